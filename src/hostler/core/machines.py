@@ -262,7 +262,7 @@ class Machine(Protocol):
         ...
 
     async def register(self, execution: str, fence: int) -> str:
-        """Admit an execution with its least fence and return the incarnation. Raises Fenced when it has seen a higher one."""
+        """Admit an execution with its least fence; return the incarnation. Raises Fenced if a higher one was seen."""
         ...
 
     async def exec(
