@@ -135,3 +135,8 @@ class ModelUnavailable(ModelError):
 
 class ModelRefused(ModelError):
     """The model provider refuses this request."""
+
+    def __init__(self, message: str = "", *, context_overflow: bool = False) -> None:
+        super().__init__(message)
+        self.context_overflow = context_overflow
+        """The conversation is longer than the model's context: a shorter one may be accepted."""

@@ -1,0 +1,109 @@
+"""The registry of models: PROVIDER:NAME to a model that is opened once and kept.
+
+A family is one module and one line in `FAMILIES`; its module is imported when its first model is asked for, since the
+providers' libraries are slow to import.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from hostler.core.ambient import Ambient, SystemAmbient
+from hostler.core.errors import FailedPrecondition
+from hostler.core.ports import Model
+from hostler.models.scripted import Gates, Plan, ScriptedModel
+from hostler.models.settings import Opening, Override
+
+FAMILIES: Mapping[str, str] = {
+    "anthropic": "hostler.models.anthropic",
+    "openai-responses": "hostler.models.openai_responses",
+    "openai-chat": "hostler.models.openai_chat",
+}
+"""Each module has `open_model(opening) -> OpenModel`. Scripted models are opened here, for they need no provider."""
+
+KEY_VARIABLES = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+_URL_VARIABLES = ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+
+
+class OpenModel(Model, Protocol):
+    """A model that holds connections."""
+
+    async def close(self) -> None:
+        """Close its connections; repeating it is fine."""
+        ...
+
+
+class Registry:
+    """All models of a server; `environ` are its variables, `plans` are scripts known as `scripted:NAME`."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        overrides: Mapping[str, Override] | None = None,
+        plans: Mapping[str, Plan] | None = None,
+        gates: Gates | None = None,
+        ambient: Ambient | None = None,
+    ) -> None:
+        self._environ = environ
+        self._overrides = overrides or {}
+        self._plans = dict(plans or {})
+        self._gates = gates or Gates()
+        self._ambient = ambient or SystemAmbient()
+        self._scripted: dict[str, ScriptedModel] = {}
+        self._open: dict[str, OpenModel] = {}
+
+    def get(self, name: str) -> Model:
+        """Return the model PROVIDER:NAME; FailedPrecondition with the reason when it is not configured."""
+        known = self._scripted.get(name) or self._open.get(name)
+        if known:
+            return known
+        provider, _, model = name.partition(":")
+        if not model or provider not in (*FAMILIES, "scripted"):
+            providers = ", ".join((*FAMILIES, "scripted"))
+            raise FailedPrecondition(f"the model {name!r} is not PROVIDER:NAME with a provider out of: {providers}")
+        if provider == "scripted":
+            return self._scripted.setdefault(name, ScriptedModel(name, self._plan(model), self._gates, self._ambient))
+        opening = Opening(provider, model, self._environ, self._overrides.get(name, Override()), self._ambient)
+        opened: OpenModel = import_module(FAMILIES[provider]).open_model(opening)
+        return self._open.setdefault(name, opened)
+
+    def register(self, name: str, plan: Plan) -> None:
+        """Make a script known as `scripted:NAME`, in place of an earlier one."""
+        self._plans[name] = plan
+        self._scripted.pop(f"scripted:{name}", None)
+
+    def secrets(self) -> frozenset[str]:
+        """Return every key, and every password in an address, that models are called with."""
+        keys = {self._environ.get(variable, "") for variable in KEY_VARIABLES}
+        keys |= {override.api_key for override in self._overrides.values()}
+        urls = {self._environ.get(variable, "") for variable in _URL_VARIABLES}
+        urls |= {override.base_url for override in self._overrides.values()}
+        return frozenset(filter(None, keys | {_password(url) for url in urls}))
+
+    async def close(self) -> None:
+        """Close all connections; models in use fail with ModelUnavailable."""
+        while self._open:
+            await self._open.popitem()[1].close()
+
+    def _plan(self, name: str) -> Plan:
+        if plan := self._plans.get(name):
+            return plan
+        if name == "demo":
+            from hostler.models.demo import DEMO
+
+            return DEMO
+        if "/" in name or name.endswith(".json"):
+            from hostler.models.script import load
+
+            return load(Path(name))
+        raise FailedPrecondition(f"there is no script scripted:{name}; scripted:demo and scripted:PATH are known")
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
