@@ -53,6 +53,6 @@ class SystemAmbient:
         return secrets.token_urlsafe(32)
 
     async def until(self, moment: datetime) -> None:
-        """Sleep until `moment`, looking at the wall clock again at least every 30 s so that a clock change is noticed."""
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        """Sleep until `moment`; the clock is looked at again every 30 s, so that a change of it is noticed."""
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, 30.0))

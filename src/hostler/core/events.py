@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent's definition as it was when the execution started; `model` is PROVIDER:NAME."""
+    """The agent's definition as it was at the start; `tools_inside` are those that run in the environment."""
 
     id: str
     name: str
@@ -45,6 +45,8 @@ class Agent:
     effort: str = ""
     limits: Limits = Limits()
     context_window: int = 0
+    tools: tuple[str, ...] = ()
+    tools_inside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentReady:
-    """The environment answers; `incarnation` is its supervisor's."""
+    """The environment answers: its supervisor's incarnation, the commit that diffs start from, the AGENTS.md found."""
 
     environment_id: str
     incarnation: str
     base_commit: str = ""
     notes: tuple[str, ...] = ()
+    instructions: str = ""
     VERSION: ClassVar[int] = 1
 
 
@@ -168,17 +171,17 @@ class InputDropped:
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A turn runs; `session` is its owner's incarnation, `settle_until` the earliest end (hazard 3)."""
+    """A turn runs; `session` is its owner's incarnation, and it ends no sooner than `settle` seconds from here."""
 
     turn: int
     session: str
-    settle_until: datetime | None = None
+    settle: float = 0.0
     VERSION: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class TurnAdopted:
-    """Another incarnation goes on where the last owner left; `alive_until` is when the last owner was last known alive."""
+    """Another incarnation goes on where the last owner left; `alive_until` is when that one was last seen alive."""
 
     session: str
     alive_until: datetime | None = None
@@ -285,7 +288,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The execution stopped; `failure` and `message` say why when nobody asked for it, `limit` names a reached limit."""
+    """The execution stopped; `failure`, `message` and `limit` (its name) say why when nobody asked for it."""
 
     turn: int
     failure: FailureReason = ""

@@ -165,7 +165,7 @@ class EditRefused:
     replayed: bool = False
 
 
-EditResult = Edited | EditRefused
+EditResult = Edited | EditRefused | Cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,9 @@ class Machine(Protocol):
         """
         ...
 
-    async def output(self, operation: str, stream: Stream, *, offset: int = 0, limit: int = 1 << 20) -> Chunk:
+    async def output(
+        self, execution: str, operation: str, stream: Stream, *, offset: int = 0, limit: int = 1 << 20
+    ) -> Chunk:
         """Read the kept output of an operation; raises FileProblem when there is none."""
         ...
 
@@ -301,7 +303,7 @@ class Machine(Protocol):
 
     async def write(
         self, operation: Operation, path: str, data: bytes, *, incarnation: str, mode: int | None = None
-    ) -> Written:
+    ) -> Written | Cancelled:
         """Replace a file whole, making its folders; `mode` None keeps the old one.
 
         Raises FileProblem, MachineLost, Fenced.

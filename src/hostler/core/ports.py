@@ -217,7 +217,7 @@ class Prompts(Protocol):
     """The prompt library."""
 
     async def save(self, prompt: Prompt, *, new: bool) -> None:
-        """Write a prompt; AlreadyExists when another one has the command (case folded), NotFound when not new and gone."""
+        """Write a prompt; AlreadyExists when another one has the command (case folded), NotFound when it is gone."""
         ...
 
     async def get(self, prompt: str) -> Prompt | None:
@@ -378,7 +378,7 @@ class Models(Protocol):
 
 
 class Dispatch(Protocol):
-    """Wakes the owner of an execution. It carries no data; a nudge may be lost or doubled, and nothing depends on it."""
+    """Wakes the owner of an execution. It carries no data, and a nudge may be lost or doubled without harm."""
 
     async def nudge(self, execution: str, runner: str, at: datetime | None = None) -> None:
         """Ask the runner to look at an execution now, or at `at`."""

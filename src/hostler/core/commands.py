@@ -1,0 +1,168 @@
+"""What people and programs ask of an execution, and the one place that answers: `decide(state, command)`.
+
+A decision is a tuple of events to append at the state's position, or a refusal (a RequestError) that changes nothing.
+An empty tuple means that what was asked is so already.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hostler.core import events as ev
+from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from hostler.core.events import Event
+from hostler.core.limits import reached
+from hostler.core.plan import Session
+from hostler.core.state import State
+
+MAX_QUEUE = 1000
+MAX_OUTPUTS = 100
+MAX_ANNOTATIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Queue an input and start a turn where none runs; `digest` makes a repeated id idempotent."""
+
+    input_id: str
+    block: ev.Json
+    digest: str
+    origin: ev.Origin = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInput:
+    """Take a queued input back."""
+
+    input_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveInput:
+    """Put a queued input before another one, or at the end when `before` is empty."""
+
+    input_id: str
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SteerInput:
+    """Let a queued input join before the next model call."""
+
+    input_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop the turn that runs now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Stop and remove the execution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """Merge annotations; an empty value deletes its key."""
+
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOutputs:
+    """Merge typed outputs."""
+
+    values: Mapping[str, ev.OutputScalar]
+
+
+Command = Send | DeleteInput | MoveInput | SteerInput | Stop | Delete | Annotate | ReportOutputs
+
+
+def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
+    """Return the events that the command comes to; raises a RequestError and changes nothing when it is refused."""
+    if state.deleted:
+        raise NotFound("there is no such agent execution", field="agent_execution_id")
+    match command:
+        case Send():
+            return _send(state, command, session)
+        case DeleteInput(input_id):
+            return (ev.InputDeleted(_queued(state, input_id)),)
+        case MoveInput(input_id, before):
+            return _move(state, _queued(state, input_id), before)
+        case SteerInput(input_id):
+            queued = _queued(state, input_id)
+            return () if any(q.id == queued and q.steer for q in state.queue) else (ev.SteerRequested(queued),)
+        case Stop():
+            return _stop(state)
+        case Delete():
+            return (ev.Deleted(), *_stop(state))
+        case Annotate(values):
+            return _annotate(state, values)
+        case ReportOutputs(values):
+            return _report(state, values)
+
+
+def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:
+    if known := state.inputs.get(command.input_id):
+        if known.digest == command.digest:
+            return ()
+        raise AlreadyExists("an input with this id and another content was sent before", field="user_input.id")
+    if len(state.queue) >= MAX_QUEUE:
+        raise ResourceExhausted(f"{MAX_QUEUE} inputs are queued already; delete some or wait", field="user_input")
+    limit = reached(state)
+    if state.phase == "STOPPED" and state.failure and state.failure.limit and limit:
+        raise FailedPrecondition(limit.message)
+    queued = ev.InputQueued(command.input_id, command.block, command.digest, command.origin)
+    starts = state.phase in ("WAITING_FOR_INPUT", "STOPPED") or (state.phase == "PENDING" and state.environment.ready)
+    if not starts:
+        return (queued,)
+    return (queued, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
+
+
+def _queued(state: State, input_id: str) -> str:
+    known = state.inputs.get(input_id)
+    if known is None:
+        raise NotFound(f"no input {input_id!r} was sent to this execution", field="user_input_id")
+    if known.state == "taken":
+        raise FailedPrecondition(f"input {input_id!r} was already sent to the agent", field="user_input_id")
+    if known.state != "queued":
+        raise FailedPrecondition(f"input {input_id!r} was {known.state} and is not queued", field="user_input_id")
+    return input_id
+
+
+def _move(state: State, input_id: str, before: str) -> tuple[Event, ...]:
+    order = [q.id for q in state.queue]
+    if before and before not in order:
+        raise NotFound(f"no input {before!r} is queued", field="before_user_input_id")
+    after = order[order.index(input_id) + 1 : order.index(input_id) + 2]
+    if before == input_id or (after == [before] if before else not after):
+        return ()
+    return (ev.InputMoved(input_id, before),)
+
+
+def _stop(state: State) -> tuple[Event, ...]:
+    """Request a stop of the live turn; without one, the request and its outcome are one append."""
+    if state.phase == "STOPPED" or state.stop is not None:
+        return ()
+    request = ev.StopRequested(state.turn)
+    if state.phase == "RUNNING":
+        return (request,)
+    dropped = tuple(ev.InputDropped(q.id) for q in state.queue)
+    return (request, *dropped, ev.Stopped(state.turn))
+
+
+def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:
+    merged = {k: v for k, v in {**state.annotations, **values}.items() if v}
+    if len(merged) > MAX_ANNOTATIONS:
+        raise InvalidArgument(f"an execution has at most {MAX_ANNOTATIONS} annotations", field="metadata.annotations")
+    return () if merged == dict(state.annotations) else (ev.AnnotationsSet(dict(values)),)
+
+
+def _report(state: State, values: Mapping[str, ev.OutputScalar]) -> tuple[Event, ...]:
+    if len({**state.outputs, **values}) > MAX_OUTPUTS:
+        raise InvalidArgument(f"an execution has at most {MAX_OUTPUTS} outputs", field="outputs")
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidArgument("a number must be finite", field=f"outputs[{key}]")
+    return (ev.OutputsSet(dict(values)),)

@@ -1,0 +1,210 @@
+"""What should happen now: `due` gives the decisions to append, `wanted` the effects that should be in flight.
+
+Both are pure functions of the state. An effect is only ever wanted when its intent is in the log, so the engine is
+`append due; run wanted` for ever, and recovery after a crash is the same two calls.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hostler.core import events as ev
+from hostler.core.events import Event
+from hostler.core.limits import reached, said
+from hostler.core.state import OpenTool, State
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareEnvironment:
+    """Make or find the environment; ends in EnvironmentReady or EnvironmentFailed."""
+
+    environment_id: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallModel:
+    """Call the model, not before `not_before`; ends in ModelReplied or ModelCallFailed."""
+
+    call_id: str
+    attempt: int
+    not_before: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run, or rejoin, a tool; ends in ToolFinished or SupervisorLost."""
+
+    call_id: str
+    name: str
+    arguments: str
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndTurn:
+    """End the turn, not before `not_before`, unless an input came."""
+
+    turn: int
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EnforceTime:
+    """Stop the turn when its execution's time in RUNNING is used up, at `not_before`."""
+
+    turn: int
+    not_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KillGroup:
+    """End every process of the execution in its environment; ends in GroupGone."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Remove the execution, and the environment that was made for it."""
+
+
+Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | Purge
+
+STOPPED_TEXT = "This call was stopped before it finished. What it had done by then stands."
+NOT_STARTED_TEXT = "This call was not started: the turn was stopped first."
+UNKNOWN_TEXT = (
+    "The outcome of this call is unknown: the environment's supervisor was lost while it ran. It may have taken "
+    "effect in part or in whole; look before you repeat it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a decision may need of its maker: the owner's incarnation and the settling time of a turn in seconds."""
+
+    incarnation: str
+    settle: float
+
+
+def wanted(state: State) -> frozenset[Effect]:
+    """Return every effect that should be in flight now."""
+    match state.phase:
+        case "PENDING" if not state.environment.ready and state.stop is None:
+            return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
+        case "RUNNING" if state.stop is None:
+            return _wanted_in_turn(state)
+        case "STOPPED" if state.killing:
+            return frozenset({KillGroup(state.turn)})
+        case "STOPPED" if state.deleted:
+            return frozenset({Purge()})
+        case _:
+            return frozenset()
+
+
+def _wanted_in_turn(state: State) -> frozenset[Effect]:
+    if state.killing:
+        return frozenset({KillGroup(state.turn)})
+    if not state.environment.ready:
+        return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
+    effects: set[Effect] = set()
+    if (seconds := state.limits.max_seconds) and state.ran_since:
+        effects.add(EnforceTime(state.turn, state.ran_since + timedelta(seconds=max(0.0, seconds - state.ran))))
+    if state.call and not state.call.lost:
+        effects.add(CallModel(state.call.id, state.call.attempt, state.call.retry_at))
+    effects.update(RunTool(t.id, t.name, t.arguments, t.incarnation) for t in state.tools if t.started)
+    if idle(state) and state.settled_at:
+        effects.add(EndTurn(state.turn, state.settled_at))
+    return frozenset(effects)
+
+
+def idle(state: State) -> bool:
+    """Return whether a running turn has nothing left to do."""
+    return not (state.call or state.tools or state.fresh or state.queue)
+
+
+def due(state: State, session: Session) -> tuple[Event, ...]:
+    """Return the decisions to append now; empty when none is due."""
+    if state.phase == "PENDING":
+        return _due_while_pending(state, session)
+    if state.phase != "RUNNING":
+        return ()
+    if state.stop is not None:
+        return stopping(state, session)
+    if state.environment.failed:
+        return failing(state, "environment", state.environment.failed)
+    if state.killing or not state.environment.ready:
+        return ()
+    if state.call:
+        return failing(state, "llm_integration", state.call.lost) if state.call.lost else ()
+    if state.tools:
+        return tuple(event for tool in state.tools for event in _next_of(tool, state))
+    return _next_call(state)
+
+
+def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
+    if state.environment.failed:
+        return failing(state, "environment", state.environment.failed)
+    if state.environment.ready and state.queue:
+        return (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),)
+    return ()
+
+
+def _next_of(tool: OpenTool, state: State) -> tuple[Event, ...]:
+    """Start a tool, or say what became of one whose supervisor is gone."""
+    agent = state.begun.agent
+    if tool.started:
+        lost = tool.incarnation and tool.incarnation != state.environment.incarnation
+        return (ev.ToolFinished(tool.id, "unknown", UNKNOWN_TEXT),) if lost else ()
+    if tool.name not in agent.tools:
+        text = f"There is no tool {tool.name!r}. The tools are: {', '.join(agent.tools)}."
+        return (ev.ToolFinished(tool.id, "failed", text),)
+    inside = state.environment.incarnation if tool.name in agent.tools_inside else ""
+    return (ev.ToolStarted(tool.id, tool.name, tool.arguments, inside),)
+
+
+def _next_call(state: State) -> tuple[Event, ...]:
+    steered = tuple(q.id for q in state.queue if q.steer)
+    if not (state.fresh or state.queue):
+        return ()
+    if limit := reached(state):
+        return failing(state, "agent_execution", limit.message, limit.name)
+    taken = steered if state.fresh or steered else (state.queue[0].id,)
+    take = (ev.InputTaken(taken),) if taken else ()
+    return (*take, ev.ModelCallStarted(f"c{state.calls + 1}", state.begun.agent.model))
+
+
+def ending(state: State) -> tuple[Event, ...]:
+    """Return what ends an idle turn."""
+    return (ev.TurnEnded(state.turn),) if state.phase == "RUNNING" and state.stop is None and idle(state) else ()
+
+
+def out_of_time(state: State, now: datetime) -> tuple[Event, ...]:
+    """Return what ends a turn whose execution has used up its time."""
+    if state.phase != "RUNNING" or state.stop is not None or state.ran_since is None:
+        return ()
+    used = int(state.ran + (now - state.ran_since).total_seconds())
+    message = said("max_seconds", state.limits.max_seconds, used, "seconds of running")
+    return failing(state, "agent_execution", message, "max_seconds")
+
+
+def stopping(state: State, session: Session) -> tuple[Event, ...]:
+    """Return what a requested stop comes to; inputs that came after the request start the next turn."""
+    dropped = tuple(ev.InputDropped(q.id) for q in state.queue if q.seq <= state.stop_seq)
+    after = any(q.seq > state.stop_seq for q in state.queue) and not state.deleted
+    again = (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),) if after else ()
+    return (*_cut(state, STOPPED_TEXT, "cancelled"), *dropped, ev.Stopped(state.turn), *again)
+
+
+def failing(state: State, reason: ev.FailureReason, message: str, limit: str = "") -> tuple[Event, ...]:
+    """Return what a failure comes to; queued inputs stay, visibly, and go with the next Send."""
+    environment = reason == "environment"
+    text, outcome = (UNKNOWN_TEXT, "unknown") if environment else (STOPPED_TEXT, "cancelled")
+    return (*_cut(state, text, outcome), ev.Stopped(state.turn, reason, message, limit))
+
+
+def _cut(state: State, text: str, outcome: ev.Outcome) -> tuple[Event, ...]:
+    """Give every open call its one result."""
+    return tuple(
+        ev.ToolFinished(t.id, outcome, text) if t.started else ev.ToolFinished(t.id, "cancelled", NOT_STARTED_TEXT)
+        for t in state.tools
+    )

@@ -1,0 +1,305 @@
+"""What is known of an execution: a fold over its log, and nothing else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from hostler.core import events as ev
+from hostler.core.conversation import ToolCall, Usage
+from hostler.core.events import Event, Recorded
+from hostler.core.phases import Phase, check
+
+InputState = Literal["queued", "taken", "deleted", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The execution's environment as its log knows it; `ready` is asked again at every turn and adoption."""
+
+    id: str = ""
+    owned: bool = False
+    ready: bool = False
+    incarnation: str = ""
+    base_commit: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """An input that waits; `seq` is where it came in."""
+
+    id: str
+    seq: int
+    steer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """What became of an input."""
+
+    digest: str
+    state: InputState
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A model call without a reply: `retry_at` is set between a failure and the next try, `lost` when given up."""
+
+    id: str
+    attempt: int = 0
+    retry_at: datetime | None = None
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTool:
+    """A tool call without a result; `incarnation` is set once it is started inside."""
+
+    id: str
+    name: str
+    arguments: str
+    started: bool = False
+    incarnation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the execution stopped by itself; `limit` names the limit that was reached."""
+
+    reason: ev.FailureReason
+    message: str
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One execution. Durations are in seconds."""
+
+    seq: int = 0
+    phase: Phase = ""
+    started: ev.Started | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    environment: Environment = Environment()
+    turn: int = 0
+    session: str = ""
+    turn_since: datetime | None = None
+    settled_at: datetime | None = None
+    waiting_since: datetime | None = None
+    queue: tuple[Queued, ...] = ()
+    inputs: Mapping[str, InputRecord] = field(default_factory=dict[str, InputRecord])
+    headline: str = ""
+    call: OpenCall | None = None
+    tools: tuple[OpenTool, ...] = ()
+    fresh: bool = False
+    calls: int = 0
+    iterations: int = 0
+    usage: Usage = field(default_factory=Usage)
+    context_length: int = 0
+    ran: float = 0.0
+    ran_since: datetime | None = None
+    stop: int | None = None
+    stop_seq: int = 0
+    dirty: bool = False
+    killing: bool = False
+    failure: Failure | None = None
+    warning: str = ""
+    notes: tuple[str, ...] = ()
+    outputs: Mapping[str, ev.OutputScalar] = field(default_factory=dict[str, ev.OutputScalar])
+    todos: tuple[ev.Todo, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    refused_hosts: tuple[str, ...] = ()
+    spec_version: int = 0
+    deleted: bool = False
+
+    @property
+    def begun(self) -> ev.Started:
+        """Return the first event of the log."""
+        assert self.started is not None, "a log begins with Started"
+        return self.started
+
+    @property
+    def limits(self) -> ev.Limits:
+        """Return the budget."""
+        return self.begun.agent.limits
+
+
+def fold(log: Iterable[Recorded], state: State | None = None) -> State:
+    """Return the state after a log."""
+    state = state or State()
+    for recorded in log:
+        state = evolve(state, recorded)
+    return state
+
+
+def evolve(state: State, recorded: Recorded) -> State:
+    """Return the state after one more event; raises IllegalEvent when the life cycle has no such step."""
+    event, at = recorded.event, recorded.at
+    phase = check(state.phase, type(event).__name__)
+    moved = replace(state, seq=recorded.seq, phase=phase, created_at=state.created_at or at)
+    return replace(_apply(moved, state, event, recorded), updated_at=at)
+
+
+def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
+    """Split the kinds over the four rooms of the state: life, environment, queue, step."""
+    match event:
+        case ev.Started() | ev.TurnStarted() | ev.TurnAdopted() | ev.TurnEnded() | ev.StopRequested() | ev.Stopped():
+            return _life(s, before, event, recorded)
+        case ev.EnvironmentReady() | ev.SupervisorLost() | ev.EnvironmentFailed() | ev.EnvironmentLost():
+            return _environment(s, event)
+        case ev.InputQueued() | ev.InputMoved() | ev.InputDeleted() | ev.SteerRequested():
+            return _queue(s, event)
+        case ev.InputTaken() | ev.InputDropped():
+            return _unqueue(s, event)
+        case ev.ModelCallStarted() | ev.ModelCallFailed() | ev.ModelReplied() | ev.ToolStarted() | ev.ToolFinished():
+            return _step(s, event)
+        case ev.GroupGone():
+            return replace(s, dirty=False, killing=False)
+        case ev.OutputsSet(values):
+            return replace(s, outputs={**s.outputs, **values})
+        case ev.TodosSet(todos):
+            return replace(s, todos=todos)
+        case ev.AnnotationsSet(values):
+            return replace(s, annotations={k: v for k, v in {**s.annotations, **values}.items() if v})
+        case ev.EgressRefused(host):
+            return s if host in s.refused_hosts else replace(s, refused_hosts=(*s.refused_hosts, host))
+        case ev.Deleted():
+            return replace(s, deleted=True)
+
+
+def _life(
+    s: State,
+    before: State,
+    event: ev.Started | ev.TurnStarted | ev.TurnAdopted | ev.TurnEnded | ev.StopRequested | ev.Stopped,
+    recorded: Recorded,
+) -> State:
+    at = recorded.at
+    match event:
+        case ev.Started():
+            return replace(
+                s,
+                started=event,
+                environment=Environment(event.environment_id, event.owns_environment),
+                annotations=dict(event.request.get("annotations", {})),
+                spec_version=1,
+            )
+        case ev.TurnStarted(turn, session, settle):
+            ready = before.phase == "PENDING" and s.environment.ready
+            return replace(
+                s,
+                turn=turn,
+                session=session,
+                turn_since=at,
+                settled_at=at + timedelta(seconds=settle),
+                waiting_since=None,
+                ran_since=at,
+                stop=None,
+                failure=None,
+                warning="",
+                environment=replace(s.environment, ready=ready, failed=""),
+                spec_version=s.spec_version + (before.phase == "STOPPED"),
+            )
+        case ev.TurnAdopted(session, alive_until):
+            last = alive_until or before.updated_at
+            rested = _rest(s, last) if last else s
+            environment = replace(s.environment, ready=False)
+            return replace(rested, session=session, ran_since=at, environment=environment)
+        case ev.TurnEnded():
+            return replace(_rest(s, at), waiting_since=at, turn_since=None)
+        case ev.StopRequested(turn):
+            return replace(s, stop=turn, stop_seq=recorded.seq)
+        case ev.Stopped(_, failure, message, limit):
+            why = Failure(failure, message, limit) if failure else None
+            rested = replace(_rest(s, at), failure=why, warning="", stop=None, waiting_since=None, turn_since=None)
+            rested = replace(rested, spec_version=s.spec_version + 1)
+            return replace(rested, call=None, tools=(), fresh=False, killing=s.dirty)
+
+
+def _rest(s: State, at: datetime) -> State:
+    """Stop the clock that counts time in RUNNING."""
+    if s.ran_since is None:
+        return s
+    return replace(s, ran=s.ran + max(0.0, (at - s.ran_since).total_seconds()), ran_since=None)
+
+
+def _environment(
+    s: State, event: ev.EnvironmentReady | ev.SupervisorLost | ev.EnvironmentFailed | ev.EnvironmentLost
+) -> State:
+    match event:
+        case ev.EnvironmentReady(id_, incarnation, base, notes, _):
+            base = base or s.environment.base_commit
+            ready = replace(s.environment, id=id_, ready=True, incarnation=incarnation, base_commit=base, failed="")
+            return replace(s, environment=ready, notes=notes or s.notes)
+        case ev.SupervisorLost(incarnation):
+            if incarnation != s.environment.incarnation:
+                return s
+            return replace(s, environment=replace(s.environment, ready=False))
+        case ev.EnvironmentFailed(message) | ev.EnvironmentLost(message):
+            return replace(s, environment=replace(s.environment, ready=False, failed=message))
+
+
+def _queue(s: State, event: ev.InputQueued | ev.InputMoved | ev.InputDeleted | ev.SteerRequested) -> State:
+    match event:
+        case ev.InputQueued(input_id, block, digest):
+            inputs = {**s.inputs, input_id: InputRecord(digest, "queued")}
+            headline = s.headline or first_line(block)
+            return replace(s, inputs=inputs, queue=(*s.queue, Queued(input_id, s.seq)), headline=headline)
+        case ev.InputMoved(input_id, before):
+            one = next(q for q in s.queue if q.id == input_id)
+            rest = [q for q in s.queue if q.id != input_id]
+            at = next((i for i, q in enumerate(rest) if q.id == before), len(rest))
+            return replace(s, queue=(*rest[:at], one, *rest[at:]))
+        case ev.InputDeleted(input_id):
+            return _gone(s, (input_id,), "deleted")
+        case ev.SteerRequested(input_id):
+            return replace(s, queue=tuple(replace(q, steer=q.steer or q.id == input_id) for q in s.queue))
+
+
+def _unqueue(s: State, event: ev.InputTaken | ev.InputDropped) -> State:
+    match event:
+        case ev.InputTaken(input_ids):
+            return replace(_gone(s, input_ids, "taken"), fresh=True)
+        case ev.InputDropped(input_id):
+            return _gone(s, (input_id,), "dropped")
+
+
+def _gone(s: State, input_ids: tuple[str, ...], state: InputState) -> State:
+    inputs = {**s.inputs, **{i: InputRecord(s.inputs[i].digest, state) for i in input_ids}}
+    return replace(s, inputs=inputs, queue=tuple(q for q in s.queue if q.id not in input_ids))
+
+
+def _step(
+    s: State, event: ev.ModelCallStarted | ev.ModelCallFailed | ev.ModelReplied | ev.ToolStarted | ev.ToolFinished
+) -> State:
+    match event:
+        case ev.ModelCallStarted(call_id):
+            return replace(s, call=OpenCall(call_id), calls=s.calls + 1, fresh=False)
+        case ev.ModelCallFailed(call_id, message, retry_at):
+            attempt = s.call.attempt + 1 if s.call else 1
+            lost = "" if retry_at else message
+            return replace(s, call=OpenCall(call_id, attempt, retry_at, lost), warning="" if lost else message)
+        case ev.ModelReplied(call_id, parts, usage):
+            asked = [part for part in parts if isinstance(part, ToolCall)]
+            return replace(
+                s,
+                call=None,
+                tools=tuple(OpenTool(f"{call_id}.{n}", c.name, c.arguments) for n, c in enumerate(asked)),
+                iterations=s.iterations + 1,
+                usage=s.usage + usage,
+                context_length=usage.whole_input,
+                warning="",
+            )
+        case ev.ToolStarted(call_id, _, _, incarnation):
+            started = (replace(t, started=True, incarnation=incarnation) if t.id == call_id else t for t in s.tools)
+            return replace(s, tools=tuple(started), dirty=s.dirty or bool(incarnation))
+        case ev.ToolFinished(call_id):
+            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=True)
+
+
+def first_line(block: ev.Json) -> str:
+    """Return the first line of an input's text, cut to 100 characters; empty when it has none."""
+    text = block.get("text") or next((i["text"] for i in block.get("inputs", ()) if "text" in i), None)
+    said = str(text["content"]) if text else str(block.get("payload", ""))
+    line = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    return line if len(line) <= 100 else line[:99] + "…"

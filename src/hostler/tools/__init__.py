@@ -1,0 +1,1 @@
+"""The built-in agent's tools: one file each, and the registry that lists them."""

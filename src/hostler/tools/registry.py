@@ -1,0 +1,20 @@
+"""The tools of the built-in agent. A new tool is one file and one line here."""
+
+from collections.abc import Mapping
+
+from hostler.tools.bash import Bash
+from hostler.tools.edit import Edit
+from hostler.tools.read import Read
+from hostler.tools.result import AddResult
+from hostler.tools.search import Search
+from hostler.tools.todo import Todo
+from hostler.tools.tool import Tool
+from hostler.tools.write import Write
+
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool for tool in (Bash(), Read(), Write(), Edit(), Search(), Todo(), AddResult())
+}
+"""Name to tool, in the order in which the model sees them."""
+
+INSIDE = tuple(name for name, tool in TOOLS.items() if tool.inside)
+"""Names of the tools that run in the environment."""

@@ -1,0 +1,51 @@
+"""The tool that sets a typed output of the execution."""
+
+import math
+
+from pydantic import Field
+
+from hostler.core.events import OutputScalar, OutputsSet
+from hostler.tools.tool import Answer, Arguments, Inside
+
+
+class ResultArguments(Arguments):
+    """One output."""
+
+    key: str = Field(min_length=1, max_length=128)
+    value: bool | int | float | str = Field(description="A text of at most 4096 characters, a number, true or false.")
+
+
+class AddResult:
+    """Sets one output; what looks like true, false or a number is kept as that."""
+
+    name = "add_agent_execution_result"
+    description = "Report a result of your work as a named value, for programs to read."
+    arguments = ResultArguments
+    inside = False
+
+    def intent(self, arguments: ResultArguments) -> str:
+        """Return which output is set."""
+        return f"set output {arguments.key}"
+
+    async def run(self, arguments: ResultArguments, inside: Inside | None) -> Answer:
+        """Set the output."""
+        value = typed(arguments.value) if isinstance(arguments.value, str) else arguments.value
+        if isinstance(value, str) and len(value) > 4096:
+            return Answer("failed", "the value has more than 4096 characters; nothing was set")
+        if isinstance(value, float) and not math.isfinite(value):
+            return Answer("failed", "the value must be a finite number; nothing was set")
+        return Answer("ok", f"{arguments.key} = {value!r}", events=(OutputsSet({arguments.key: value}),))
+
+
+def typed(text: str) -> OutputScalar:
+    """Return "true" and "false" as bool, then integers, then finite floats as numbers, everything else as text."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        if math.isfinite(number) and abs(number) < 2**63:
+            return number
+    return text
