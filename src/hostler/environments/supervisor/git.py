@@ -1,0 +1,113 @@
+"""What has changed in the workspace's repository; git runs here, inside, where its hooks and filters can do no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+
+from .fences import Refused
+from .outputs import PIPE_READ
+from .processes import Processes, SpawnFailed, Spec, Streams
+from .requests import Call
+
+GROUP = "/git"
+SECONDS = 60.0
+QUIET = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
+
+
+class Git:
+    """Runs git in the workspace, outside of any execution's group."""
+
+    def __init__(self, processes: Processes, workspace: str) -> None:
+        self._processes = processes
+        self._workspace = workspace
+
+    async def _run(self, *words: str, env: dict[str, str] | None = None, limit: int = 8 << 20) -> tuple[int, bytes]:
+        """Return exit code and output; more output than `limit` is cut after one byte more."""
+        read, write = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
+        spec = Spec(("git", *QUIET, *words), self._workspace, variables)
+        try:
+            child = self._processes.start(GROUP, spec, Streams(null, write, null))
+        except SpawnFailed as error:
+            os.close(read)
+            raise Refused("failed", str(error)) from error
+        finally:
+            os.close(write)
+            os.close(null)
+        try:
+            data = await asyncio.wait_for(_collect(read, limit + 1), SECONDS)
+            if len(data) > limit:
+                return 0, data
+            status = await asyncio.wait_for(asyncio.shield(child.ended), SECONDS)
+        except TimeoutError as error:
+            raise Refused("failed", "git did not answer in time") from error
+        except SpawnFailed as error:
+            raise Refused("failed", str(error)) from error
+        finally:
+            await self._processes.kill([child])
+        return (os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else 1), data
+
+    async def status(self, call: Call) -> None:
+        """Send branch, head and changed paths, as git's own porcelain text."""
+        code, text = await self._run("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+        if code:
+            raise Refused("file", "the workspace is not a git repository", problem="not_found")
+        await call.send({"type": "status"}, text)
+
+    async def diff(self, call: Call) -> None:
+        """Send the patch from a base to what is in the workspace now, untracked files included."""
+        base = call.get("base", str) or "HEAD"
+        limit = min(call.get("limit", int), 32 << 20)
+        if base.startswith("-"):
+            raise Refused("bad", "base: not a commit")
+        code, found = await self._run("rev-parse", "--absolute-git-dir")
+        if code:
+            raise Refused("file", "the workspace is not a git repository", problem="not_found")
+        with tempfile.TemporaryDirectory() as aside:
+            code, patch = await self._patch(os.fsdecode(found.strip()), aside, base, limit)
+        if code:
+            raise Refused("file", f"git knows no commit {base}", problem="not_found")
+        await call.send({"type": "patch", "cut": len(patch) > limit}, patch[:limit])
+
+    async def _patch(self, folder: str, aside: str, base: str, limit: int) -> tuple[int, bytes]:
+        """Stage everything into an index and an object store of our own, so that the repository stays as it is."""
+        with contextlib.suppress(OSError):
+            shutil.copy(os.path.join(folder, "index"), os.path.join(aside, "index"))
+        env = {
+            "GIT_INDEX_FILE": os.path.join(aside, "index"),
+            "GIT_OBJECT_DIRECTORY": os.path.join(aside, "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(folder, "objects"),
+        }
+        os.mkdir(env["GIT_OBJECT_DIRECTORY"])
+        await self._run("add", "--all", "--ignore-errors", ".", env=env)
+        words = ("diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", base, "--")
+        return await self._run(*words, env=env, limit=limit)
+
+
+async def _collect(pipe: int, limit: int) -> bytes:
+    """Read a pipe to its end, or to `limit` bytes."""
+    loop, data, done = asyncio.get_running_loop(), bytearray(), asyncio.Event()
+    os.set_blocking(pipe, False)
+
+    def move() -> None:
+        try:
+            part = os.read(pipe, PIPE_READ)
+        except BlockingIOError:
+            return
+        data.extend(part)
+        if not part or len(data) >= limit:
+            done.set()
+            loop.remove_reader(pipe)
+
+    loop.add_reader(pipe, move)
+    try:
+        await done.wait()
+        return bytes(data)
+    finally:
+        loop.remove_reader(pipe)
+        os.close(pipe)
