@@ -24,10 +24,6 @@ class Bash:
     arguments = BashArguments
     inside = True
 
-    def intent(self, arguments: BashArguments) -> str:
-        """Return the command's first line."""
-        return arguments.command.strip().splitlines()[0][:200]
-
     async def run(self, arguments: BashArguments, inside: Inside | None) -> Answer:
         """Run or rejoin the command."""
         assert inside is not None

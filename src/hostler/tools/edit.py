@@ -23,10 +23,6 @@ class Edit:
     arguments = EditArguments
     inside = True
 
-    def intent(self, arguments: EditArguments) -> str:
-        """Return which file is edited."""
-        return f"edit {arguments.path}"
-
     async def run(self, arguments: EditArguments, inside: Inside | None) -> Answer:
         """Edit the file once; a repeat answers what the first one did."""
         assert inside is not None

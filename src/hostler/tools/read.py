@@ -25,10 +25,6 @@ class Read:
     arguments = ReadArguments
     inside = True
 
-    def intent(self, arguments: ReadArguments) -> str:
-        """Return which file is read."""
-        return f"read {arguments.path}"
-
     async def run(self, arguments: ReadArguments, inside: Inside | None) -> Answer:
         """Read the file; reading again after a crash is harmless."""
         assert inside is not None

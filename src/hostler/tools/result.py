@@ -23,10 +23,6 @@ class AddResult:
     arguments = ResultArguments
     inside = False
 
-    def intent(self, arguments: ResultArguments) -> str:
-        """Return which output is set."""
-        return f"set output {arguments.key}"
-
     async def run(self, arguments: ResultArguments, inside: Inside | None) -> Answer:
         """Set the output."""
         value = typed(arguments.value) if isinstance(arguments.value, str) else arguments.value

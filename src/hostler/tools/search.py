@@ -34,10 +34,6 @@ class Search:
     arguments = SearchArguments
     inside = True
 
-    def intent(self, arguments: SearchArguments) -> str:
-        """Return what is searched for."""
-        return f"search {arguments.pattern!r} in {arguments.path}"
-
     async def run(self, arguments: SearchArguments, inside: Inside | None) -> Answer:
         """Search; exit code 1 only says that nothing was found."""
         assert inside is not None

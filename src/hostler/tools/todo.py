@@ -30,10 +30,6 @@ class Todo:
     arguments = TodoArguments
     inside = False
 
-    def intent(self, arguments: TodoArguments) -> str:
-        """Return how long the list is."""
-        return f"to-do list ({len(arguments.todos)})"
-
     async def run(self, arguments: TodoArguments, inside: Inside | None) -> Answer:
         """Set the list."""
         todos = tuple(Entry(item.title, item.state) for item in arguments.todos)

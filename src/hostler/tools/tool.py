@@ -66,10 +66,6 @@ class Tool(Protocol):
         """Return whether it runs in the environment."""
         ...
 
-    def intent(self, arguments: Any) -> str:
-        """Return one line that says what the call is about to do."""
-        ...
-
     async def run(self, arguments: Any, inside: Inside | None) -> Answer:
         """Do it, or rejoin what was begun under the same operation. Raises MachineLost, Fenced."""
         ...

@@ -22,10 +22,6 @@ class Write:
     arguments = WriteArguments
     inside = True
 
-    def intent(self, arguments: WriteArguments) -> str:
-        """Return which file is written."""
-        return f"write {arguments.path}"
-
     async def run(self, arguments: WriteArguments, inside: Inside | None) -> Answer:
         """Write the file once; a repeat answers what the first one did."""
         assert inside is not None

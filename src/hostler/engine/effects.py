@@ -1,0 +1,188 @@
+"""How each effect is carried out; every one ends in facts. Nothing here decides what should happen."""
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from hostler.agents.builtin.context import request
+from hostler.core import events as ev
+from hostler.core.ambient import Ambient
+from hostler.core.conversation import ModelReply
+from hostler.core.errors import EnvironmentFailed, Fenced, HostlerError, MachineLost, ModelError, ModelUnavailable
+from hostler.core.events import Recorded
+from hostler.core.machines import Machine, Operation
+from hostler.core.plan import CallModel, KillGroup, PrepareEnvironment, RunTool
+from hostler.core.ports import Blobs, Fact, Models, Position
+from hostler.core.redaction import Redactor
+from hostler.core.state import State
+from hostler.engine.livetext import LiveText, Saying
+from hostler.tools.registry import TOOLS
+from hostler.tools.tool import Answer, Inside, parse, spec
+
+log = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS = 8
+"""Tries of one model call before the provider is given up."""
+LONGEST_WAIT = 60.0
+"""Seconds between two tries, unless the provider asks for longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An environment that answers, its machine registered for the execution at its fence."""
+
+    incarnation: str
+    base_commit: str
+    notes: tuple[str, ...]
+    instructions: str
+
+
+class Places(Protocol):
+    """What effects need of environments."""
+
+    async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
+        """Make or find the environment and admit the execution. Raises EnvironmentFailed, Fenced."""
+        ...
+
+    async def machine_for(self, environment: str) -> Machine:
+        """Return the inside of an environment that was prepared. Raises MachineLost."""
+        ...
+
+    async def kill_group(self, environment: str, execution: str, fence: int) -> None:
+        """End every process of the execution; fine when the environment does not run."""
+        ...
+
+    async def release(self, environment: str, execution: str, *, owned: bool) -> None:
+        """Give the environment up; one that was made for the execution and has no other user is removed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an effect may know: the execution, where its log stands, the state and the log itself."""
+
+    execution: str
+    position: Position
+    state: State
+    log: Sequence[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Carries out effects through the ports."""
+
+    models: Models
+    places: Places
+    blobs: Blobs
+    live: LiveText
+    redactor: Redactor
+    ambient: Ambient
+
+    async def prepare(self, effect: PrepareEnvironment, scene: Scene) -> tuple[Fact, ...]:
+        """Make or find the environment."""
+        key = f"environment/{scene.position.fence}/{scene.position.seq}"
+        try:
+            done = await self.places.prepare(effect.environment_id, scene.execution, scene.position.fence)
+        except (EnvironmentFailed, MachineLost) as problem:
+            return (Fact(key, ev.EnvironmentFailed(self.redactor.text(problem.message))),)
+        ready = ev.EnvironmentReady(
+            effect.environment_id,
+            done.incarnation,
+            done.base_commit,
+            tuple(self.redactor.text(note) for note in done.notes),
+            self.redactor.text(done.instructions),
+        )
+        return (Fact(key, ready),)
+
+    async def call_model(self, effect: CallModel, scene: Scene) -> tuple[Fact, ...]:
+        """Make one try of one model call."""
+        if effect.not_before:
+            await self.ambient.until(effect.not_before)
+        state = scene.state
+        offered = [spec(TOOLS[name]) for name in state.begun.agent.tools if name in TOOLS]
+        saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, effect.attempt)
+        try:
+            model = self.models.get(state.begun.agent.model)
+            reply = await model.call(request(state, scene.log, offered), saying.on_delta)
+        except (ModelError, HostlerError) as problem:
+            return (self._failed(effect, problem),)
+        return (Fact(effect.call_id, self._replied(effect.call_id, reply, saying)),)
+
+    def _failed(self, effect: CallModel, problem: HostlerError) -> Fact:
+        message = self.redactor.text(problem.message)
+        retry_at = None
+        if isinstance(problem, ModelUnavailable) and effect.attempt + 1 < MAX_ATTEMPTS:
+            wait = max(problem.retry_after or 0.0, min(LONGEST_WAIT, 2.0**effect.attempt / 2))
+            retry_at = self.ambient.now() + timedelta(seconds=wait)
+        failed = ev.ModelCallFailed(effect.call_id, message, retry_at)
+        return Fact(f"{effect.call_id}/{effect.attempt}", failed)
+
+    def _replied(self, call_id: str, reply: ModelReply, saying: Saying) -> ev.ModelReplied:
+        """Return the reply without secrets, with the ids of the blocks under which it streamed."""
+        replied = ev.ModelReplied(
+            call_id,
+            reply.parts,
+            reply.usage,
+            reply.finish,
+            reply.native,
+            tuple(saying.block(number) for number in range(len(reply.parts))),
+        )
+        kind, version, body = ev.encode(replied)
+        masked = self.redactor.json(body)
+        return replied if masked == body else _as_replied(ev.decode(kind, version, masked))
+
+    async def run_tool(self, effect: RunTool, scene: Scene) -> tuple[Fact, ...]:
+        """Run or rejoin a tool call; a lost supervisor is a fact of its own."""
+        tool = TOOLS[effect.name]
+        try:
+            arguments = parse(tool, effect.arguments)
+        except ValueError as fault:
+            return (Fact(effect.call_id, ev.ToolFinished(effect.call_id, "failed", str(fault))),)
+        try:
+            answer = await tool.run(arguments, await self._inside(effect, scene))
+        except MachineLost:
+            return (Fact(f"lost/{effect.incarnation}", ev.SupervisorLost(effect.incarnation)),)
+        except Fenced:
+            raise
+        except HostlerError as problem:
+            answer = Answer("failed", problem.message)
+        except Exception:  # noqa: BLE001 a tool's fault is the model's to hear, and ours to log
+            log.error("a tool failed", tool=effect.name, execution=scene.execution, trace=traceback.format_exc())
+            answer = Answer("unknown", f"{effect.name} failed inside Hostler; its outcome is unknown.")
+        return await self._finished(effect.call_id, scene.execution, answer)
+
+    async def _inside(self, effect: RunTool, scene: Scene) -> Inside | None:
+        if not effect.incarnation:
+            return None
+        machine = await self.places.machine_for(scene.state.environment.id)
+        operation = Operation(scene.execution, scene.position.fence, effect.call_id)
+        return Inside(machine, operation, effect.incarnation)
+
+    async def _finished(self, call_id: str, execution: str, answer: Answer) -> tuple[Fact, ...]:
+        blob = ""
+        if answer.whole is not None:
+            blob = await self.blobs.put(execution, self.redactor.data(answer.whole))
+        finished = ev.ToolFinished(
+            call_id,
+            answer.outcome,
+            self.redactor.text(answer.text),
+            answer.exit_code,
+            blob,
+            answer.whole_bytes,
+            self.redactor.json(answer.details),
+        )
+        return (Fact(call_id, finished), *(Fact(call_id, event) for event in answer.events))
+
+    async def kill_group(self, effect: KillGroup, scene: Scene) -> tuple[Fact, ...]:
+        """End every process of the execution in its environment."""
+        await self.places.kill_group(scene.state.environment.id, scene.execution, scene.position.fence)
+        return (Fact(f"group/{effect.turn}/{scene.position.fence}", ev.GroupGone(effect.turn)),)
+
+
+def _as_replied(event: ev.Event) -> ev.ModelReplied:
+    assert isinstance(event, ev.ModelReplied)
+    return replace(event)

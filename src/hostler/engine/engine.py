@@ -1,0 +1,218 @@
+"""Which executions this process runs: the rows it owns and is not running yet, found by nudges, watches and sweeps."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from hostler.core import events as ev
+from hostler.core.ambient import Ambient
+from hostler.core.errors import Fenced, HostlerError, NotFound, StaleFence
+from hostler.core.plan import Session, failing
+from hostler.core.ports import Dispatch, Executions, Position, Row
+from hostler.core.state import State, fold
+from hostler.engine.effects import Effects
+from hostler.engine.worker import Tools, Worker
+
+log = structlog.get_logger(__name__)
+
+MAX_CLAIMS = 5
+"""Claims of an execution without progress; above it the execution is stopped."""
+SWEEP = 5.0
+"""Seconds between two looks at all rows of this runner."""
+
+
+class TurnSlots:
+    """At most `size` running turns in this process; the others wait in order."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._holders: set[str] = set()
+        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
+
+    def take(self, execution: str, granted: Callable[[], None]) -> bool:
+        """Take a slot, or queue for one."""
+        if execution in self._holders:
+            return True
+        if self._free:
+            self._free -= 1
+            self._holders.add(execution)
+            return True
+        if all(waiting != execution for waiting, _ in self._waiting):
+            self._waiting.append((execution, granted))
+        return False
+
+    def give_back(self, execution: str) -> None:
+        """Give the slot on to the first that waits, or leave the queue."""
+        self._waiting = deque(item for item in self._waiting if item[0] != execution)
+        if execution not in self._holders:
+            return
+        self._holders.discard(execution)
+        if self._waiting:
+            following, granted = self._waiting.popleft()
+            self._holders.add(following)
+            granted()
+        else:
+            self._free += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this process is: its runner (machine and data folder) and the runner's incarnation."""
+
+    runner: str
+    incarnation: str
+
+
+class Engine:
+    """Keeps one worker for every execution of this runner that has something to do."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        executions: Executions,
+        effects: Effects,
+        dispatch: Dispatch,
+        ambient: Ambient,
+        *,
+        slots: int,
+        settle: float,
+    ) -> None:
+        self._identity = identity
+        self._executions = executions
+        self._effects = effects
+        self._dispatch = dispatch
+        self._ambient = ambient
+        self.session = Session(identity.incarnation, settle)
+        self._tools = Tools(executions, effects, ambient, TurnSlots(slots), self.session, self._purge)
+        self._workers: dict[str, Worker] = {}
+        self._again: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def open(self) -> None:
+        """Adopt what the last incarnation left, then follow nudges and commits."""
+        await self._dispatch.start(self.look)
+        await self.sweep()
+        self._spawn(self._follow())
+        self._spawn(self._sweeping())
+
+    async def close(self) -> None:
+        """Let go of everything where it stands; the next incarnation goes on from the log."""
+        self._closing = True
+        await self._dispatch.stop()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=3)
+
+    def look(self, execution: str) -> None:
+        """Look at an execution: its worker looks again, or gets to work if there is something to do."""
+        if self._closing:
+            return
+        if worker := self._workers.get(execution):
+            self._again.add(execution)
+            worker.poke()
+        else:
+            self._spawn(self._consider(execution))
+
+    def waits_for_slot(self, execution: str) -> bool:
+        """Return whether its turn is queued behind others here."""
+        worker = self._workers.get(execution)
+        return worker is not None and worker.waits_for_slot
+
+    def runs(self, execution: str) -> bool:
+        """Return whether this process works on it now."""
+        return execution in self._workers
+
+    async def sweep(self) -> None:
+        """Look at every row of this runner that has something to do."""
+        for row in await self._executions.busy(self._identity.runner):
+            if row.id not in self._workers:
+                self.look(row.id)
+
+    async def _sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            with contextlib.suppress(HostlerError):
+                await self.sweep()
+
+    async def _follow(self) -> None:
+        async with self._executions.watch() as watch:
+            while True:
+                for execution in await watch.changed(SWEEP):
+                    if execution in self._workers:
+                        self.look(execution)
+
+    async def _consider(self, execution: str) -> None:
+        """Run a row's worker until it has nothing to do, then look once more if somebody asked meanwhile."""
+        if execution in self._workers:
+            return
+        row = await self._executions.row(execution)
+        if row is None or not row.busy or row.runner != self._identity.runner or execution in self._workers:
+            return
+        worker = Worker(execution, row.position, self._tools)
+        self._workers[execution] = worker
+        failed = False
+        try:
+            await self._run(worker, row)
+        except (StaleFence, Fenced, NotFound):
+            log.debug("another owner has the execution", execution=execution)
+        except HostlerError as problem:
+            failed = True
+            log.warning("an execution will be tried again", execution=execution, problem=str(problem))
+        except Exception:
+            failed = True
+            log.exception("a worker failed; its execution will be tried again", execution=execution)
+        finally:
+            del self._workers[execution]
+            again = execution in self._again
+            self._again.discard(execution)
+        if again and not failed:
+            self.look(execution)
+
+    async def _run(self, worker: Worker, row: Row) -> None:
+        """Claim what another incarnation owned, or what failed here before, and go on with it."""
+        owned = row.owner == self._identity.incarnation and row.attempts == 0
+        if owned:
+            await worker.run()
+            return
+        position = await self._executions.claim(row.id, row.fence, self._identity.incarnation)
+        if position is None:
+            self._again.add(row.id)
+            return
+        if row.attempts >= MAX_CLAIMS and row.phase in ("PENDING", "RUNNING"):
+            await self._give_up(row.id, position)
+            return
+        worker.move(position)
+        adopted = ev.TurnAdopted(self._identity.incarnation) if row.phase == "RUNNING" else None
+        await worker.run(adopted)
+
+    async def _give_up(self, execution: str, position: Position) -> None:
+        state = fold(await self._executions.read(execution))
+        text = (
+            f"Hostler has begun this turn {MAX_CLAIMS + 1} times without any progress and gives it up; its log and "
+            "the server's log say where it stood. Send an input to try again."
+        )
+        decisions = failing(state, "service", text)
+        at = Position(position.fence, state.seq)
+        await self._executions.append(
+            execution, at, self._ambient.now(), decisions=decisions, new_fence=True, progress=True
+        )
+        self._again.add(execution)
+
+    async def _purge(self, execution: str, state: State) -> None:
+        environment = state.environment
+        if environment.id:
+            await self._effects.places.release(environment.id, execution, owned=environment.owned)
+        await self._effects.blobs.purge(execution)
+        await self._executions.purge(execution)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,227 @@
+"""One execution, brought from what is to what is wanted: the level-triggered loop.
+
+`append what is due, start what is wanted, cancel what is not, wait` is all it does. It keeps the state and folds only
+the tail; a state is only ever folded from appended events. When the process dies anywhere in it, the next owner runs
+the same loop from the log.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from hostler.core import events as ev
+from hostler.core import plan
+from hostler.core.ambient import Ambient
+from hostler.core.errors import Conflict
+from hostler.core.events import Event, Recorded
+from hostler.core.plan import Effect, Session, due, wanted
+from hostler.core.ports import Executions, Fact, Position
+from hostler.core.state import State, evolve, fold
+from hostler.engine.effects import Effects, Scene
+
+log = structlog.get_logger(__name__)
+
+SLOW_POLL = 10.0
+"""Seconds after which a worker looks again although nobody told it to."""
+
+
+class Slots(Protocol):
+    """How many turns run at once."""
+
+    def take(self, execution: str, granted: Callable[[], None]) -> bool:
+        """Take a slot, or queue for one; `granted` is called once when it is there."""
+        ...
+
+    def give_back(self, execution: str) -> None:
+        """Give the slot, or the place in the queue, back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every worker of a process shares."""
+
+    executions: Executions
+    effects: Effects
+    ambient: Ambient
+    slots: Slots
+    session: Session
+    purge: Callable[[str, State], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an effect came to: facts, or for one that waited for the clock a decision to make now."""
+
+    facts: tuple[Fact, ...] = ()
+    decide: Callable[[State], tuple[Event, ...]] | None = None
+
+
+class Worker:
+    """Runs one execution for one owner, until nothing is wanted or another owner has taken it."""
+
+    def __init__(self, execution: str, position: Position, tools: Tools) -> None:
+        self._id = execution
+        self._position = position
+        self._tools = tools
+        self._poke = asyncio.Event()
+        self._state = State()
+        self._log: list[Recorded] = []
+        self._running: dict[Effect, asyncio.Task[Outcome]] = {}
+        self._has_slot = False
+        self._purged = False
+
+    def poke(self) -> None:
+        """Look again."""
+        self._poke.set()
+
+    def move(self, position: Position) -> None:
+        """Take the position that a claim gave."""
+        self._position = position
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Return whether the turn is queued behind others of this process."""
+        return self._state.phase == "RUNNING" and not self._has_slot
+
+    async def run(self, first: Event | None = None) -> None:
+        """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution."""
+        try:
+            await self._catch_up()
+            if first is not None:
+                await self._append((), lambda _: (first,))
+            while await self._step():
+                await self._wait()
+        finally:
+            await self._drop(lambda _: True)
+            self._tools.effects.live.end(self._id)
+            self._tools.slots.give_back(self._id)
+
+    async def _step(self) -> bool:
+        """Append facts and decisions, then make running what is wanted; return False when nothing is."""
+        self._poke.clear()
+        await self._catch_up()
+        facts, ripe = self._reported()
+        await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
+        want = wanted(self._state)
+        await self._drop(lambda effect: effect not in want)
+        if not want or self._purged:
+            return False
+        if not self._may_run():
+            return True
+        for effect in want:
+            if effect not in self._running:
+                task = asyncio.create_task(self._perform(effect), name=f"{type(effect).__name__} of {self._id}")
+                task.add_done_callback(lambda _: self._poke.set())
+                self._running[effect] = task
+        return True
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(SLOW_POLL):
+                await self._poke.wait()
+        except TimeoutError:
+            pass
+
+    def _may_run(self) -> bool:
+        """Return whether effects may start: a running turn needs a slot, everything else does not."""
+        if self._state.phase != "RUNNING":
+            self._tools.slots.give_back(self._id)
+            self._has_slot = False
+        elif not self._has_slot:
+            self._has_slot = self._tools.slots.take(self._id, self.poke)
+        return self._has_slot or self._state.phase != "RUNNING"
+
+    def _reported(self) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
+        """Return what finished effects came to, if they are still wanted; else it is not believed any more."""
+        still = wanted(self._state)
+        facts: list[Fact] = []
+        decisions: list[Callable[[State], tuple[Event, ...]]] = []
+        for effect in [effect for effect, task in self._running.items() if task.done()]:
+            outcome = self._running.pop(effect).result()
+            if effect in still:
+                facts.extend(outcome.facts)
+                decisions.extend([outcome.decide] if outcome.decide else [])
+
+        def ripe(state: State) -> tuple[Event, ...]:
+            return next((events for decide in decisions if (events := decide(state))), ())
+
+        return tuple(facts), ripe
+
+    async def _append(self, facts: tuple[Fact, ...], decide: Callable[[State], tuple[Event, ...]]) -> None:
+        """Append facts, and decisions made from the state they lead to, until no decision is due."""
+        while True:
+            decisions = decide(self._ahead(facts))
+            if not facts and not decisions:
+                return
+            try:
+                appended = await self._tools.executions.append(
+                    self._id,
+                    self._position,
+                    self._tools.ambient.now(),
+                    facts=facts,
+                    decisions=decisions,
+                    new_fence=any(isinstance(e, ev.TurnEnded | ev.Stopped) for e in decisions),
+                    progress=any(isinstance(f.event, ev.ModelReplied | ev.ToolFinished) for f in facts),
+                )
+            except Conflict:
+                await self._catch_up()
+                continue
+            facts = ()
+            self._position = replace(appended.position, seq=self._position.seq)
+            await self._catch_up(appended.recorded)
+
+    def _ahead(self, facts: tuple[Fact, ...]) -> State:
+        """Return the state as it will be when the facts are in the log."""
+        now = self._tools.ambient.now()
+        state = self._state
+        for fact in facts:
+            state = evolve(state, Recorded(state.seq + 1, now, fact.event))
+        return state
+
+    async def _catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
+        """Fold what was appended since; `known` spares a read when it is the very next part of the log."""
+        fresh = known
+        if not known or known[0].seq != self._state.seq + 1:
+            fresh = await self._tools.executions.read(self._id, self._state.seq)
+        self._log.extend(fresh)
+        self._state = fold(fresh, self._state)
+        if fresh and self._state.call is None:
+            self._tools.effects.live.end(self._id)
+        self._position = Position(self._position.fence, self._state.seq)
+
+    async def _drop(self, unwanted: Callable[[Effect], bool]) -> None:
+        """Cancel effects that are no longer wanted and wait until they are gone."""
+        tasks = [self._running.pop(effect) for effect in list(self._running) if unwanted(effect)]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and (problem := task.exception()):
+                log.info("an effect failed that was not wanted any more", execution=self._id, problem=str(problem))
+
+    async def _perform(self, effect: Effect) -> Outcome:
+        effects, scene = self._tools.effects, Scene(self._id, self._position, self._state, self._log)
+        match effect:
+            case plan.PrepareEnvironment():
+                return Outcome(await effects.prepare(effect, scene))
+            case plan.CallModel():
+                return Outcome(await effects.call_model(effect, scene))
+            case plan.RunTool():
+                return Outcome(await effects.run_tool(effect, scene))
+            case plan.KillGroup():
+                return Outcome(await effects.kill_group(effect, scene))
+            case plan.EndTurn():
+                await self._tools.ambient.until(effect.not_before)
+                return Outcome(decide=plan.ending)
+            case plan.EnforceTime():
+                await self._tools.ambient.until(effect.not_before)
+                return Outcome(decide=lambda state: plan.out_of_time(state, self._tools.ambient.now()))
+            case plan.Purge():
+                await self._tools.purge(self._id, self._state)
+                self._purged = True
+                return Outcome()

@@ -1,0 +1,28 @@
+"""What a tool call is called when people read about it."""
+
+import json
+from typing import Any, cast
+
+
+def intent(name: str, arguments: str) -> str:
+    """Return one line about what a call is about to do."""
+    try:
+        parsed: Any = json.loads(arguments or "{}")
+    except json.JSONDecodeError:
+        return name
+    given = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+    match name:
+        case "bash":
+            lines = str(given.get("command", "")).strip().splitlines() or [""]
+            said = lines[0] + (" …" if len(lines) > 1 else "")
+        case "search":
+            said = f"search {given.get('pattern', '')!r} in {given.get('path', '.')}"
+        case "read" | "write" | "edit":
+            said = f"{name} {given.get('path', '')}"
+        case "todo":
+            said = "update the to-do list"
+        case "add_agent_execution_result":
+            said = f"set output {given.get('key', '')}"
+        case _:
+            said = name
+    return said[:300]

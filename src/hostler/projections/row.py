@@ -1,0 +1,38 @@
+"""The row of an execution: columns for lists, and the view that Get and List answer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from hostler.core.plan import wanted
+from hostler.core.ports import Projection
+from hostler.core.state import State
+from hostler.projections.status import view
+
+ROLES = {False: "AGENT_EXECUTION_ROLE_DEFAULT", True: "AGENT_EXECUTION_ROLE_WORKFLOW"}
+
+
+def project(state: State) -> Projection:
+    """Return what the store keeps beside the log; it is a function of the log alone."""
+    begun = state.begun
+    context: Mapping[str, Any] = begun.request.get("codeContext", {})
+    return Projection(
+        phase=state.phase,
+        turn=state.turn,
+        busy=bool(wanted(state)) or state.stop is not None,
+        due_at=due_at(state),
+        agent_id=begun.agent.id,
+        environment_ids=(state.environment.id,) if state.environment.id else (),
+        project_id=str(context.get("projectId", "")),
+        creator_id=begun.creator_id,
+        session_id=begun.session_id,
+        role=ROLES["workflowActionId" in begun.request],
+        annotations=state.annotations,
+        view=view(state),
+    )
+
+
+def due_at(state: State) -> datetime | None:
+    """Return the earliest moment at which something is to happen by the clock alone."""
+    times = (getattr(effect, "not_before", None) for effect in wanted(state))
+    return min((time for time in times if time), default=None)

@@ -1,0 +1,169 @@
+"""The view of an execution: the API's AgentExecution as JSON, without URLs and without what only its owner knows."""
+
+from datetime import datetime
+from typing import Any
+
+from hostler.core.events import OutputScalar
+from hostler.core.state import State
+
+PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED")}
+FAILURE = "AGENT_EXECUTION_FAILURE_REASON_"
+PRINCIPALS = {"user": "PRINCIPAL_USER", "service_account": "PRINCIPAL_SERVICE_ACCOUNT"}
+EXECUTION = "AGENT_MODE_EXECUTION"
+
+
+def view(state: State) -> dict[str, Any]:
+    """Return {metadata, spec, status} as the API's JSON; `hostler` beside them holds what it has no name for."""
+    return {
+        "metadata": metadata(state),
+        "spec": spec(state),
+        "status": status(state),
+        "hostler": {
+            "agent": state.begun.agent.name,
+            "model": state.begun.agent.model,
+            "turn": state.turn,
+            "queue": [q.id for q in state.queue],
+            "baseCommit": state.environment.base_commit,
+            "notes": list(state.notes),
+            "refusedHosts": list(state.refused_hosts),
+            "turnSince": stamp(state.turn_since),
+            "limit": state.failure.limit if state.failure else "",
+        },
+    }
+
+
+def metadata(state: State) -> dict[str, Any]:
+    """Return who started it, when, and what it is called."""
+    begun = state.begun
+    return _full(
+        name=begun.name or state.headline,
+        description=state.headline,
+        creator={"id": begun.creator_id, "principal": PRINCIPALS[begun.creator_kind]},
+        createdAt=stamp(state.created_at),
+        updatedAt=stamp(state.updated_at),
+        role="AGENT_EXECUTION_ROLE_WORKFLOW" if "workflowActionId" in begun.request else "AGENT_EXECUTION_ROLE_DEFAULT",
+        workflowActionId=begun.request.get("workflowActionId"),
+        annotations=dict(state.annotations),
+        sessionId=begun.session_id,
+    )
+
+
+def spec(state: State) -> dict[str, Any]:
+    """Return what was asked for."""
+    begun, limits = state.begun, state.limits
+    bounds = _full(
+        maxIterations=_number(limits.max_iterations),
+        maxInputTokens=_number(limits.max_input_tokens),
+        maxOutputTokens=_number(limits.max_output_tokens),
+    )
+    return _full(
+        specVersion=str(state.spec_version),
+        session=state.session,
+        desiredPhase=PHASES["STOPPED" if state.phase == "STOPPED" else "RUNNING"],
+        agentId=begun.agent.id,
+        codeContext=begun.request.get("codeContext"),
+        limits=bounds,
+        codexSettings=begun.request.get("codexSettings"),
+        mode=begun.request.get("mode"),
+    )
+
+
+def status(state: State) -> dict[str, Any]:
+    """Return where it stands. Counters are sums over the log, `statusVersion` is its last seq."""
+    usage, failure = state.usage, state.failure
+    return _full(
+        statusVersion=str(state.seq),
+        session=state.session,
+        phase=PHASES[state.phase],
+        failureMessage=failure.message if failure else "",
+        failureReason=f"{FAILURE}{failure.reason.upper()}" if failure and failure.reason else None,
+        warningMessage=warning(state),
+        iterations=_number(state.iterations),
+        inputTokensUsed=_number(usage.input),
+        outputTokensUsed=_number(usage.output),
+        cachedCreationTokensUsed=_number(usage.cache_creation),
+        cachedInputTokensUsed=_number(usage.cached_input),
+        contextWindowLength=_number(state.context_length),
+        contextWindowLimit=_number(state.begun.agent.context_window),
+        currentOperation=operation(state),
+        usedEnvironments=[{"environmentId": state.environment.id}] if state.environment.id else None,
+        currentActivity=activity(state),
+        outputs={key: output(value) for key, value in state.outputs.items()},
+        mode=EXECUTION,
+        waitingInfo=waiting(state),
+    )
+
+
+def warning(state: State) -> str:
+    """Return what may still mend itself, and what people should know about the environment."""
+    hosts = ", ".join(state.refused_hosts)
+    refused = f"refused by the allow list: {hosts}" if hosts else ""
+    return "; ".join(part for part in (state.warning, *state.notes, refused) if part)
+
+
+def operation(state: State) -> dict[str, Any] | None:
+    """Return what a running turn does at this moment."""
+    if state.phase != "RUNNING":
+        return None
+    base: dict[str, Any] = {"session": state.session}
+    if state.call:
+        return {**base, "retries": str(state.call.attempt), "llm": {"complete": False}}
+    if state.tools:
+        return {**base, "toolUse": {"toolName": state.tools[0].name, "complete": False}}
+    return {**base, "llm": {"complete": True}}
+
+
+def activity(state: State) -> str:
+    """Return one line about what happens now."""
+    if state.phase == "PENDING":
+        return "preparing the environment" if not state.environment.ready else "waiting for the first input"
+    if state.phase != "RUNNING":
+        return ""
+    if state.stop is not None:
+        return "stopping"
+    if not state.environment.ready:
+        return "bringing back the environment"
+    if state.call:
+        return (
+            f"waiting to try the model again (attempt {state.call.attempt + 1})" if state.call.attempt else "thinking"
+        )
+    return ", ".join(f"running {tool.name}" for tool in state.tools) or "finishing"
+
+
+def waiting(state: State) -> dict[str, Any] | None:
+    """Return what an idle execution waits for: always a message of the user."""
+    if state.phase != "WAITING_FOR_INPUT":
+        return None
+    return {
+        "waitId": f"{state.turn}",
+        "interests": [{"id": f"user-{state.turn}", "userMessage": {}}],
+        "waitingSince": stamp(state.waiting_since),
+    }
+
+
+def output(value: OutputScalar) -> dict[str, Any]:
+    """Return a typed output as the contract's OutputValue."""
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"floatValue": value}
+        case str():
+            return {"stringValue": value}
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Return a time as RFC 3339 in UTC."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _number(value: int) -> str | None:
+    return str(value) if value else None
+
+
+def _full(**fields: Any) -> dict[str, Any]:
+    """Return the fields that have a value, as proto JSON leaves the others out."""
+    empty: tuple[object, ...] = (None, "", {}, [])
+    return {key: value for key, value in fields.items() if value not in empty or isinstance(value, bool)}
