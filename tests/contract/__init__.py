@@ -1,0 +1,1 @@
+"""That the wire is what the published contract says."""
