@@ -28,6 +28,10 @@ class FileProblem(EnvironmentError_):
         """not_found, is_directory, not_directory, permission, too_large, full or other."""
 
 
+class ProcessEnded(EnvironmentError_):
+    """The attached process has ended, or takes no input any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """Who asks for a change and under which number: the id makes a repeat harmless, the fence shuts out old owners."""
@@ -229,7 +233,7 @@ class Attached(Protocol):
     async def send(self, message: str, data: bytes) -> bool:
         """Write `data` to its standard input, whole and once per message id; False says it was written before.
 
-        Raises MachineLost, Fenced.
+        Raises ProcessEnded, MachineLost, Fenced.
         """
         ...
 

@@ -7,7 +7,7 @@ the same loop from the log.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -171,7 +171,7 @@ class Worker:
                 await self._catch_up()
                 continue
             facts = ()
-            self._position = replace(appended.position, seq=self._position.seq)
+            self._position = Position(appended.position.fence, self._state.seq)
             await self._catch_up(appended.recorded)
 
     def _ahead(self, facts: tuple[Fact, ...]) -> State:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hostler.core.plan import wanted
+from hostler.core.plan import Session, due, wanted
 from hostler.core.ports import Projection
 from hostler.core.state import State
 from hostler.projections.status import view
 
+NOBODY = Session("", 0.0)
 ROLES = {False: "AGENT_EXECUTION_ROLE_DEFAULT", True: "AGENT_EXECUTION_ROLE_WORKFLOW"}
 
 
@@ -19,7 +20,7 @@ def project(state: State) -> Projection:
     return Projection(
         phase=state.phase,
         turn=state.turn,
-        busy=bool(wanted(state)) or state.stop is not None,
+        busy=bool(wanted(state) or due(state, NOBODY)),
         due_at=due_at(state),
         agent_id=begun.agent.id,
         environment_ids=(state.environment.id,) if state.environment.id else (),

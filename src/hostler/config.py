@@ -1,0 +1,202 @@
+"""Settings from hostler.toml and HOSTLER_* variables, typed, checked once at start-up.
+
+A variable wins over the file, an option of the command line over both. Nested names are joined by two underscores:
+HOSTLER_SERVER__PORT=9000.
+"""
+
+import os
+import tomllib
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+BUILTIN = "00000000-0000-0000-0000-000000007100"
+GIB = 1 << 30
+REGISTRIES = (
+    "pypi.org",
+    "files.pythonhosted.org",
+    "registry.npmjs.org",
+    "registry.yarnpkg.com",
+    "deb.debian.org",
+    "security.debian.org",
+    "archive.ubuntu.com",
+    "security.ubuntu.com",
+    "proxy.golang.org",
+    "sum.golang.org",
+    "crates.io",
+    "static.crates.io",
+    "index.crates.io",
+    "rubygems.org",
+    "repo.maven.apache.org",
+)
+"""The package registries that an environment may reach unless the configuration says otherwise."""
+
+
+class BadConfiguration(Exception):
+    """The configuration cannot be used."""
+
+
+class Section(BaseModel):
+    """A table of hostler.toml; a name that is not known is an error, so that a typing mistake is noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """Where the API is served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str = ""
+
+
+class AgentLimits(Section):
+    """A budget; 0 means unlimited, the time counts RUNNING only."""
+
+    max_iterations: int = Field(200, ge=0)
+    max_input_tokens: int = Field(0, ge=0)
+    max_output_tokens: int = Field(0, ge=0)
+    max_seconds: int = Field(0, ge=0)
+
+
+class AgentSection(Section):
+    """An agent that can be started."""
+
+    id: str = BUILTIN
+    name: str = "hostler"
+    description: str = "Hostler's own agent: a coding loop with a shell, files, search and a to-do list."
+    driver: Literal["builtin"] = "builtin"
+    model: str = ""
+    system_prompt: str = ""
+    initial_message: str = ""
+    effort: Literal["", "low", "medium", "high", "max"] = ""
+    limits: AgentLimits = AgentLimits()  # pyright: ignore[reportCallIssue]
+
+    @field_validator("id")
+    @classmethod
+    def _uuid(cls, value: str) -> str:
+        return str(uuid.UUID(value))
+
+
+class ModelSection(Section):
+    """What is known of a model beyond what its provider's library knows."""
+
+    context_window: int = Field(0, ge=0)
+    vision: bool = True
+    base_url: str = ""
+    api_key: str = ""
+
+
+class ClassSection(Section):
+    """A size of environment."""
+
+    id: str
+    name: str
+    description: str = ""
+    cpus: float = Field(2, gt=0)
+    memory_gib: float = Field(4, gt=0)
+    disk_gib: float = Field(10, gt=0)
+    processes: int = Field(512, ge=16)
+    idle_minutes: float = Field(30, gt=0)
+    allow: tuple[str, ...] = ()
+
+
+def _class(number: int, name: str, cpus: float, memory: float) -> ClassSection:
+    text = f"{cpus:g} CPU, {memory:g} GiB of memory"
+    id_ = str(uuid.UUID(int=0x7200 + number))
+    return ClassSection.model_validate(
+        {"id": id_, "name": name, "description": text, "cpus": cpus, "memory_gib": memory}
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(env_prefix="HOSTLER_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    server: Server = Server()  # pyright: ignore[reportCallIssue]
+    data_dir: Path = Path("~/.local/share/hostler")
+    database_url: str = ""
+    model: str = ""
+    allowed_models: tuple[str, ...] = ()
+    agents: tuple[AgentSection, ...] = (AgentSection(),)  # pyright: ignore[reportCallIssue]
+    models: Mapping[str, ModelSection] = {}
+    classes: tuple[ClassSection, ...] = (
+        _class(1, "Small", 1, 2),
+        _class(2, "Regular", 2, 4),
+        _class(3, "Large", 4, 8),
+    )
+    default_class: str = "Regular"
+    allow: tuple[str, ...] = REGISTRIES
+    private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
+    slots: int = Field(0, ge=0)
+    settle_seconds: float = Field(1.0, ge=0)
+    secrets: tuple[str, ...] = ()
+    idle_exit_minutes: float = Field(0, ge=0)
+
+    @field_validator("private_hosts", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which is given as initial values."""
+        return env_settings, init_settings
+
+    @property
+    def home(self) -> Path:
+        """Return the data folder, absolute."""
+        return self.data_dir.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """Return the database's URL; SQLite in the data folder when none is set."""
+        return self.database_url or f"sqlite:///{self.home / 'hostler.db'}"
+
+    @property
+    def turn_slots(self) -> int:
+        """Return how many turns run at once; sized from the machine unless set."""
+        return self.slots or 32 * (os.cpu_count() or 1)
+
+
+def load(file: Path | None = None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings; raises BadConfiguration with every fault when they cannot be used.
+
+    `overrides` are the options of the command line, by dotted name.
+    """
+    raw: dict[str, Any] = {}
+    if file is not None:
+        try:
+            raw = tomllib.loads(file.read_text())
+        except FileNotFoundError:
+            raise BadConfiguration(f"{file}: there is no such file") from None
+        except tomllib.TOMLDecodeError as error:
+            raise BadConfiguration(f"{file}: {error}") from None
+    try:
+        settings = Settings(**raw)
+        given = {key: value for key, value in (overrides or {}).items() if value is not None}
+        return _overridden(settings, given) if given else settings
+    except ValidationError as error:
+        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadConfiguration(f"{file or 'the environment'} cannot be used:\n{faults}") from None
+
+
+def _overridden(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    top = {key: value for key, value in given.items() if "." not in key}
+    server = {key.removeprefix("server."): value for key, value in given.items() if key.startswith("server.")}
+    if server:
+        top["server"] = Server.model_validate({**settings.server.model_dump(), **server})
+    return settings.model_copy(update=top)

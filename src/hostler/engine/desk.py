@@ -1,0 +1,174 @@
+"""The engine's front: commands decided on the latest state, appended by compare-and-set, and the owner woken."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from hostler.core import events as ev
+from hostler.core.ambient import Ambient
+from hostler.core.commands import Command, Send, decide
+from hostler.core.desk import Liveness, NewExecution, Seen
+from hostler.core.errors import Conflict, NotFound, StaleFence, Unavailable
+from hostler.core.events import Event, Recorded
+from hostler.core.ports import Dispatch, Executions, OpenBlock, Row
+from hostler.core.redaction import Redactor
+from hostler.core.state import State, fold
+from hostler.engine.engine import Engine, Identity
+from hostler.engine.environments import Environments
+from hostler.engine.livetext import LiveText
+
+TRIES = 50
+"""Races that one command may lose against other appends before it gives up."""
+REMEMBERED = 512
+"""States kept in memory; each is valid for its seq only and may be lost."""
+
+
+class Desk:
+    """Starts, commands and shows executions."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        executions: Executions,
+        environments: Environments,
+        engine: Engine,
+        dispatch: Dispatch,
+        live: LiveText,
+        redactor: Redactor,
+        ambient: Ambient,
+    ) -> None:
+        self._identity = identity
+        self._executions = executions
+        self._environments = environments
+        self._engine = engine
+        self._dispatch = dispatch
+        self._live = live
+        self._redactor = redactor
+        self._ambient = ambient
+        self._states: OrderedDict[str, State] = OrderedDict()
+        self.draining = False
+
+    async def start(self, new: NewExecution) -> str:
+        """Write the execution (and its environment) and wake its owner; return its id."""
+        self._refuse_while_draining()
+        execution = self._ambient.new_id()
+        owned = not isinstance(new.environment, str)
+        environment = self._ambient.new_id() if owned else str(new.environment)
+        if not owned:
+            await self._environments.usable(environment)
+        started = ev.Started(
+            request=self._redactor.json(new.request),
+            agent=new.agent,
+            environment_id=environment,
+            owns_environment=owned,
+            creator_id=new.creator.id,
+            creator_kind=new.creator.kind,
+            session_id=new.session_id or self._ambient.new_id(),
+            name=self._redactor.text(new.name),
+        )
+        events: list[Event] = [started]
+        if new.first_input:
+            block = {"inputs": [{"text": {"content": self._redactor.text(new.first_input)}}]}
+            events.append(ev.InputQueued(self._ambient.new_id(), block, "initial"))
+        if not isinstance(new.environment, str):
+            await self._environments.write(environment, new.environment, new.creator, owner=execution)
+        now = self._ambient.now()
+        known, fresh = await self._executions.create(execution, self._identity.runner, events, now, new.once)
+        if not fresh:
+            await self._environments.forget(environment if owned else "")
+            return known
+        await self._environments.use(environment, execution)
+        await self._dispatch.nudge(execution, self._identity.runner)
+        return execution
+
+    async def command(self, execution: str, command: Command) -> State:
+        """Decide on the latest state and append; a lost race is decided again."""
+        if isinstance(command, Send):
+            self._refuse_while_draining()
+        for _ in range(TRIES):
+            row = await self._row(execution)
+            state = await self._state(execution, row.last_seq)
+            if isinstance(command, Send) and state.environment.id:
+                await self._environments.revivable(state.environment.id)
+            events = decide(state, command, self._engine.session)
+            if not events:
+                return state
+            try:
+                appended = await self._write(row, events)
+            except (Conflict, StaleFence):
+                continue
+            await self._dispatch.nudge(execution, self._identity.runner)
+            return fold(appended, state)
+        raise Unavailable("the execution changes too fast to answer; try again")
+
+    async def _write(self, row: Row, events: tuple[Event, ...]) -> tuple[Recorded, ...]:
+        """Append decisions; what starts a turn takes the execution, what ends one raises the fence."""
+        starts = any(isinstance(event, ev.TurnStarted) for event in events)
+        ends = any(isinstance(event, ev.Stopped) for event in events)
+        appended = await self._executions.append(
+            row.id,
+            row.position,
+            self._ambient.now(),
+            decisions=events,
+            own=self._identity.incarnation if starts else None,
+            new_fence=starts or ends,
+            progress=starts,
+        )
+        return appended.recorded
+
+    async def seen(self, execution: str) -> Seen:
+        """Return an execution as it is now."""
+        row = await self._row(execution)
+        return Seen(row, self.liveness(row))
+
+    def liveness(self, row: Row) -> Liveness:
+        """Return the truth about a row's owner."""
+        if row.runner != self._identity.runner:
+            return "gone"
+        if row.phase != "RUNNING":
+            return "live"
+        if self._engine.waits_for_slot(row.id):
+            return "waiting_for_slot"
+        owned = row.owner == self._identity.incarnation
+        just_started = self._ambient.now() - row.updated_at < timedelta(seconds=2)
+        return "live" if owned and (self._engine.runs(row.id) or just_started) else "recovering"
+
+    async def log(self, execution: str, after: int = 0) -> tuple[Recorded, ...]:
+        """Return the log behind a seq."""
+        await self._row(execution)
+        return await self._executions.read(execution, after)
+
+    def open_blocks(self, execution: str) -> tuple[OpenBlock, ...]:
+        """Return the text that is being said right now."""
+        return self._live.open_blocks(execution)
+
+    def pieces(self, execution: str) -> AsyncIterator[None]:
+        """Yield whenever the text being said has grown."""
+        return self._live.pieces(execution)
+
+    async def _row(self, execution: str) -> Row:
+        row = await self._executions.row(execution)
+        if row is None or row.deleted_at is not None:
+            raise NotFound("there is no such agent execution", field="agent_execution_id")
+        return row
+
+    async def _state(self, execution: str, seq: int) -> State:
+        """Return the state at `seq`, from memory as far as that goes."""
+        state = self._states.get(execution)
+        if state is None or state.seq > seq:
+            state = State()
+        if state.seq < seq:
+            tail = await self._executions.read(execution, state.seq)
+            state = await asyncio.to_thread(fold, tail, state) if len(tail) > 500 else fold(tail, state)
+        if state.seq != seq:
+            state = fold(r for r in await self._executions.read(execution) if r.seq <= seq)
+        self._states[execution] = state
+        self._states.move_to_end(execution)
+        while len(self._states) > REMEMBERED:
+            self._states.popitem(last=False)
+        return state
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            raise Unavailable("the server is stopping and takes no new work", retry_after=5.0)
