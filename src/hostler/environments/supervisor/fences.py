@@ -1,4 +1,4 @@
-"""Who may change anything here: the registered executions, the highest fence of each, and the ids that may not start."""
+"""Who may change anything here: the registered executions, the highest fence of each, the ids that may not start."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .fences import Refused
 
@@ -47,12 +47,12 @@ class Call(NamedTuple):
 
     def words(self, name: str) -> list[str]:
         """Return a list of texts."""
-        values: list[Any] = self.get(name, list)
+        values = cast("list[Any]", self.get(name, list))
         return [str(value) for value in values]
 
     def table(self, name: str) -> dict[str, str]:
         """Return a mapping of texts."""
-        values: dict[Any, Any] = self.get(name, dict)
+        values = cast("dict[Any, Any]", self.get(name, dict))
         return {str(key): str(value) for key, value in values.items()}
 
     @property

@@ -1,0 +1,222 @@
+"""The provider whose environments are folders on this machine; how each is walled in is another object's business."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from hostler.core.errors import EnvironmentError_, EnvironmentFailed, MachineLost
+from hostler.core.providers import Channel, EnvSpec, Handle, NetworkPolicy, Observed, Preflight, Protection
+from hostler.environments import launching, processes
+from hostler.environments.channel import UnixChannel
+from hostler.environments.machine import SupervisorMachine
+from hostler.environments.places import Launch, Place, Record, free_uid, place, places, remove
+
+READY_SECONDS = 20.0
+PING_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class Walls(Protocol):
+    """How an environment is closed off: which program runs its supervisor, under which uid, with which limits."""
+
+    name: str
+    uids: range | None
+    """From which each environment gets one of its own; None: all have the server's."""
+
+    async def preflight(self) -> Preflight:
+        """Try whether it can be done here."""
+        ...
+
+    def furnish(self, place: Place, record: Record) -> None:
+        """Write the files that the inside needs; repeated at every start."""
+        ...
+
+    def program(self, place: Place, record: Record, incarnation: str, listener: int) -> launching.Program:
+        """Return what to execute; `listener` is the descriptor of the listening socket."""
+        ...
+
+    def protections(self, record: Record) -> tuple[Protection, ...]:
+        """Say what holds, and by which means."""
+        ...
+
+    def clear(self, place: Place) -> None:
+        """Take away what lies outside of the environment's folder, once nothing runs."""
+        ...
+
+
+class Ways(Protocol):
+    """What leads out of environments: serves the sockets in an environment's folder while this server lives."""
+
+    async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
+        """Serve; may be repeated."""
+        ...
+
+    async def close(self, environment: str) -> None:
+        """Serve no more."""
+        ...
+
+
+class FolderProvider:
+    """A `Provider` on this machine; see the protocol for the promises."""
+
+    def __init__(self, root: Path, walls: Walls, ways: Ways | None = None) -> None:
+        self.name = walls.name
+        self._root = root.resolve()
+        self._walls = walls
+        self._ways = ways
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._born: set[int] = set()
+
+    async def preflight(self) -> Preflight:
+        """Try what the walls need."""
+        return await self._walls.preflight()
+
+    async def create(self, spec: EnvSpec) -> Handle:
+        """Make the folders; the first creation's settings stay."""
+        where = place(self._root, spec.id)
+
+        def make() -> None:
+            self._root.mkdir(parents=True, exist_ok=True)
+            if where.record() is None:
+                uids = self._walls.uids
+                uid = free_uid(self._root, spec.id, uids) if uids else -1
+                where.make(Record.of(spec, uid))
+
+        async with self._locks.setdefault(" ", asyncio.Lock()):  # Choosing a uid is one at a time.
+            await self._alone(spec.id, lambda: _in_thread(make))
+        return Handle(self.name, spec.id)
+
+    async def start(self, handle: Handle) -> None:
+        """Return when the supervisor answers."""
+        await self._alone(handle.environment, lambda: self._start(handle))
+
+    async def stop(self, handle: Handle) -> None:
+        """End every process; files stay."""
+        await self._alone(handle.environment, lambda: self._stop(place(self._root, handle.environment)))
+
+    async def delete(self, handle: Handle) -> None:
+        """Leave nothing."""
+        where = place(self._root, handle.environment)
+
+        async def gone() -> None:
+            await self._stop(where)
+            await _in_thread(lambda: remove(where.folder))
+
+        await self._alone(handle.environment, gone)
+        self._locks.pop(handle.environment, None)
+
+    async def observe(self, handle: Handle) -> Observed:
+        """Say what is there."""
+        where = place(self._root, handle.environment)
+        record, launch = where.record(), where.launch()
+        self._reap()
+        if record is None:
+            return Observed("absent")
+        protections = self._walls.protections(record)
+        if launch is None or not launching.alive(launch):
+            return Observed("stopped", None, protections)
+        return Observed("running", launch.incarnation, protections)
+
+    async def list(self) -> AsyncIterator[Handle]:
+        """Yield every environment that left a folder here."""
+        for where in places(self._root):
+            yield Handle(self.name, where.folder.name)
+
+    async def connect(self, handle: Handle) -> Channel:
+        """Open a stream to the supervisor."""
+        try:
+            return await UnixChannel.open(place(self._root, handle.environment).socket)
+        except OSError as error:
+            raise MachineLost("The environment does not run.") from error
+
+    def machine(self, handle: Handle) -> SupervisorMachine:
+        """Return the machine inside."""
+        return SupervisorMachine(lambda: self.connect(handle))
+
+    async def _alone(self, environment: str, change: Callable[[], Awaitable[T]]) -> T:
+        """Make one change at a time, each to its end, also when its caller is cancelled meanwhile."""
+
+        async def locked() -> T:
+            async with self._locks.setdefault(environment, asyncio.Lock()):
+                return await change()
+
+        return await asyncio.shield(asyncio.ensure_future(locked()))
+
+    async def _start(self, handle: Handle) -> None:
+        where = place(self._root, handle.environment)
+        record = where.record()
+        if record is None:
+            raise EnvironmentFailed("The environment was never made, or is deleted.")
+        await _in_thread(lambda: self._walls.furnish(where, record))
+        if self._ways:
+            await self._ways.open(record.id, where.net, record.uid, record.network)
+        launch = where.launch()
+        if launching.alive(launch) and await self._answers(handle, launch, PING_SECONDS):
+            return
+        await self._end(where)
+        launch = await _in_thread(lambda: self._launch(where, record))
+        if not await self._answers(handle, launch, READY_SECONDS):
+            await self._end(where)
+            raise EnvironmentFailed(f"The environment's supervisor did not start: {launching.said(where)}")
+
+    def _launch(self, where: Place, record: Record) -> Launch:
+        incarnation = secrets.token_hex(8)
+        with launching.listen(where) as listener:
+            program = self._walls.program(where, record, incarnation, listener.fileno())
+            try:
+                return launching.launch(where, program, incarnation, self._born.add)
+            finally:
+                # The listener closes itself; the rest was opened for the program only.
+                for descriptor in {*program.fds, -1 if program.info is None else program.info} - {
+                    listener.fileno(),
+                    -1,
+                }:
+                    os.close(descriptor)
+
+    async def _answers(self, handle: Handle, launch: Launch | None, seconds: float) -> bool:
+        with contextlib.suppress(EnvironmentError_, TimeoutError):
+            async with asyncio.timeout(seconds):
+                return launch is not None and await self.machine(handle).ping() == launch.incarnation
+        return False
+
+    async def _stop(self, where: Place) -> None:
+        await self._end(where)
+        if self._ways:
+            await self._ways.close(where.folder.name)
+
+    async def _end(self, where: Place) -> None:
+        """End what a launch left, complete or not; without a launch nothing can run."""
+        launch = where.launch()
+        if launch is None:
+            return
+        if launch.boot == processes.boot_id():
+            await _in_thread(lambda: self._kill(where, launch))
+        await _in_thread(lambda: self._walls.clear(where))
+        where.write_launch(None)
+        where.socket.unlink(missing_ok=True)
+
+    def _kill(self, where: Place, launch: Launch) -> None:
+        if launch.pid > 0:
+            # The first process of a process namespace takes all others with it.
+            processes.end(processes.Seen(launch.pid, launch.started))
+        if not processes.end_labelled(str(where.folder)):
+            raise EnvironmentFailed("Some processes of the environment could not be ended.")
+        self._reap()
+
+    def _reap(self) -> None:
+        for pid in list(self._born):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._born.discard(pid)
+
+
+async def _in_thread(call: Callable[[], T]) -> T:
+    return await asyncio.to_thread(call)

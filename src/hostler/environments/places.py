@@ -1,0 +1,168 @@
+"""Where an environment lives on disk, and what is remembered there: folders, the record of its making, its launch."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from hostler.core.errors import EnvironmentFailed
+from hostler.core.providers import EnvSpec, Feature, Limits, NetworkPolicy
+
+SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What must be known to start an environment again; written once, when it is made."""
+
+    id: str
+    uid: int
+    """The uid that everything inside has on this machine; -1: the server's own."""
+    limits: Limits = field(default_factory=Limits)
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    features: frozenset[Feature] = frozenset()
+
+    @classmethod
+    def of(cls, spec: EnvSpec, uid: int) -> "Record":
+        """Return the record of a new environment."""
+        return cls(spec.id, uid, spec.limits, spec.network, dict(spec.env), spec.features)
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One start of a supervisor; pid -1 says that it was about to be started."""
+
+    boot: str
+    incarnation: str
+    pid: int = -1
+    started: int = -1
+    """The process's start time in clock ticks since boot: with the pid it names one process for good."""
+
+
+RECORD = TypeAdapter(Record)
+LAUNCH = TypeAdapter(Launch)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of one environment. Only `work`, `home`, `state` (writable), `etc` and `net` are seen from inside."""
+
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """Return the workspace."""
+        return self.folder / "files" / "work"
+
+    @property
+    def home(self) -> Path:
+        """Return the home folder."""
+        return self.folder / "files" / "home"
+
+    @property
+    def state(self) -> Path:
+        """Return the supervisor's folder."""
+        return self.folder / "files" / "state"
+
+    @property
+    def etc(self) -> Path:
+        """Return the system files made for this environment."""
+        return self.folder / "etc"
+
+    @property
+    def net(self) -> Path:
+        """Return the folder of the sockets that lead out; it stays bound while servers come and go."""
+        return self.folder / "net"
+
+    @property
+    def socket(self) -> Path:
+        """Return the supervisor's listening socket."""
+        return self.folder / "s"
+
+    @property
+    def log(self) -> Path:
+        """Return what launching said."""
+        return self.folder / "launch.log"
+
+    def record(self) -> Record | None:
+        """Return how the environment was made; None when it was not, or not to the end."""
+        try:
+            return RECORD.validate_json((self.folder / "record.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def launch(self) -> Launch | None:
+        """Return the last launch; None when there was none or it was ended in order."""
+        try:
+            return LAUNCH.validate_json((self.folder / "launch.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def write_launch(self, launch: Launch | None) -> None:
+        """Remember a launch, or that it is over."""
+        if launch is None:
+            (self.folder / "launch.json").unlink(missing_ok=True)
+        else:
+            _write(self.folder / "launch.json", LAUNCH.dump_json(launch))
+
+    def make(self, record: Record) -> None:
+        """Make the folders; the record comes last, so that a half-made environment is never taken for one."""
+        for folder, mode in ((self.folder, 0o711), (self.etc, 0o755), (self.net, 0o755)):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+        for folder in (self.work.parent, self.work, self.home, self.state):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o700)
+            if record.uid >= 0:
+                os.chown(folder, record.uid, record.uid)
+        _write(self.folder / "record.json", RECORD.dump_json(record))
+
+
+def place(root: Path, environment: str) -> Place:
+    """Return the place of an environment; raises EnvironmentFailed for an id that cannot be a folder's name."""
+    if not SAFE_ID.fullmatch(environment):
+        raise EnvironmentFailed(f"An environment's id may hold letters, digits, - and _ only, not {environment!r}.")
+    return Place(root / environment)
+
+
+def places(root: Path) -> Iterator[Place]:
+    """Yield every environment's place below the root."""
+    if root.is_dir():
+        for folder in sorted(root.iterdir()):
+            if SAFE_ID.fullmatch(folder.name) and folder.is_dir() and not folder.name.startswith("supervisor-"):
+                yield Place(folder)
+
+
+def free_uid(root: Path, environment: str, uids: range) -> int:
+    """Return a uid that no other environment below the root has; spread, for other roots take from the same range."""
+    taken = {record.uid for place in places(root) if (record := place.record())}
+    start = int(sha256(f"{root}/{environment}".encode()).hexdigest(), 16) % len(uids)
+    for step in range(len(uids)):
+        uid = uids[(start + step) % len(uids)]
+        if uid not in taken:
+            return uid
+    raise EnvironmentFailed("All user ids for environments are taken; widen the range or delete environments.")
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder whose content is hostile: by a program that follows no link and has no limit of depth."""
+    aside = folder.with_name(f".gone-{folder.name}")
+    if folder.exists():
+        folder.rename(aside)
+    if aside.exists() and subprocess.run(["rm", "-rf", "--", aside], check=False, capture_output=True).returncode:
+        # Folders without permissions stop an ordinary user's rm.
+        subprocess.run(["chmod", "-R", "u+rwX", "--", aside], check=False, capture_output=True)
+        subprocess.run(["rm", "-rf", "--", aside], check=True, capture_output=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.touch(mode=0o600)
+    part.write_bytes(data)
+    part.replace(path)
