@@ -4,24 +4,48 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Protocol
 
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
 from hostler.core.commands import Command, Send, decide
-from hostler.core.desk import Liveness, NewExecution, Seen
+from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
 from hostler.core.errors import Conflict, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
-from hostler.core.ports import Dispatch, Executions, OpenBlock, Row
+from hostler.core.ports import Dispatch, EnvironmentRow, Executions, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, fold
 from hostler.engine.engine import Engine, Identity
-from hostler.engine.environments import Environments
 from hostler.engine.livetext import LiveText
 
 TRIES = 50
 """Races that one command may lose against other appends before it gives up."""
 REMEMBERED = 512
 """States kept in memory; each is valid for its seq only and may be lost."""
+
+
+class Homes(Protocol):
+    """What the desk needs of environments."""
+
+    async def usable(self, environment: str) -> EnvironmentRow | None:
+        """Raise NotFound or FailedPrecondition unless an execution may use the environment."""
+        ...
+
+    async def revivable(self, environment: str) -> None:
+        """Raise FailedPrecondition when the environment can never be brought back."""
+        ...
+
+    async def write(self, environment: str, new: NewEnvironment, creator: Principal, *, owner: str = "") -> None:
+        """Write the row of a new environment; nothing is made yet."""
+        ...
+
+    async def forget(self, environment: str) -> None:
+        """Take back a row that was just written."""
+        ...
+
+    async def use(self, environment: str, execution: str) -> None:
+        """Note that an execution uses an environment."""
+        ...
 
 
 class Desk:
@@ -31,7 +55,7 @@ class Desk:
         self,
         identity: Identity,
         executions: Executions,
-        environments: Environments,
+        environments: Homes,
         engine: Engine,
         dispatch: Dispatch,
         live: LiveText,

@@ -1,0 +1,193 @@
+"""A store in memory with the promises of the real one, for stories that are replayed many times."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from hostler.core import events as ev
+from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence
+from hostler.core.events import Event, Recorded, decode, encode
+from hostler.core.ports import Appended, ExecutionQuery, Fact, Idempotency, Position, Projection, Row
+from hostler.core.state import State, fold
+
+
+@dataclass(slots=True)
+class _Kept:
+    row: Row
+    log: list[Recorded] = field(default_factory=list[Recorded])
+    facts: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+
+class MemoryWatch:
+    """Says which executions changed."""
+
+    def __init__(self, only: str | None) -> None:
+        self._only = only
+        self._changed: set[str] = set()
+        self._event = asyncio.Event()
+
+    def tell(self, execution: str) -> None:
+        """Note a change."""
+        if self._only in (None, execution):
+            self._changed.add(execution)
+            self._event.set()
+
+    async def changed(self, timeout: float) -> frozenset[str]:
+        """Return what changed since the last call."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        changed, self._changed = frozenset(self._changed), set()
+        self._event.clear()
+        return changed
+
+
+class MemoryExecutions:
+    """The log and the rows, lost with the object; events go through their JSON form, as they do on disk.
+
+    `before_append` is called before every append and may raise: it is where tests cut the story.
+    """
+
+    def __init__(self, project: Callable[[State], Projection]) -> None:
+        self._project = project
+        self._kept: dict[str, _Kept] = {}
+        self._keys: dict[tuple[str, str], tuple[str, str]] = {}
+        self._watches: set[MemoryWatch] = set()
+        self.before_append: Callable[[str], None] = lambda _: None
+        self.after_append: Callable[[str], None] = lambda _: None
+        self.appends = 0
+
+    async def create(
+        self, execution: str, runner: str, events: Sequence[Event], at: datetime, once: Idempotency | None = None
+    ) -> tuple[str, bool]:
+        """Write a new execution."""
+        if once and (known := self._keys.get((once.principal, once.key))):
+            if known[1] != once.body_sha256:
+                raise AlreadyExists("this idempotency key was used with another body")
+            return known[0], False
+        if once:
+            self._keys[once.principal, once.key] = (execution, once.body_sha256)
+        log = [Recorded(n, at, self._through_json(event)) for n, event in enumerate(events, start=1)]
+        row = Row(execution, runner, "", 0, 0, len(log), "", 0, False, None, at, at, None, {})
+        kept = _Kept(row, log)
+        self._kept[execution] = kept
+        self._refresh(kept, at)
+        return execution, True
+
+    async def append(
+        self,
+        execution: str,
+        position: Position,
+        at: datetime,
+        *,
+        facts: Sequence[Fact] = (),
+        decisions: Sequence[Event] = (),
+        own: str | None = None,
+        new_fence: bool = False,
+        progress: bool = False,
+    ) -> Appended:
+        """Append facts by fence and decisions by compare-and-set."""
+        self.before_append(execution)
+        kept = self._kept.get(execution)
+        if kept is None:
+            raise NotFound("there is no such execution")
+        if kept.row.fence != position.fence:
+            raise StaleFence()
+        decided = kept.row.last_seq == position.seq
+        if decisions and not decided and not facts:
+            raise Conflict()
+        fresh = [fact for fact in facts if (fact.effect, type(fact.event).__name__) not in kept.facts]
+        events = [fact.event for fact in fresh] + (list(decisions) if decided else [])
+        recorded = tuple(
+            Recorded(kept.row.last_seq + n, at, self._through_json(event)) for n, event in enumerate(events, start=1)
+        )
+        fold(kept.log + list(recorded))
+        kept.facts |= {(fact.effect, type(fact.event).__name__) for fact in fresh}
+        kept.log.extend(recorded)
+        done = decided and bool(decisions)
+        kept.row = replace(
+            kept.row,
+            last_seq=kept.row.last_seq + len(recorded),
+            fence=kept.row.fence + (1 if new_fence and done else 0),
+            owner=own if own is not None and done else kept.row.owner,
+            attempts=0 if progress else kept.row.attempts,
+        )
+        self._refresh(kept, at)
+        self.appends += 1
+        self.after_append(execution)
+        return Appended(kept.row.position, recorded, decided)
+
+    async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
+        """Take the execution."""
+        kept = self._kept.get(execution)
+        if kept is None or kept.row.fence != seen_fence:
+            return None
+        kept.row = replace(kept.row, fence=seen_fence + 1, owner=owner, attempts=kept.row.attempts + 1)
+        return kept.row.position
+
+    async def read(self, execution: str, after: int = 0, limit: int = 0) -> tuple[Recorded, ...]:
+        """Return the events behind a seq."""
+        kept = self._kept.get(execution)
+        tail = kept.log[after:] if kept else []
+        return tuple(tail[:limit] if limit else tail)
+
+    async def row(self, execution: str) -> Row | None:
+        """Return the row."""
+        kept = self._kept.get(execution)
+        return kept.row if kept else None
+
+    async def find(self, query: ExecutionQuery, before: str = "", limit: int = 25) -> tuple[Row, ...]:
+        """Return rows, newest first, by phase and id only."""
+        rows = sorted((k.row for k in self._kept.values()), key=lambda row: row.id, reverse=True)
+        wanted = [r for r in rows if r.deleted_at is None and (not query.phases or r.phase in query.phases)]
+        return tuple(r for r in wanted if not before or r.id < before)[:limit]
+
+    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
+        """Return rows by the beginning of their id."""
+        rows = (k.row for k in self._kept.values() if k.row.id.startswith(prefix) and k.row.deleted_at is None)
+        return tuple(rows)[:limit]
+
+    async def busy(self, runner: str) -> tuple[Row, ...]:
+        """Return rows with something to do."""
+        return tuple(k.row for k in self._kept.values() if k.row.busy and k.row.runner == runner)
+
+    async def purge(self, execution: str) -> None:
+        """Remove an execution."""
+        self._kept.pop(execution, None)
+        self._tell(execution)
+
+    @asynccontextmanager
+    async def watch(self, execution: str | None = None) -> AsyncGenerator[MemoryWatch]:
+        """Watch one execution, or all."""
+        watch = MemoryWatch(execution)
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    def _refresh(self, kept: _Kept, at: datetime) -> None:
+        shown = self._project(fold(kept.log))
+        deleted = any(isinstance(recorded.event, ev.Deleted) for recorded in kept.log)
+        kept.row = replace(
+            kept.row,
+            phase=shown.phase,
+            turn=shown.turn,
+            busy=shown.busy,
+            due_at=shown.due_at,
+            updated_at=at,
+            deleted_at=at if deleted else None,
+            view=shown.view,
+        )
+        self._tell(kept.row.id)
+
+    def _tell(self, execution: str) -> None:
+        for watch in self._watches:
+            watch.tell(execution)
+
+    def _through_json(self, event: Event) -> Event:
+        return decode(*encode(event))

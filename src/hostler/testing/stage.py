@@ -1,0 +1,133 @@
+"""A stage for stories: the real engine on a store in memory, a world that remembers, a scripted model, a hand clock."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hostler.core.commands import Command, Send, Stop
+from hostler.core.desk import NewEnvironment, NewExecution
+from hostler.core.events import Agent, Limits, Recorded
+from hostler.core.ports import Models, Principal
+from hostler.core.providers import Scratch
+from hostler.core.redaction import Redactor
+from hostler.core.state import State, fold
+from hostler.dispatch.local import LocalDispatch
+from hostler.engine.desk import Desk
+from hostler.engine.effects import Effects
+from hostler.engine.engine import Engine, Identity
+from hostler.engine.livetext import LiveText
+from hostler.projections.row import project
+from hostler.testing.clock import HandClock
+from hostler.testing.memory import MemoryExecutions
+from hostler.testing.world import MemoryBlobs, World
+from hostler.tools.registry import INSIDE, TOOLS
+
+SOMEBODY = Principal("11111111-1111-4111-8111-111111111111", "user", "somebody", admin=True)
+PATIENCE = 20.0
+"""Seconds of real time after which a story that does not go on has failed."""
+
+
+class Dead(BaseException):
+    """The process has died; nothing after it happens."""
+
+
+@dataclass
+class Server:
+    """One life of a server process on a stage."""
+
+    engine: Engine
+    desk: Desk
+    live: LiveText
+
+
+@dataclass
+class Stage:
+    """What survives servers, and the server that lives now."""
+
+    models: Models
+    world: World = field(default_factory=World)
+    clock: HandClock = field(default_factory=HandClock)
+    settle: float = 0.0
+    slots: int = 8
+    secrets: tuple[str, ...] = ()
+    executions: MemoryExecutions = field(default_factory=lambda: MemoryExecutions(project))
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    lives: int = 0
+    server: Server = field(init=False)
+
+    async def boot(self) -> Server:
+        """Begin a life: a new incarnation adopts what the last one left."""
+        self.lives += 1
+        identity = Identity("runner", f"life-{self.lives}")
+        redactor = Redactor(self.secrets)
+        live = LiveText(redactor)
+        effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
+        dispatch = LocalDispatch(self.clock)
+        engine = Engine(identity, self.executions, effects, dispatch, self.clock, slots=self.slots, settle=self.settle)
+        desk = Desk(identity, self.executions, self.world, engine, dispatch, live, redactor, self.clock)
+        await engine.open()
+        self.server = Server(engine, desk, live)
+        return self.server
+
+    async def kill(self) -> None:
+        """End the life without a word; the world goes on."""
+        await self.server.engine.close()
+
+    async def restart(self) -> None:
+        """Die and live again."""
+        await self.kill()
+        await self.boot()
+
+    async def start(self, model: str, task: str = "", limits: Limits | None = None) -> str:
+        """Start an execution, with a first input when there is a task."""
+        agent = Agent(
+            "agent", "stage", "builtin", model, limits=limits or Limits(), tools=tuple(TOOLS), tools_inside=INSIDE
+        )
+        new = NewExecution({}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
+        execution = await self.server.desk.start(new)
+        if task:
+            await self.send(execution, task)
+        return execution
+
+    async def send(self, execution: str, text: str, input_id: str = "") -> State:
+        """Send a text."""
+        return await self.server.desk.command(execution, said(text, input_id or self.clock.new_id()))
+
+    async def stop(self, execution: str) -> State:
+        """Stop the turn that runs."""
+        return await self.server.desk.command(execution, Stop())
+
+    async def command(self, execution: str, command: Command) -> State:
+        """Ask for anything."""
+        return await self.server.desk.command(execution, command)
+
+    async def log(self, execution: str) -> Sequence[Recorded]:
+        """Return the log."""
+        return await self.executions.read(execution)
+
+    async def state(self, execution: str) -> State:
+        """Return the state, folded anew."""
+        return fold(await self.executions.read(execution))
+
+    async def until(self, execution: str, holds: Callable[[State], bool]) -> State:
+        """Return the first state for which something holds."""
+        async with asyncio.timeout(PATIENCE), self.executions.watch(execution) as watch:
+            while not holds(state := await self.state(execution)):
+                await watch.changed(PATIENCE)
+        return state
+
+    async def rest(self, execution: str) -> State:
+        """Return the state when the execution has come to rest: nothing is due and nothing is wanted."""
+
+        def resting(state: State) -> bool:
+            return state.phase in ("WAITING_FOR_INPUT", "STOPPED") and not project(state).busy
+
+        return await self.until(execution, resting)
+
+
+def said(text: str, input_id: str) -> Send:
+    """Return a text as a user sends it."""
+    block = {"id": input_id, "inputs": [{"text": {"content": text}}]}
+    return Send(input_id, block, hashlib.sha256(json.dumps(block).encode()).hexdigest())

@@ -1,0 +1,206 @@
+"""What survives a server: a machine in memory that remembers operations and fences, as a supervisor does."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, cast
+
+from hostler.core.desk import NewEnvironment
+from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost
+from hostler.core.machines import (
+    Cancelled,
+    Chunk,
+    Command,
+    Edited,
+    EditRefused,
+    EditResult,
+    Entry,
+    ExecResult,
+    Exited,
+    FileProblem,
+    Machine,
+    OnOutput,
+    Operation,
+    Output,
+    Stream,
+    Written,
+)
+from hostler.core.ports import Principal
+from hostler.engine.effects import Prepared
+
+Shell = Callable[[str], Awaitable[tuple[int, str]]]
+"""What a command line comes to: exit code and output."""
+
+
+async def echo(line: str) -> tuple[int, str]:
+    """Answer every command line with itself."""
+    return 0, f"$ {line}\n"
+
+
+@dataclass(slots=True)
+class MemoryMachine:
+    """The inside of the one environment, and its supervisor; it goes on while servers come and go."""
+
+    shell: Shell = echo
+    incarnation: str = "supervisor-1"
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    fences: dict[str, int] = field(default_factory=dict[str, int])
+    running: dict[str, asyncio.Task[tuple[int, str]]] = field(
+        default_factory=dict[str, "asyncio.Task[tuple[int, str]]"]
+    )
+    started: list[str] = field(default_factory=list[str])
+
+    def lose_supervisor(self) -> None:
+        """Let the supervisor die with everything that ran; another one will take its place."""
+        number = int(self.incarnation.rpartition("-")[2]) + 1
+        self.incarnation = f"supervisor-{number}"
+        for task in self.running.values():
+            task.cancel()
+        self.running.clear()
+        self.fences.clear()
+
+    def _admit(self, operation: Operation, incarnation: str) -> None:
+        if incarnation != self.incarnation:
+            raise MachineLost()
+        if operation.execution not in self.fences or operation.fence < self.fences[operation.execution]:
+            raise Fenced()
+
+    async def exec(
+        self,
+        operation: Operation,
+        command: Command,
+        *,
+        incarnation: str,
+        on_output: OnOutput | None = None,
+        offset: int = 0,
+    ) -> ExecResult:
+        """Run, join or replay a command."""
+        self._admit(operation, incarnation)
+        task = self.running.get(operation.id)
+        if task is None:
+            self.started.append(operation.id)
+            task = self.running[operation.id] = asyncio.ensure_future(self.shell(command.argv[-1]))
+        try:
+            code, text = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            if incarnation != self.incarnation:
+                raise MachineLost from None
+            return ExecResult(Cancelled())
+        return ExecResult(Exited(code), Output(text.encode(), total=len(text.encode())))
+
+    async def read(self, path: str, *, offset: int = 0, limit: int = 1 << 20) -> Chunk:
+        """Read a file."""
+        if path not in self.files:
+            raise FileProblem("not_found", f"{path}: no such file")
+        return Chunk(self.files[path][offset : offset + limit], len(self.files[path]))
+
+    async def write(
+        self, operation: Operation, path: str, data: bytes, *, incarnation: str, mode: int | None = None
+    ) -> Written:
+        """Write a file once an operation."""
+        self._admit(operation, incarnation)
+        existed = path in self.files
+        if operation.id not in self.started:
+            self.started.append(operation.id)
+            self.files[path] = data
+        return Written(len(data), existed)
+
+    async def edit(self, operation: Operation, path: str, old: str, new: str, *, incarnation: str) -> EditResult:
+        """Edit a file once an operation."""
+        self._admit(operation, incarnation)
+        text = self.files.get(path, b"").decode()
+        if operation.id in self.started:
+            return Edited(1, replayed=True)
+        if text.count(old) != 1:
+            return EditRefused(text.count(old))
+        self.started.append(operation.id)
+        self.files[path] = text.replace(old, new).encode()
+        return Edited(text[: text.index(old)].count("\n") + 1)
+
+    async def output(
+        self, execution: str, operation: str, stream: Stream, *, offset: int = 0, limit: int = 1 << 20
+    ) -> Chunk:
+        """Return the whole output of a finished command."""
+        data = self.running[operation].result()[1].encode()
+        return Chunk(data[offset : offset + limit], len(data))
+
+    async def list(self, path: str = ".", *, depth: int = 1, limit: int = 1000) -> Sequence[Entry]:
+        """List all files."""
+        return [Entry(name, "file", len(data), 0o644, 0.0) for name, data in sorted(self.files.items())]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NotImplementedError(f"the world in memory has no {name}; use a sandbox")
+
+
+@dataclass(slots=True)
+class World:
+    """One environment as the engine's places and homes see it."""
+
+    machine: MemoryMachine = field(default_factory=MemoryMachine)
+    broken: str = ""
+    kills: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    released: list[str] = field(default_factory=list[str])
+
+    async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
+        """Find the environment and admit the execution."""
+        if self.broken:
+            raise EnvironmentFailed(self.broken)
+        if fence < self.machine.fences.get(execution, 0):
+            raise Fenced()
+        self.machine.fences[execution] = fence
+        return Prepared(self.machine.incarnation, "base", (), "")
+
+    async def machine_for(self, environment: str) -> Machine:
+        """Return the inside; it has the part of a machine that stories need."""
+        return cast("Machine", self.machine)
+
+    async def kill_group(self, environment: str, execution: str, fence: int) -> None:
+        """End everything that runs; take the fence."""
+        if fence < self.machine.fences.get(execution, 0):
+            raise Fenced()
+        self.machine.fences[execution] = fence
+        self.kills.append((execution, fence))
+        for task in self.machine.running.values():
+            task.cancel()
+
+    async def release(self, environment: str, execution: str, *, owned: bool) -> None:
+        """Give the environment up."""
+        self.released.append(environment)
+
+    async def usable(self, environment: str) -> None:
+        """Allow every environment."""
+
+    async def revivable(self, environment: str) -> None:
+        """Allow every environment."""
+
+    async def write(self, environment: str, new: NewEnvironment, creator: Principal, *, owner: str = "") -> None:
+        """Need no row."""
+
+    async def forget(self, environment: str) -> None:
+        """Need no row."""
+
+    async def use(self, environment: str, execution: str) -> None:
+        """Need no row."""
+
+
+@dataclass(slots=True)
+class MemoryBlobs:
+    """Blobs in memory."""
+
+    kept: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    async def put(self, execution: str, data: bytes) -> str:
+        """Keep bytes."""
+        name = hashlib.sha256(data).hexdigest()
+        self.kept[name] = data
+        return name
+
+    async def get(self, sha256: str) -> bytes | None:
+        """Return bytes."""
+        return self.kept.get(sha256)
+
+    async def purge(self, execution: str) -> None:
+        """Keep everything; nothing here outlives a test."""
