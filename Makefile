@@ -1,0 +1,70 @@
+# `make run` does the main job; `make test` proves it. Both install what they need and are safe to repeat.
+SHELL := /bin/sh
+PY := .venv/bin/python
+# The oldest CPython that will do is 3.11; PYTHON=/path/to/python3 chooses another one.
+PYTHON ?= python3
+STAMPS := .venv/.stamps
+
+.PHONY: help install run test check ci sdk crash contract fix golden bench clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMPS)/main ## make .venv with the hostler command
+
+run: $(STAMPS)/main ## start Hostler, let an agent mend a small project, and show how it goes
+	@HOSTLER=.venv/bin/hostler sh examples/main-job.sh
+
+test: $(STAMPS)/dev ## run every test: unit, sandbox, databases, official clients, crashes
+	@.venv/bin/coverage erase
+	.venv/bin/coverage run -m pytest $(ARGS)
+	@.venv/bin/coverage combine -q && .venv/bin/coverage report | tail -n 1
+
+check: $(STAMPS)/dev ## lint, types, import contracts, generated code
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+	$(PY) proto/generate.py --check
+
+ci: check test ## what CI runs
+
+sdk: $(STAMPS)/dev ## drive the official clients only
+	.venv/bin/pytest -m sdk $(ARGS)
+
+crash: $(STAMPS)/dev ## kill the real server only
+	.venv/bin/pytest -m crash $(ARGS)
+
+contract: $(STAMPS)/dev ## generate src/hostler/contract from proto/
+	$(PY) proto/generate.py
+
+fix: $(STAMPS)/dev ## mend what ruff can mend
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock: $(STAMPS)/dev ## resolve requirements/*.in again
+	@for name in main dev; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade \
+	  requirements/$$name.in -o requirements/$$name.txt; done
+
+clean: ## remove everything that was made here
+	rm -rf .venv .cache .hostler .coverage* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/venv:
+	@scripts/system-packages git:git bwrap:bubblewrap
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv || { echo "python3 with venv is needed: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/main: $(STAMPS)/venv requirements/main.txt pyproject.toml
+	@echo "Installing Hostler into .venv"
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/main.txt
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . 2>/dev/null \
+	  || $(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/main requirements/dev.txt
+	@scripts/system-packages "/usr/lib/postgresql/*/bin/initdb:postgresql" npm:npm curl:curl
+	@echo "Installing what the tests need into .venv"
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
