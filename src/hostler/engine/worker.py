@@ -92,7 +92,7 @@ class Worker:
         try:
             await self._catch_up()
             if first is not None:
-                await self._append((), lambda _: (first,))
+                await self._append_first(first)
             while await self._step():
                 await self._wait()
         finally:
@@ -173,6 +173,19 @@ class Worker:
             facts = ()
             self._position = Position(appended.position.fence, self._state.seq)
             await self._catch_up(appended.recorded)
+
+    async def _append_first(self, event: Event) -> None:
+        """Append one event, whatever came before it."""
+        written = False
+        while not written:
+            try:
+                appended = await self._tools.executions.append(
+                    self._id, self._position, self._tools.ambient.now(), decisions=(event,)
+                )
+                written = appended.decided
+            except Conflict:
+                pass
+            await self._catch_up()
 
     def _ahead(self, facts: tuple[Fact, ...]) -> State:
         """Return the state as it will be when the facts are in the log."""

@@ -20,6 +20,7 @@ from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
 from hostler.projections.row import project
 from hostler.testing.clock import HandClock
+from hostler.testing.link import Link
 from hostler.testing.memory import MemoryExecutions
 from hostler.testing.world import MemoryBlobs, World
 from hostler.tools.registry import INSIDE, TOOLS
@@ -29,10 +30,6 @@ PATIENCE = 20.0
 """Seconds of real time after which a story that does not go on has failed."""
 
 
-class Dead(BaseException):
-    """The process has died; nothing after it happens."""
-
-
 @dataclass
 class Server:
     """One life of a server process on a stage."""
@@ -40,6 +37,7 @@ class Server:
     engine: Engine
     desk: Desk
     live: LiveText
+    link: Link
 
 
 @dataclass
@@ -57,22 +55,24 @@ class Stage:
     lives: int = 0
     server: Server = field(init=False)
 
-    async def boot(self) -> Server:
+    async def boot(self, link: Link | None = None) -> Server:
         """Begin a life: a new incarnation adopts what the last one left."""
         self.lives += 1
+        link = link or Link(self.executions)
         identity = Identity("runner", f"life-{self.lives}")
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
         dispatch = LocalDispatch(self.clock)
-        engine = Engine(identity, self.executions, effects, dispatch, self.clock, slots=self.slots, settle=self.settle)
-        desk = Desk(identity, self.executions, self.world, engine, dispatch, live, redactor, self.clock)
+        engine = Engine(identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle)
+        desk = Desk(identity, link, self.world, engine, dispatch, live, redactor, self.clock)
         await engine.open()
-        self.server = Server(engine, desk, live)
+        self.server = Server(engine, desk, live, link)
         return self.server
 
     async def kill(self) -> None:
         """End the life without a word; the world goes on."""
+        self.server.link.cut()
         await self.server.engine.close()
 
     async def restart(self) -> None:
