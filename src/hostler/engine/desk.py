@@ -1,6 +1,7 @@
 """The engine's front: commands decided on the latest state, appended by compare-and-set, and the owner woken."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -12,7 +13,7 @@ from hostler.core.commands import Command, Send, decide
 from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
 from hostler.core.errors import Conflict, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
-from hostler.core.ports import Dispatch, EnvironmentRow, Executions, OpenBlock, Principal, Row
+from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, fold
 from hostler.engine.engine import Engine, Identity
@@ -45,6 +46,10 @@ class Homes(Protocol):
 
     async def use(self, environment: str, execution: str) -> None:
         """Note that an execution uses an environment."""
+        ...
+
+    async def users(self, environment: str) -> tuple[str, ...]:
+        """Return the executions that use an environment."""
         ...
 
 
@@ -170,6 +175,20 @@ class Desk:
     def pieces(self, execution: str) -> AsyncIterator[None]:
         """Yield whenever the text being said has grown."""
         return self._live.pieces(execution)
+
+    async def refused(self, environment: str, host: str, reason: str) -> None:
+        """Note in the log of everybody who uses an environment that it asked for a host and was refused."""
+        for execution in await self._environments.users(environment):
+            row = await self._executions.row(execution)
+            if row is None or row.deleted_at is not None:
+                continue
+            fact = Fact(f"egress/{row.turn}/{host}", ev.EgressRefused(host, reason))
+            with contextlib.suppress(StaleFence, NotFound):
+                await self._executions.append(execution, row.position, self._ambient.now(), facts=(fact,))
+
+    def busy(self) -> bool:
+        """Return whether this process works on anything."""
+        return self._engine.busy()
 
     async def _row(self, execution: str) -> Row:
         row = await self._executions.row(execution)

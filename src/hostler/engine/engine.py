@@ -129,6 +129,10 @@ class Engine:
         """Return whether this process works on it now."""
         return execution in self._workers
 
+    def busy(self) -> bool:
+        """Return whether this process works on anything."""
+        return bool(self._workers)
+
     async def sweep(self) -> None:
         """Look at every row of this runner that has something to do."""
         for row in await self._executions.busy(self._identity.runner):

@@ -130,6 +130,10 @@ class Environments:
         """Note that an execution uses an environment."""
         await self._rows.use(environment, execution, self._ambient.now())
 
+    async def users(self, environment: str) -> tuple[str, ...]:
+        """Return the executions that use an environment."""
+        return await self._rows.users(environment)
+
     # --- what effects need --------------------------------------------------------------------------------------
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:

@@ -185,6 +185,10 @@ class World:
     async def use(self, environment: str, execution: str) -> None:
         """Need no row."""
 
+    async def users(self, environment: str) -> tuple[str, ...]:
+        """Know nobody."""
+        return ()
+
 
 @dataclass(slots=True)
 class MemoryBlobs:

@@ -1,0 +1,291 @@
+"""The only wiring: settings become objects, objects become the server. Everything is opened and closed here."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+
+from hostler import __version__
+from hostler.api.server import build
+from hostler.api.parts import ApiParts, Health
+from hostler.config import Settings
+from hostler.core.ambient import Ambient, SystemAmbient
+from hostler.core.errors import HostlerError
+from hostler.core.ports import ApiToken, Principal
+from hostler.core.providers import Preflight
+from hostler.core.redaction import Redactor
+from hostler.core.state import State, evolve
+from hostler.definitions import Definitions, classes_of, model_name
+from hostler.dispatch.local import LocalDispatch
+from hostler.engine.desk import Desk
+from hostler.engine.effects import Effects
+from hostler.engine.engine import Engine, Identity
+from hostler.engine.environments import Environments
+from hostler.engine.livetext import LiveText
+from hostler.environments.registry import Outside
+from hostler.home import Home
+from hostler.models.registry import Registry
+from hostler.models.settings import Override
+from hostler.projections.row import project
+from hostler.store.folding import Fold
+from hostler.store.opening import Store, open_store
+
+log = structlog.get_logger(__name__)
+
+OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin=True)
+ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
+HEARTBEAT = 5.0
+LEASE = timedelta(seconds=20)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(slots=True)
+class Server:
+    """A wired server: its ASGI application, and how to let it drain."""
+
+    settings: Settings
+    home: Home
+    asgi: Any
+    desk: Desk
+    new_token: str | None
+
+    def drain(self) -> None:
+        """Take no new work from now on."""
+        self.desk.draining = True
+
+
+@asynccontextmanager
+async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerator[Server]:
+    """Yield a server that takes work; raises HostlerError with the reason when it cannot."""
+    ambient = SystemAmbient()
+    async with AsyncExitStack() as stack:
+        home = stack.enter_context(Home.locked(settings.home, ambient))
+        identity = Identity(home.runner, ambient.new_id())
+        models = Registry(environ, overrides=_overrides(settings), ambient=ambient)
+        stack.push_async_callback(models.close)
+        redactor = Redactor([*models.secrets(), *settings.secrets])
+        stores = await stack.enter_async_context(
+            open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
+        )
+        await stores.runners.boot(identity.runner, identity.incarnation, ambient.now() + LEASE)
+        places = Outside(settings.sandbox, home.folder / "environments", environ)
+        stack.push_async_callback(places.close)
+        preflight = await places.provider.preflight()
+        environments = Environments(
+            identity.runner,
+            stores.environments,
+            places.provider,
+            places.machine,
+            places.bring,
+            classes_of(settings),
+            settings.allow,
+            settings.private_hosts,
+            ambient,
+        )
+        stack.push_async_callback(environments.close)
+        live = LiveText(redactor)
+        effects = Effects(models, environments, stores.blobs, live, redactor, ambient)
+        dispatch = LocalDispatch(ambient)
+        engine = Engine(
+            identity,
+            stores.executions,
+            effects,
+            dispatch,
+            ambient,
+            slots=settings.turn_slots,
+            settle=settings.settle_seconds,
+        )
+        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
+        places.on_refusal = desk.refused
+
+        async def exists(execution: str) -> bool:
+            return await stores.executions.row(execution) is not None
+
+        await environments.reconcile(exists)
+        await engine.open()
+        stack.push_async_callback(engine.close)
+        beating = asyncio.create_task(_heartbeat(stores, ambient))
+        stack.callback(beating.cancel)
+        token = await _owner_token(stores, home, ambient)
+        redactor.add([token] if token else [])
+        parts = ApiParts(
+            desk=desk,
+            environments=environments,
+            executions=stores.executions,
+            environment_rows=stores.environments,
+            prompts=stores.prompts,
+            tokens=stores.tokens,
+            agents=Definitions(settings, models),
+            classes=classes_of(settings),
+            models=models,
+            redactor=redactor,
+            ambient=ambient,
+            signing_key=home.signing_key,
+            organization_id=ORGANIZATION,
+            runner_id=identity.runner,
+            version=__version__,
+            draining=lambda: desk.draining,
+            ready=_readiness(desk, preflight, stores),
+            doctor=_doctor(settings, preflight, models, ambient),
+            model_allowed=lambda name: _allowed(settings, name),
+            public_url=settings.server.public_url,
+            loopback=settings.server.host in LOOPBACK,
+        )
+        yield Server(settings, home, build(parts), desk, token)
+
+
+def _overrides(settings: Settings) -> dict[str, Override]:
+    return {
+        name: Override(
+            context_window=model.context_window, vision=model.vision, base_url=model.base_url, api_key=model.api_key
+        )
+        for name, model in settings.models.items()
+    }
+
+
+def _allowed(settings: Settings, name: str) -> bool:
+    """Return whether a caller may choose a model: everything, unless the configuration lists what is allowed."""
+    return not settings.allowed_models or name in (*settings.allowed_models, model_name(settings))
+
+
+def _readiness(desk: Desk, preflight: Preflight, stores: Store) -> Callable[[], Awaitable[Health]]:
+    async def ready() -> Health:
+        if desk.draining:
+            return Health(False, "the server is stopping")
+        if preflight.verdict == "unusable":
+            reasons = "; ".join(f"{f.problem} ({f.fix})" for f in preflight.findings)
+            return Health(False, f"no sandbox: {reasons}")
+        try:
+            await stores.executions.row("none")
+        except HostlerError as problem:
+            return Health(False, f"the database does not answer: {problem.message}")
+        return Health(True)
+
+    return ready
+
+
+def _doctor(
+    settings: Settings, preflight: Preflight, models: Registry, ambient: Ambient
+) -> Callable[[], Awaitable[Mapping[str, Any]]]:
+    async def doctor() -> Mapping[str, Any]:
+        return {
+            "version": __version__,
+            "now": ambient.now().isoformat(),
+            "sandbox": {"kind": settings.sandbox, **asdict(preflight)},
+            "model": model_name(settings),
+            "slots": settings.turn_slots,
+        }
+
+    return doctor
+
+
+async def _heartbeat(stores: Store, ambient: Ambient) -> None:
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=HEARTBEAT))
+        with contextlib.suppress(HostlerError):
+            await stores.runners.heartbeat(ambient.now() + LEASE)
+
+
+async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | None:
+    """Return a fresh owner's token on the first start, None later."""
+    if home.token_file.exists() and await stores.tokens.by_sha256(home.token_sha256()):
+        return None
+    token = f"hostler_{ambient.token()}"
+    home.write_token(token)
+    await stores.tokens.add(ApiToken(ambient.new_id(), home.token_sha256(), OWNER, "owner", "all", ambient.now(), None))
+    return token
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that lets Hostler drain as soon as it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._hostler = server
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._hostler.drain()
+        super().handle_exit(sig, frame)
+
+
+async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    async with opened(settings, environ) as server:
+        host = settings.server.host
+
+        def ready(port: int) -> None:
+            shown = f"[{host}]" if ":" in host else host
+            url = f"http://{shown}:{port}"
+            server.home.write_server(url)
+            if server.new_token:
+                say(f"API token of the owner, shown once and kept in {server.home.token_file}: {server.new_token}")
+            say(f"Hostler is ready at {url}")
+
+        config = uvicorn.Config(
+            server.asgi,
+            host=host,
+            port=settings.server.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+            timeout_keep_alive=75,
+        )
+        uvicorn_server = _Uvicorn(config, server, ready)
+        idle = asyncio.create_task(_idle_exit(settings, server, uvicorn_server))
+        try:
+            await uvicorn_server.serve()
+        finally:
+            idle.cancel()
+            server.home.remove_server()
+        return 0 if uvicorn_server.started else 1
+
+
+async def _idle_exit(settings: Settings, server: Server, uvicorn_server: uvicorn.Server) -> None:
+    """Stop the server after it had nothing to do for as long as the settings say; 0 means never."""
+    if not settings.idle_exit_minutes:
+        return
+    ambient = SystemAmbient()
+    limit = settings.idle_exit_minutes * 60
+    quiet_since = ambient.monotonic()
+    while ambient.monotonic() - quiet_since < limit:
+        await ambient.until(ambient.now() + timedelta(seconds=5))
+        if server.desk.busy() or uvicorn_server.server_state.connections:
+            quiet_since = ambient.monotonic()
+    uvicorn_server.handle_exit(signal.SIGTERM, None)
+
+
+def serve(settings: Settings, environ: Mapping[str, str]) -> int:
+    """Run a server in this process; return its exit code and print why it could not start."""
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    try:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            return runner.run(run(settings, environ, say))
+    except HostlerError as problem:
+        sys.stderr.write(f"hostler: {problem.message}\n")
+        return 1
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
