@@ -1,0 +1,63 @@
+"""What the two databases do differently, and the one place where their errors become ours."""
+
+from datetime import timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+
+from hostler.core.errors import HostlerError, InvalidArgument, Unavailable
+
+PATIENCE = timedelta(seconds=5)
+"""How long a statement waits for a lock that somebody outside Hostler holds."""
+
+
+class Database(Protocol):
+    """One database, held by this process alone from the first `writer()` to `close()`."""
+
+    row_lock: str
+    """What ends a SELECT that keeps its rows from being changed until the commit."""
+    text_type: str
+    """The type of text that compares byte by byte."""
+
+    def writer(self) -> Connection:
+        """Return a new connection for the one writer; FailedPrecondition when another process has the database."""
+        ...
+
+    @property
+    def readers(self) -> Engine:
+        """Return connections for single SELECTs, each seeing all that is committed."""
+        ...
+
+    def close(self) -> None:
+        """Close the readers' connections and let the database go; the writer's own connection is closed before."""
+        ...
+
+
+def database_of(url: str, patience: timedelta = PATIENCE) -> Database:
+    """Return the database of a URL, sqlite:///PATH or postgresql://...; a driver is imported only when it is used."""
+    parsed = make_url(url)
+    match parsed.get_backend_name():
+        case "sqlite":
+            from hostler.store.sqlite import Sqlite
+
+            return Sqlite(parsed, patience)
+        case "postgresql" | "postgres":
+            from hostler.store.postgres import Postgres
+
+            return Postgres(parsed, patience)
+        case other:
+            raise InvalidArgument(f"{other} is not supported; use sqlite:///PATH or postgresql://...", field="database")
+
+
+def is_fatal(error: DBAPIError) -> bool:
+    """Return whether an error says something about the database rather than about the one statement."""
+    return error.connection_invalidated or not isinstance(error, DataError | IntegrityError | ProgrammingError)
+
+
+def refusal(error: DBAPIError) -> HostlerError:
+    """Return the error that the caller of the store gets for one of the driver's."""
+    first_line = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+    if isinstance(error, DataError):
+        return InvalidArgument(f"the database cannot keep a value: {first_line}")
+    return Unavailable(f"the database cannot be used at the moment: {first_line}")

@@ -1,0 +1,110 @@
+"""The log and the row of every execution: the port, over the writer, the readers and the watches."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from hostler.core.errors import NotFound
+from hostler.core.events import Event, Recorded
+from hostler.core.ports import Appended, ExecutionQuery, Fact, Idempotency, Position, Projection, Row
+from hostler.store.folding import Fold
+from hostler.store.lists import page
+from hostler.store.log import Appending, Log, line
+from hostler.store.reading import Readers, fetch_rows, read_log, rows
+from hostler.store.schema import execution as table
+from hostler.store.watch import StoreWatch, Watches
+from hostler.store.writer import Writer
+
+S = TypeVar("S")
+
+BEHIND = "~"
+"""Sorts behind every character of an id."""
+
+
+class StoredExecutions(Generic[S]):
+    """The log and the row of every execution."""
+
+    def __init__(self, writer: Writer, readers: Readers, watches: Watches, log: Log[S], fold: Fold[S]) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._watches = watches
+        self._log = log
+        self._fold = fold
+
+    async def create(
+        self, execution: str, runner: str, events: Sequence[Event], at: datetime, once: Idempotency | None = None
+    ) -> tuple[str, bool]:
+        """Write a new execution, or return the one that this key started."""
+        lines, at = [line(event) for event in events], at.astimezone(UTC)
+        return await self._writer.do(lambda writing: self._log.create(writing, execution, runner, lines, at, once))
+
+    async def append(
+        self,
+        execution: str,
+        position: Position,
+        at: datetime,
+        *,
+        facts: Sequence[Fact] = (),
+        decisions: Sequence[Event] = (),
+        own: str | None = None,
+        new_fence: bool = False,
+        progress: bool = False,
+    ) -> Appended:
+        """Append facts by fence and decisions by compare-and-set."""
+        asked = Appending(
+            execution=execution,
+            position=position,
+            at=at.astimezone(UTC),
+            facts=[line(fact.event, fact.effect) for fact in facts],
+            decisions=[line(event) for event in decisions],
+            own=own,
+            new_fence=new_fence,
+            progress=progress,
+        )
+        return await self._writer.do(lambda writing: self._log.append(writing, asked))
+
+    async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
+        """Take the execution for this incarnation of its runner."""
+        return await self._writer.do(lambda writing: self._log.claim(writing, execution, seen_fence, owner))
+
+    async def read(self, execution: str, after: int = 0, limit: int = 0) -> tuple[Recorded, ...]:
+        """Return the events behind a seq."""
+        return await self._readers.do(lambda connection: tuple(read_log(connection, execution, after, limit)))
+
+    async def row(self, execution: str) -> Row | None:
+        """Return the row, also of a deleted execution."""
+        statement = rows().where(table.c.id == execution)
+        found = await self._readers.do(lambda connection: fetch_rows(connection, statement))
+        return found[0] if found else None
+
+    async def find(self, query: ExecutionQuery, before: str = "", limit: int = 25) -> tuple[Row, ...]:
+        """Return rows that are not deleted, newest first."""
+        statement = page(query, before, limit)
+        return await self._readers.do(lambda connection: fetch_rows(connection, statement))
+
+    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
+        """Return rows whose id begins with `prefix`."""
+        here = (table.c.deleted_at.is_(None), table.c.id >= prefix, table.c.id < prefix + BEHIND)
+        statement = rows().where(*here).order_by(table.c.id).limit(limit)
+        return await self._readers.do(lambda connection: fetch_rows(connection, statement))
+
+    async def busy(self, runner: str) -> tuple[Row, ...]:
+        """Return the runner's rows that have something to do, oldest first."""
+        statement = rows().where(table.c.runner == runner, table.c.busy).order_by(table.c.id)
+        return await self._readers.do(lambda connection: fetch_rows(connection, statement))
+
+    async def purge(self, execution: str) -> None:
+        """Remove every trace of an execution."""
+        await self._writer.do(lambda writing: self._log.purge(writing, execution))
+
+    async def rebuild(self, execution: str) -> Projection:
+        """Return the projection folded from the first event on, whatever the row says; NotFound without a log."""
+        log = await self.read(execution)
+        if not log:
+            raise NotFound("there is no such execution", field="agent_execution_id")
+        return self._fold.project(self._fold.state(log))
+
+    def watch(self, execution: str | None = None) -> AbstractAsyncContextManager[StoreWatch]:
+        """Watch one execution, or all of them."""
+        return self._watches.watch(execution)

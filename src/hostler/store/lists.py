@@ -1,0 +1,41 @@
+"""The filters of a list as one SELECT, paged by key: newest first, ids below the last one of the page before."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, select
+
+from hostler.core.ports import ExecutionQuery
+from hostler.store.columns import digest
+from hostler.store.reading import Rows, rows
+from hostler.store.schema import annotation, execution, execution_environment
+
+
+def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
+    """Return the SELECT of one page."""
+    statement = rows().where(execution.c.deleted_at.is_(None), *_conditions(query))
+    if before:
+        statement = statement.where(execution.c.id < before)
+    for key, value in query.annotations.items():
+        pair = annotation.alias()
+        statement = statement.join(pair, pair.c.execution_id == execution.c.id).where(
+            pair.c.digest == digest(key, value), pair.c.key == key
+        )
+    return statement.order_by(execution.c.id.desc()).limit(limit)
+
+
+def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:
+    """Return one condition for each filter that is not empty."""
+    of_environment = select(execution_environment.c.execution_id).where(
+        execution_environment.c.environment_id.in_(query.environment_ids)
+    )
+    filters: Sequence[tuple[Sequence[str], ColumnElement[bool]]] = (
+        (query.agent_ids, execution.c.agent_id.in_(query.agent_ids)),
+        (query.project_ids, execution.c.project_id.in_(query.project_ids)),
+        (query.environment_ids, execution.c.id.in_(of_environment)),
+        (query.creator_ids, execution.c.creator_id.in_(query.creator_ids)),
+        (query.phases, execution.c.phase.in_(query.phases)),
+        (query.roles, execution.c.role.in_(query.roles)),
+        (query.session_ids, execution.c.session_id.in_(query.session_ids)),
+        (query.execution_ids, execution.c.id.in_(query.execution_ids)),
+    )
+    return [condition for values, condition in filters if values]

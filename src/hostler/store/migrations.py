@@ -1,0 +1,103 @@
+"""The schema's history: numbered steps, forwards only, never edited once released.
+
+A step is a list of SQL statements that both databases read; `{text}` stands for text that compares byte by byte. All
+missing steps run in one transaction when the store is opened, under the lock that keeps a second process out.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, inspect, select, text
+
+from hostler.core.errors import NewerRelease
+from hostler.core.events import KINDS, Event
+from hostler.store.schema import event_kind
+
+STEPS: Sequence[Sequence[str]] = (
+    (
+        """CREATE TABLE execution (
+            id {text} PRIMARY KEY, runner {text} NOT NULL, owner {text} NOT NULL, fence BIGINT NOT NULL,
+            attempts INTEGER NOT NULL, last_seq BIGINT NOT NULL, phase {text} NOT NULL, turn INTEGER NOT NULL,
+            busy BOOLEAN NOT NULL, due_at BIGINT, agent_id {text} NOT NULL, project_id {text} NOT NULL,
+            creator_id {text} NOT NULL, session_id {text} NOT NULL, role {text} NOT NULL, created_at BIGINT NOT NULL,
+            updated_at BIGINT NOT NULL, deleted_at BIGINT, forked_from {text}, forked_seq BIGINT,
+            view TEXT NOT NULL)""",
+        "CREATE INDEX execution_busy ON execution (runner, id) WHERE busy",
+        "CREATE INDEX execution_session ON execution (session_id, id)",
+        "CREATE INDEX execution_project ON execution (project_id, id)",
+        """CREATE TABLE event (
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, seq BIGINT NOT NULL,
+            turn INTEGER NOT NULL, kind {text} NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+            at BIGINT NOT NULL, effect {text}, PRIMARY KEY (execution_id, seq))""",
+        "CREATE UNIQUE INDEX event_fact ON event (execution_id, effect, kind) WHERE effect IS NOT NULL",
+        "CREATE TABLE event_kind (kind {text} NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind, version))",
+        """CREATE TABLE annotation (
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, key {text} NOT NULL,
+            value {text} NOT NULL, digest {text} NOT NULL, PRIMARY KEY (execution_id, key))""",
+        "CREATE INDEX annotation_digest ON annotation (digest, execution_id)",
+        """CREATE TABLE execution_environment (
+            environment_id {text} NOT NULL, execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE,
+            PRIMARY KEY (environment_id, execution_id))""",
+        "CREATE INDEX execution_environment_of ON execution_environment (execution_id)",
+        """CREATE TABLE idempotency (
+            principal {text} NOT NULL, key_sha256 {text} NOT NULL, body_sha256 {text} NOT NULL,
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, at BIGINT NOT NULL,
+            PRIMARY KEY (principal, key_sha256))""",
+        "CREATE INDEX idempotency_of ON idempotency (execution_id)",
+        "CREATE INDEX idempotency_at ON idempotency (at)",
+        "CREATE TABLE runner (id {text} PRIMARY KEY, incarnation {text} NOT NULL, until BIGINT NOT NULL)",
+        """CREATE TABLE environment (
+            id {text} PRIMARY KEY, runner {text} NOT NULL, phase {text} NOT NULL, version BIGINT NOT NULL,
+            class_id {text} NOT NULL, name {text} NOT NULL, creator_id {text} NOT NULL, created_at BIGINT NOT NULL,
+            last_used_at BIGINT NOT NULL, spec TEXT NOT NULL, handle TEXT, status TEXT NOT NULL,
+            owner_execution {text} NOT NULL)""",
+        """CREATE TABLE environment_use (
+            environment_id {text} NOT NULL REFERENCES environment (id) ON DELETE CASCADE,
+            execution_id {text} NOT NULL, since BIGINT NOT NULL, PRIMARY KEY (environment_id, execution_id))""",
+        "CREATE INDEX environment_use_of ON environment_use (execution_id)",
+        """CREATE TABLE prompt (
+            id {text} PRIMARY KEY, name {text} NOT NULL, description {text} NOT NULL, prompt {text} NOT NULL,
+            is_template BOOLEAN NOT NULL, is_command BOOLEAN NOT NULL, command {text} NOT NULL,
+            is_skill BOOLEAN NOT NULL, creator_id {text} NOT NULL, creator_kind {text} NOT NULL,
+            created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, name_folded {text} NOT NULL,
+            description_folded {text} NOT NULL, command_folded {text} NOT NULL)""",
+        "CREATE UNIQUE INDEX prompt_command ON prompt (command_folded) WHERE command_folded <> ''",
+        """CREATE TABLE principal (
+            id {text} PRIMARY KEY, kind {text} NOT NULL, name {text} NOT NULL, admin BOOLEAN NOT NULL)""",
+        """CREATE TABLE api_token (
+            id {text} PRIMARY KEY, sha256 {text} NOT NULL UNIQUE,
+            principal_id {text} NOT NULL REFERENCES principal (id),
+            name {text} NOT NULL, scope {text} NOT NULL, created_at BIGINT NOT NULL,
+            expires_at BIGINT, last_used_at BIGINT)""",
+        """CREATE TABLE blob (
+            sha256 {text} NOT NULL, execution_id {text} NOT NULL, size BIGINT NOT NULL,
+            PRIMARY KEY (sha256, execution_id))""",
+        "CREATE INDEX blob_of ON blob (execution_id)",
+    ),
+)
+
+
+def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
+    """Bring the schema up to date inside the caller's transaction; NewerRelease when it is ahead of this release."""
+    if not inspect(connection).has_table("schema_step"):
+        connection.execute(text("CREATE TABLE schema_step (number INTEGER PRIMARY KEY)"))
+    done = connection.execute(text("SELECT coalesce(max(number), 0) FROM schema_step")).scalar_one()
+    if done > len(steps):
+        raise NewerRelease(
+            f"the database has schema {done} and this release of Hostler knows {len(steps)}: it was written by a "
+            "newer release; upgrade Hostler, or restore a backup from before the upgrade"
+        )
+    for number, step in enumerate(steps[done:], start=done + 1):
+        for statement in step:
+            connection.execute(text(statement.replace("{text}", text_type)))
+        connection.execute(text("INSERT INTO schema_step (number) VALUES (:number)"), {"number": number})
+
+
+def check_kinds(connection: Connection, known: Mapping[str, type[Event]] = KINDS) -> None:
+    """Raise NewerRelease when the log holds an event of a kind or version that this release does not know."""
+    rows = connection.execute(select(event_kind.c.kind, event_kind.c.version).order_by(event_kind.c.kind))
+    unknown = [f"{kind} version {v}" for kind, v in rows.tuples() if kind not in known or v > known[kind].VERSION]
+    if unknown:
+        raise NewerRelease(
+            f"the log holds events that this release of Hostler does not know ({', '.join(unknown)}): they were "
+            "written by a newer release; upgrade Hostler"
+        )

@@ -1,0 +1,79 @@
+"""Opening and closing a store: the lock, the migrations, the writer, the readers."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from hostler.store.blobs import StoredBlobs
+from hostler.store.database import PATIENCE, database_of
+from hostler.store.environments import StoredEnvironments
+from hostler.store.executions import StoredExecutions
+from hostler.store.folding import Fold, Memory
+from hostler.store.log import Log
+from hostler.store.migrations import check_kinds, migrate
+from hostler.store.prompts import StoredPrompts
+from hostler.store.reading import Readers
+from hostler.store.runners import Runners
+from hostler.store.tokens import StoredTokens
+from hostler.store.watch import Watches
+from hostler.store.writer import Writer
+
+S = TypeVar("S")
+
+REMEMBERED = 1024
+"""States of executions that the writer keeps folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Every port of the store, on one database."""
+
+    executions: StoredExecutions[Any]
+    runners: Runners
+    environments: StoredEnvironments
+    prompts: StoredPrompts
+    tokens: StoredTokens
+    blobs: StoredBlobs
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, *, blobs: Path, fold: Fold[S], patience: timedelta = PATIENCE, remembered: int = REMEMBERED
+) -> AsyncGenerator[Store]:
+    """Open a database for this process alone, bring its schema up to date, and close it after the last commit.
+
+    FailedPrecondition when another process has it, NewerRelease when a newer release wrote it, Unavailable when it
+    cannot be reached. `patience` is how long a statement waits for a lock that somebody outside Hostler holds.
+    """
+    database = database_of(url, patience)
+    memory: Memory[S] = Memory(remembered)
+    watches = Watches()
+    writer = Writer(database, forget=memory.forget, announce=watches.announce)
+
+    def prepare(connection: Connection) -> None:
+        migrate(connection, database.text_type)
+        check_kinds(connection)
+
+    readers = Readers(database)
+    try:
+        await writer.open(prepare)
+        executions = StoredExecutions(writer, readers, watches, Log(fold, memory, database.row_lock), fold)
+        stored = StoredBlobs(blobs, writer, readers)
+        stored.sweep()
+        yield Store(
+            executions=executions,
+            runners=Runners(writer, readers, database.row_lock),
+            environments=StoredEnvironments(writer, readers, database.row_lock),
+            prompts=StoredPrompts(writer, readers),
+            tokens=StoredTokens(writer, readers),
+            blobs=stored,
+        )
+    finally:
+        await writer.close()
+        await readers.close()
+        database.close()

@@ -1,0 +1,79 @@
+"""Reads: a small pool of threads with connections of their own, and how rows become values."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, select, text
+from sqlalchemy.exc import DBAPIError
+
+from hostler.core.errors import Unavailable
+from hostler.core.events import Recorded, decode
+from hostler.core.ports import Row
+from hostler.store.columns import from_ticks
+from hostler.store.database import Database, refusal
+from hostler.store.schema import execution
+
+T = TypeVar("T")
+Rows = Select[Any]
+
+THREADS = 4
+LOG = "SELECT seq, at, kind, version, body FROM event WHERE execution_id = :id AND seq > :after ORDER BY seq"
+ALL, SOME = text(LOG), text(f"{LOG} LIMIT :limit")
+
+
+class Readers:
+    """Runs functions that only read, outside the event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
+        self._closed = False
+
+    async def do(self, read: Callable[[Connection], T]) -> T:
+        """Return what `read` returns; Unavailable when the database does not answer."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, read)
+
+    async def close(self) -> None:
+        """Wait for what runs and take nothing more."""
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _read(self, read: Callable[[Connection], T]) -> T:
+        """Read once, and once again when the connection turned out to be gone: reading twice does no harm."""
+        try:
+            return self._read_once(read)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise refusal(error) from error
+        try:
+            return self._read_once(read)
+        except DBAPIError as error:
+            raise refusal(error) from error
+
+    def _read_once(self, read: Callable[[Connection], T]) -> T:
+        with self._database.readers.connect() as connection:
+            return read(connection)
+
+
+def read_log(connection: Connection, execution_id: str, after: int = 0, limit: int = 0) -> Iterator[Recorded]:
+    """Yield the events behind a seq, brought up to today's version."""
+    statement = SOME if limit else ALL
+    for seq, at, kind, version, body in connection.execute(
+        statement, {"id": execution_id, "after": after} | ({"limit": limit} if limit else {})
+    ).tuples():
+        yield Recorded(seq, from_ticks(at), decode(kind, version, json.loads(body)))
+
+
+def rows() -> Rows:
+    """Return the SELECT that `to_row` understands."""
+    return select(*(execution.c[name] for name in Row.__dataclass_fields__))
+
+
+def fetch_rows(connection: Connection, statement: Rows) -> tuple[Row, ...]:
+    """Run a SELECT made with `rows`."""
+    return tuple(Row(**found) for found in connection.execute(statement).mappings())

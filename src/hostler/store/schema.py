@@ -1,0 +1,169 @@
+"""The tables as queries name them; `migrations.py` is what makes them, and a test holds the two together.
+
+The log is `event`; every other table about an execution is derived from it in the same commit. Long or free text is
+never indexed itself but by its sha256, because Postgres bounds the size of an index entry.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+
+from hostler.store.columns import Json, Moment
+
+metadata = MetaData()
+
+execution = Table(
+    "execution",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runner", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("busy", Boolean, nullable=False),
+    Column("due_at", Moment),
+    Column("agent_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("deleted_at", Moment),
+    Column("forked_from", Text),
+    Column("forked_seq", BigInteger),
+    Column("view", Json, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("turn", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("effect", Text),
+)
+
+event_kind = Table(
+    "event_kind",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+)
+"""Every kind and version that was ever written, so that a look at start-up does not read the whole log."""
+
+annotation = Table(
+    "annotation",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+execution_environment = Table(
+    "execution_environment",
+    metadata,
+    Column("environment_id", Text, primary_key=True),
+    Column("execution_id", Text, primary_key=True),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("principal", Text, primary_key=True),
+    Column("key_sha256", Text, primary_key=True),
+    Column("body_sha256", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+runner = Table(
+    "runner",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("incarnation", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+environment = Table(
+    "environment",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runner", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("class_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment, nullable=False),
+    Column("spec", Json, nullable=False),
+    Column("handle", Json),
+    Column("status", Json, nullable=False),
+    Column("owner_execution", Text, nullable=False),
+)
+
+environment_use = Table(
+    "environment_use",
+    metadata,
+    Column("environment_id", Text, primary_key=True),
+    Column("execution_id", Text, primary_key=True),
+    Column("since", Moment, nullable=False),
+)
+
+prompt = Table(
+    "prompt",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("is_template", Boolean, nullable=False),
+    Column("is_command", Boolean, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("is_skill", Boolean, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("creator_kind", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("name_folded", Text, nullable=False),
+    Column("description_folded", Text, nullable=False),
+    Column("command_folded", Text, nullable=False),
+)
+
+principal = Table(
+    "principal",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("admin", Boolean, nullable=False),
+)
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("principal_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("last_used_at", Moment),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("execution_id", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+)
+"""Which execution names which blob; the bytes are files."""

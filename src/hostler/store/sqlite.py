@@ -1,0 +1,81 @@
+"""SQLite in one file: write-ahead log, every commit on the disk before it is acknowledged, one process."""
+
+import fcntl
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
+
+from hostler.core.errors import FailedPrecondition, InvalidArgument
+
+READERS = 4
+
+
+class Sqlite:
+    """A SQLite file and the lock file beside it."""
+
+    row_lock = ""
+    text_type = "TEXT"
+
+    def __init__(self, url: URL, patience: timedelta) -> None:
+        if not url.database or url.database == ":memory:":
+            raise InvalidArgument("SQLite needs a file: sqlite:///PATH", field="database")
+        self._path = Path(url.database).absolute()
+        self._patience = patience
+        self._lock: int | None = None
+        plain = URL.create("sqlite", database=str(self._path))
+        self._writing = create_engine(plain, poolclass=NullPool)
+        self.readers = create_engine(plain, isolation_level="AUTOCOMMIT", pool_size=READERS, max_overflow=0)
+        event.listen(self._writing, "connect", self._prepare_writer)
+        event.listen(self._writing, "begin", _begin)
+        event.listen(self.readers, "connect", self._prepare_reader)
+
+    def writer(self) -> Connection:
+        """Return the writer's connection; the lock file is taken first and kept."""
+        if self._lock is None:
+            self._lock = self._hold()
+        return self._writing.connect()
+
+    def close(self) -> None:
+        """Close every connection and the lock file."""
+        self._writing.dispose()
+        self.readers.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _hold(self) -> int:
+        """Lock the file beside the database; the kernel lets it go when the process ends, however it ends."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 32).decode(errors="replace").strip()
+            os.close(lock)
+            raise FailedPrecondition(
+                f"another Hostler process{f' (pid {holder})' if holder else ''} uses {self._path}; stop it first, or "
+                "use another data folder"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        return lock
+
+    def _prepare_writer(self, connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {self._patience // timedelta(milliseconds=1)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    def _prepare_reader(self, connection: Any, _: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {self._patience // timedelta(milliseconds=1)}")
+        connection.execute("PRAGMA query_only = ON")
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that only later turns into a writer can fail in the middle."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,91 @@
+"""API tokens, of which only the sha256 is kept, and the principals behind them."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, insert, or_, select
+
+from hostler.core.errors import AlreadyExists
+from hostler.core.ports import ApiToken, Principal
+from hostler.store.columns import check_text
+from hostler.store.reading import Readers
+from hostler.store.schema import api_token, principal
+from hostler.store.writer import Writer, Writing
+
+TOKENS = select(
+    api_token,
+    principal.c.kind.label("principal_kind"),
+    principal.c.name.label("principal_name"),
+    principal.c.admin.label("principal_admin"),
+).join(principal, principal.c.id == api_token.c.principal_id)
+
+
+class StoredTokens:
+    """API tokens and the principals behind them."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def add(self, token: ApiToken) -> None:
+        """Keep a token, and its principal if it is new; AlreadyExists for a token that is there."""
+        check_text(token.name, "name")
+        check_text(token.principal.name, "principal.name")
+        await self._writer.do(lambda writing: _add(writing, token))
+
+    async def by_sha256(self, sha256: str) -> ApiToken | None:
+        """Return the token with this hash, expired or not."""
+        found = await self._fetch(TOKENS.where(api_token.c.sha256 == sha256))
+        return found[0] if found else None
+
+    async def find(self) -> tuple[ApiToken, ...]:
+        """Return all tokens, newest first."""
+        return await self._fetch(TOKENS.order_by(api_token.c.created_at.desc(), api_token.c.id.desc()))
+
+    async def revoke(self, token: str) -> bool:
+        """Remove a token by id; return whether it was there."""
+        statement = delete(api_token).where(api_token.c.id == token)
+        return await self._writer.do(lambda writing: bool(writing.connection.execute(statement).rowcount))
+
+    async def _fetch(self, statement: Select[Any]) -> tuple[ApiToken, ...]:
+        def read(connection: Connection) -> tuple[ApiToken, ...]:
+            return tuple(_token(found) for found in connection.execute(statement))
+
+        return await self._readers.do(read)
+
+
+def _add(writing: Writing, token: ApiToken) -> None:
+    connection, owner = writing.connection, token.principal
+    there = select(api_token.c.id).where(or_(api_token.c.id == token.id, api_token.c.sha256 == token.sha256))
+    if connection.execute(there).first():
+        raise AlreadyExists("this token is there already")
+    if not connection.execute(select(principal.c.id).where(principal.c.id == owner.id)).first():
+        connection.execute(
+            insert(principal), {"id": owner.id, "kind": owner.kind, "name": owner.name, "admin": owner.admin}
+        )
+    connection.execute(
+        insert(api_token),
+        {
+            "id": token.id,
+            "sha256": token.sha256,
+            "principal_id": owner.id,
+            "name": token.name,
+            "scope": token.scope,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+            "last_used_at": token.last_used_at,
+        },
+    )
+
+
+def _token(found: Any) -> ApiToken:
+    owner = Principal(found.principal_id, found.principal_kind, found.principal_name, found.principal_admin)
+    return ApiToken(
+        id=found.id,
+        sha256=found.sha256,
+        principal=owner,
+        name=found.name,
+        scope=found.scope,
+        created_at=found.created_at,
+        expires_at=found.expires_at,
+        last_used_at=found.last_used_at,
+    )

@@ -1,0 +1,181 @@
+"""The one writer: a thread with one connection that commits whatever waits together, and only then says so.
+
+A piece of work is a function that is given a `Writing`; each runs in a savepoint of its own, so that one that raises
+takes nothing of the others with it. When the database itself fails, everything of the batch fails with Unavailable,
+the connection is thrown away, and the next batch begins with a new one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hostler.core.errors import HostlerError, Unavailable
+from hostler.store.database import Database, is_fatal, refusal
+
+T = TypeVar("T")
+
+BATCH = 256
+"""At most this many pieces of work share a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a piece of work may use: the connection, and a set for the ids of executions that it changed."""
+
+    connection: Connection
+    changed: set[str] = field(default_factory=set[str])
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Callable[[Writing], Any]
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: Exception | None = None
+    changed: frozenset[str] = frozenset()
+
+
+class Writer:
+    """Runs work on the database, in order; `forget` is called when nothing remembered of it can be trusted any more."""
+
+    def __init__(
+        self, database: Database, *, forget: Callable[[], None], announce: Callable[[frozenset[str]], None]
+    ) -> None:
+        self._database = database
+        self._forget = forget
+        self._announce = announce
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._connection: Connection | None = None
+        self._opened: Future[None] = Future()
+        self._thread: Thread | None = None
+        self._closed = False
+
+    async def open(self, prepare: Callable[[Connection], None]) -> None:
+        """Take the database and run `prepare` in a transaction; raises what either raises."""
+        self._thread = Thread(target=self._run, args=(prepare,), name="store-writer", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(self._opened)
+
+    async def do(self, work: Callable[[Writing], T]) -> T:
+        """Run work and return its result once it is on the disk."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        job = _Job(work, self._loop.create_future())
+        self._queue.put(job)
+        return await job.future
+
+    async def close(self) -> None:
+        """Finish all work that was given and stop."""
+        self._closed = True
+        self._queue.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    # --- in the thread ------------------------------------------------------------------------------------------
+
+    def _run(self, prepare: Callable[[Connection], None]) -> None:
+        try:
+            with self._connected().begin():
+                prepare(self._connected())
+        except DBAPIError as error:
+            self._drop()
+            self._opened.set_exception(refusal(error))
+            return
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever opens the store
+            self._drop()
+            self._opened.set_exception(error)
+            return
+        self._opened.set_result(None)
+        while jobs := self._next():
+            self._write(jobs)
+            self._tell(jobs)
+        self._drop()
+
+    def _next(self) -> list[_Job]:
+        """Wait for work and return all there is; nothing at all means the end."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        jobs = [first]
+        with suppress(Empty):
+            while len(jobs) < BATCH:
+                job = self._queue.get_nowait()
+                if job is None:
+                    self._queue.put(None)
+                    break
+                jobs.append(job)
+        return jobs
+
+    def _write(self, jobs: list[_Job]) -> None:
+        """Run the work of a batch in one transaction; what happened is noted in the jobs."""
+        try:
+            connection = self._connected()
+            with connection.begin():
+                for job in jobs:
+                    _perform(job, connection)
+        except DBAPIError as error:
+            self._fail(jobs, refusal(error))
+        except HostlerError as error:
+            self._fail(jobs, Unavailable(error.message))
+        except Exception as error:  # noqa: BLE001 - a thread that dies would leave everybody waiting for ever
+            self._fail(jobs, Unavailable(f"the database cannot be used at the moment: {error}"))
+
+    def _fail(self, jobs: list[_Job], error: HostlerError) -> None:
+        for job in jobs:
+            job.error, job.changed = job.error or error, frozenset()
+        self._forget()
+        self._drop()
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._database.writer()
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(DBAPIError):
+                connection.invalidate()
+            with suppress(DBAPIError):
+                connection.close()
+
+    def _tell(self, jobs: list[_Job]) -> None:
+        with suppress(RuntimeError):  # the loop is gone, and everybody who waited with it
+            self._loop.call_soon_threadsafe(self._settle, jobs)
+
+    # --- in the loop --------------------------------------------------------------------------------------------
+
+    def _settle(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if changed := frozenset[str]().union(*(job.changed for job in jobs)):
+            self._announce(changed)
+
+
+def _perform(job: _Job, connection: Connection) -> None:
+    """Run one job in a savepoint; only an error of the database itself is raised."""
+    writing = Writing(connection)
+    try:
+        with connection.begin_nested():
+            job.result = job.work(writing)
+        job.changed = frozenset(writing.changed)
+    except DBAPIError as error:
+        if is_fatal(error):
+            raise
+        job.error = refusal(error)
+    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the job
+        job.error = error
