@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import httpx2
 from openai import AsyncOpenAI
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
@@ -17,6 +18,9 @@ URL = "OPENAI_BASE_URL"
 NO_KEY = "none"
 """Sent to servers of one's own, which look at no key but whose library demands one."""
 
+# Without it a stream that just ends counts as a whole reply, and half a tool call would be run.
+_PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+
 
 def open_model(opening: Opening) -> RemoteModel:
     """Return a model of this family; FailedPrecondition when there is neither a key nor a base URL."""
@@ -25,7 +29,7 @@ def open_model(opening: Opening) -> RemoteModel:
 
     def connect(client: httpx2.AsyncClient) -> OpenAIChatModel:
         vendor = AsyncOpenAI(api_key=key, base_url=url, http_client=client, max_retries=0, timeout=TIMEOUT)
-        return OpenAIChatModel(opening.name, provider=_provider(vendor, url))
+        return OpenAIChatModel(opening.name, provider=_provider(vendor, url), profile=_PROFILE)
 
     return RemoteModel(opening, Family(connect, KEY, {}))
 
