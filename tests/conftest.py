@@ -1,0 +1,33 @@
+"""Fixtures that every part of the suite may use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import HostlerProcess, repository_at, short_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder for servers and repositories."""
+    with short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def hostler(place: Path) -> Iterator[HostlerProcess]:
+    """A real server with embedded defaults and the scripted model."""
+    folder = place / "data"
+    folder.mkdir(mode=0o711)
+    server = HostlerProcess(folder).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def wordcount(place: Path) -> Path:
+    """The example project as a Git repository; one of its tests fails."""
+    return repository_at(place / "wordcount", ROOT / "examples" / "wordcount")

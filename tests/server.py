@@ -1,0 +1,144 @@
+"""A real Hostler server process for tests: started, killed without a word, started again."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+READY_SECONDS = 30.0
+WIPED = ("HOSTLER_", "ANTHROPIC_", "OPENAI_")
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder that sandboxes of other users can pass through, with a short path for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="hst"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class HostlerProcess:
+    """One server over one data folder; `env` is added to an environment without any Hostler or provider variable."""
+
+    folder: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    settle: float = 0.0
+    process: subprocess.Popen[str] | None = None
+    url: str = ""
+
+    def start(self) -> "HostlerProcess":
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(WIPED)}
+        command = [sys.executable, "-m", "hostler", "serve", "--port", "0", "--data-dir", str(self.folder)]
+        self.process = subprocess.Popen(
+            command,
+            env={**clean, "HOSTLER_SETTLE_SECONDS": str(self.settle), **self.env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=open(self.folder / "server.log", "a"),  # noqa: SIM115
+            text=True,
+        )
+        self.url = self._ready(self.process)
+        return self
+
+    def _ready(self, process: subprocess.Popen[str]) -> str:
+        assert process.stdout
+        while select.select([process.stdout], [], [], READY_SECONDS)[0] and (line := process.stdout.readline()):
+            if line.startswith("Hostler is ready at "):
+                return line.split()[-1]
+        raise AssertionError(f"the server did not start: {(self.folder / 'server.log').read_text()}")
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "token").read_text().strip()
+
+    def kill(self) -> None:
+        """SIGKILL: no clean-up of any kind."""
+        assert self.process
+        self.process.kill()
+        self._reap()
+
+    def stop(self, seconds: float = 10.0) -> int:
+        """SIGTERM; return the exit code."""
+        assert self.process
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(seconds)
+        self._reap()
+        return code
+
+    def _reap(self) -> None:
+        assert self.process
+        self.process.wait(10)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def call(self, method: str, body: Mapping[str, Any] | None = None, service: str = "AgentService") -> dict[str, Any]:
+        """Call an RPC with JSON, as curl would; a refusal raises `Refused`."""
+        request = urllib.request.Request(
+            f"{self.url}/api/gitpod.v1.{service}/{method}",
+            data=json.dumps(body or {}).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise Refused(error.code, json.loads(error.read() or b"{}")) from None
+
+    def start_agent(self, task: str, repository: Path | str = "", **fields: Any) -> str:
+        """Start the built-in agent on a task; return the execution's id."""
+        url = f"file://{repository}" if isinstance(repository, Path) else repository
+        context = {"codeContext": {"contextUrl": {"url": url}}} if url else {}
+        execution = self.call("StartAgent", {**context, **fields})["agentExecutionId"]
+        if task:
+            self.send(execution, task)
+        return execution
+
+    def send(self, execution: str, text: str) -> None:
+        inputs = [{"text": {"content": text}}]
+        self.call("SendToAgentExecution", {"agentExecutionId": execution, "userInput": {"inputs": inputs}})
+
+    def get(self, execution: str) -> dict[str, Any]:
+        return self.call("GetAgentExecution", {"agentExecutionId": execution})["agentExecution"]
+
+    def phase(self, execution: str) -> str:
+        return self.get(execution)["status"]["phase"].removeprefix("PHASE_")
+
+
+class Refused(Exception):
+    """The server refused a request."""
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__(f"{status} {body}")
+        self.status = status
+        self.code = str(body.get("code", ""))
+        self.message = str(body.get("message", ""))
+
+
+def repository_at(folder: Path, files: Path) -> Path:
+    """Make a Git repository with one commit from a folder of files; return its path."""
+    shutil.copytree(files, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+    for words in (("init", "-q", "-b", "main"), ("add", "-A"), (*identity, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    return folder
