@@ -1,0 +1,170 @@
+"""The API over plain HTTP: Connect's JSON form for RPCs, and ordinary requests for what lies beside them."""
+
+import http.client
+import json
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from hostler.cli.places import Server, find
+from hostler.cli.problems import Problem, Unreachable
+
+AGENTS = "gitpod.v1.AgentService"
+ENVIRONMENTS = "gitpod.v1.EnvironmentService"
+EVENTS = "gitpod.v1.EventService"
+OPS = "supervisor.v1.EnvironmentOpsService"
+TIMEOUT = 60.0
+"""Seconds that an answer may take."""
+PAGE = 100
+
+Json = dict[str, Any]
+
+
+class Client:
+    """Speaks to one server; a request is one connection."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def find_again(self) -> None:
+        """Look into the data folder again: a server that was started anew may have another address."""
+        if self.server.folder:
+            self.server = find(self.server.folder)
+
+    def call(self, service: str, method: str, body: Mapping[str, Any] | None = None, **options: Any) -> Json:
+        """Call a unary RPC; the server's refusal is a Problem with its code and message."""
+        return _object(self.request("POST", f"/api/{service}/{method}", body or {}, **options))
+
+    def agents(self, method: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Call AgentService."""
+        return self.call(AGENTS, method, body)
+
+    def pages(self, service: str, method: str, field: str, body: Mapping[str, Any] | None = None) -> Iterator[Json]:
+        """Yield the entries of a list RPC, page after page."""
+        token = ""
+        while True:
+            page = self.call(service, method, {**(body or {}), "pagination": {"pageSize": PAGE, "token": token}})
+            yield from page.get(field, [])
+            token = page.get("pagination", {}).get("nextToken", "")
+            if not token:
+                return
+
+    def execution(self, execution: str) -> Json:
+        """Return an execution as the API shows it."""
+        return self.agents("GetAgentExecution", {"agentExecutionId": execution})["agentExecution"]
+
+    def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        """Make a request beside the RPCs and return its JSON answer."""
+        return _object(self.request(method, path, body))
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> bytes:
+        """Make a request (`url` absolute, or a path of the server) and return the answer's bytes."""
+        with self.open(method, url, body, token=token, timeout=timeout) as reply:
+            return reply.read()
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Generator["Reply"]:
+        """Open an answer for reading; a refusal is a Problem, a connection that fails is Unreachable."""
+        parts = urlsplit(url if "://" in url else self.server.url + url)
+        data = None if body is None else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self.server.token if token is None else token}"}
+        sent |= {"Content-Type": "application/json"} if data is not None else {}
+        where = f"{parts.scheme}://{parts.netloc}"
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.netloc, timeout=timeout)
+        try:
+            with speaking(where):
+                path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+                connection.request(method, path, data, {**sent, **(headers or {})})
+                reply = Reply(connection.getresponse(), where)
+            if reply.status >= 300:
+                raise refusal(reply.status, reply.read())
+            yield reply
+        finally:
+            connection.close()
+
+
+class Reply:
+    """An answer whose body is read whole or line by line."""
+
+    def __init__(self, response: http.client.HTTPResponse, where: str) -> None:
+        self._response = response
+        self._where = where
+        self.status = response.status
+
+    def header(self, name: str) -> str:
+        """Return a header, or nothing."""
+        return self._response.getheader(name, "")
+
+    def read(self) -> bytes:
+        """Return the whole body; raises Unreachable when the connection breaks."""
+        with speaking(self._where):
+            return self._response.read()
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the body's lines as they come, without their ends; a broken connection is Unreachable."""
+        while True:
+            with speaking(self._where):
+                line = self._response.readline()
+            if not line.endswith(b"\n"):
+                return
+            yield line.rstrip(b"\r\n")
+
+
+@contextmanager
+def speaking(where: str) -> Generator[None]:
+    """Turn what can go wrong with a connection into Unreachable."""
+    try:
+        yield
+    except ConnectionRefusedError:
+        raise Unreachable(f"no server answers at {where}: start one with `hostler serve`") from None
+    except TimeoutError:
+        raise Unreachable(f"the server at {where} does not answer") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"the connection to {where} failed: {error or type(error).__name__}") from None
+
+
+def refusal(status: int, body: bytes) -> Problem:
+    """Return the Problem of an answer that says no: the Connect error if it is one, else the HTTP status."""
+    try:
+        error = json.loads(body)
+        code, message = str(error["code"]), str(error.get("message", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = body.decode(errors="replace").strip().partition("\n")[0][:200]
+        reason = http.client.responses.get(status, "")
+        return Problem(f"the server answered {status} {reason}{': ' + said if said else ''}", code=_code(status))
+    if code == "unauthenticated":
+        message = f"{message or 'the token is not accepted'} (see HOSTLER_TOKEN, or DIR/token)"
+    return Problem(message or code.replace("_", " "), code=code)
+
+
+def _code(status: int) -> str:
+    return {401: "unauthenticated", 403: "permission_denied", 404: "not_found", 503: "unavailable"}.get(
+        status, "unknown"
+    )
+
+
+def _object(data: bytes) -> Json:
+    try:
+        body: Any = json.loads(data or b"{}")
+        return {**body}
+    except (ValueError, TypeError):
+        raise Problem("the server's answer is not a JSON object: is HOSTLER_URL a Hostler server?") from None

@@ -1,0 +1,92 @@
+"""How an execution stands and ended: the summary for people, the exit code for scripts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hostler.cli.problems import ASKED, DONE, FAILED
+from hostler.cli.screen import clean, line, paint, say
+
+Json = dict[str, Any]
+WORDS = {
+    "PHASE_PENDING": ("pending", "yellow"),
+    "PHASE_RUNNING": ("working", "cyan"),
+    "PHASE_WAITING_FOR_INPUT": ("done, waits for input", "green"),
+    "PHASE_STOPPED": ("stopped", "dim"),
+}
+COUNTERS = {
+    "inputTokensUsed": "input",
+    "cachedInputTokensUsed": "cached input",
+    "cachedCreationTokensUsed": "cache written",
+    "outputTokensUsed": "output",
+}
+
+
+def phase(execution: Json) -> str:
+    """Return the phase as the API names it."""
+    return str(execution.get("status", {}).get("phase", "PHASE_UNSPECIFIED"))
+
+
+def exit_code(execution: Json, asked: str = "") -> int:
+    """Return 0 for a turn that came to its end, 3 when a person is asked for something, 1 for everything else."""
+    match phase(execution):
+        case "PHASE_WAITING_FOR_INPUT":
+            return ASKED if asked else DONE
+        case "PHASE_STOPPED":
+            return FAILED
+        case _:
+            return DONE
+
+
+def state(execution: Json) -> str:
+    """Return one line on how it stands."""
+    status = execution.get("status", {})
+    failure = status.get("failureMessage", "")
+    word, style = WORDS.get(phase(execution), ("unknown", "dim"))
+    if failure:
+        reason = str(status.get("failureReason", "")).removeprefix("AGENT_EXECUTION_FAILURE_REASON_").lower()
+        return paint(f"failed ({reason.replace('_', ' ') or 'unknown'})", "red", "bold") + f": {clean(str(failure))}"
+    return paint(word, style, "bold")
+
+
+def usage(execution: Json) -> str:
+    """Return the four counters, which do not overlap, and the model calls."""
+    status = execution.get("status", {})
+    counters = ", ".join(f"{int(status.get(key, 0)):,} {word}" for key, word in COUNTERS.items())
+    calls = int(status.get("iterations", 0))
+    return f"{calls} iteration{'' if calls == 1 else 's'}; tokens: {counters}"
+
+
+def outputs(execution: Json) -> list[tuple[str, str]]:
+    """Return the typed outputs as (key, value)."""
+    found = execution.get("status", {}).get("outputs", {})
+    return [(line(key), line(_value(value))) for key, value in sorted(found.items())]
+
+
+def warnings(execution: Json) -> list[str]:
+    """Return what people should know: from the warning message, piece by piece."""
+    message = str(execution.get("status", {}).get("warningMessage", ""))
+    return [line(part) for part in message.split("; ") if part.strip()]
+
+
+def tell(execution: Json, short: str, *, asked: str = "", next_steps: bool = True) -> None:
+    """Print how it ended, what it used, and what can be done next."""
+    say()
+    say(f"state     {state(execution)}{f' — the agent asks for {asked}' if asked else ''}")
+    say(f"usage     {usage(execution)}")
+    for key, value in outputs(execution):
+        say(f"output    {key} = {value}")
+    if next_steps:
+        say(paint(f"next      hostler diff {short} · hostler apply {short} · hostler send {short} TEXT", "dim"))
+
+
+def _value(value: Json) -> str:
+    found: Sequence[object] = [
+        value[key] for key in ("stringValue", "intValue", "floatValue", "boolValue") if key in value
+    ]
+    match found:
+        case [bool() as flag]:
+            return str(flag).lower()
+        case [one]:
+            return str(one)
+        case _:
+            return ""

@@ -1,0 +1,208 @@
+"""Looking at executions and steering them: ps, show, send, stop, rm."""
+
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from hostler.cli import endings, ids, places
+from hostler.cli.client import Client
+from hostler.cli.extras import noted, seen
+from hostler.cli.options import AsJson, DataDir, Execution
+from hostler.cli.problems import usage
+from hostler.cli.screen import clean, emit, line, note, paint, say, table
+
+GROUPS = (
+    ("needs input", "yellow", ("PHASE_WAITING_FOR_INPUT",)),
+    ("working", "cyan", ("PHASE_PENDING", "PHASE_RUNNING")),
+    ("done", "dim", ("PHASE_STOPPED", "PHASE_UNSPECIFIED")),
+)
+RECENT = 10
+"""Entries of the group "done" that `ps` shows unless asked for all."""
+Json = dict[str, Any]
+
+
+def ps(
+    all_: Annotated[
+        bool, typer.Option("--all", "-a", help=f"Show all that are done, not only the last {RECENT}.")
+    ] = False,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List executions: those that need input, those that work, those that are done.
+
+    Examples:
+
+        hostler ps
+
+        hostler ps --json | jq -r '.[].id'
+    """
+    client = Client(places.find(data_dir))
+    found = list(client.pages("gitpod.v1.AgentService", "ListAgentExecutions", "agentExecutions"))
+    if json:
+        emit(found)
+        return
+    if not found:
+        note("no executions yet: start one with `hostler run TASK --repo .`")
+    short = ids.shortened([entry["id"] for entry in found])
+    for title, style, phases in GROUPS:
+        group = [entry for entry in found if endings.phase(entry) in phases]
+        shown = group if all_ or title != "done" else group[:RECENT]
+        if not group:
+            continue
+        say(paint(title, style, "bold"))
+        table([_row(entry, short[entry["id"]]) for entry in shown])
+        if len(shown) < len(group):
+            say(paint(f"  … {len(group) - len(shown)} more: hostler ps --all", "dim"))
+
+
+def show(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show one execution: task, state, usage, outputs, environment, what it waits for.
+
+    Examples:
+
+        hostler show 0198c2
+
+        hostler show 0198c2 --json | jq .status.phase
+    """
+    client = Client(places.find(data_dir))
+    found = seen(client, ids.execution(client, execution))
+    if json:
+        emit(found)
+        return
+    for name, value in _facts(found):
+        say(f"{name:<12}{value}")
+    for text in noted(found):
+        say(f"{'note':<12}{paint(text, 'yellow')}")
+
+
+def send(
+    execution: Execution,
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
+    input_id: Annotated[
+        str, typer.Option("--id", help="Your id of this message: sent again with the same id, it counts once.")
+    ] = "",
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say something to an execution; while it works, the message waits in its queue.
+
+    Examples:
+
+        hostler send 0198c2 "Add a test for the empty list too"
+
+        git diff | hostler send 0198c2 -
+    """
+    content = sys.stdin.read() if text == "-" else text
+    if not content.strip():
+        raise usage("there is nothing to send: the text is empty")
+    client = Client(places.find(data_dir))
+    found = ids.execution(client, execution)
+    sent = say_to(client, found, content, input_id)
+    if json:
+        emit({"id": found, "inputId": sent})
+    else:
+        say(f"sent; watch with: hostler watch {execution}")
+
+
+def stop(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Stop what an execution is doing now; it can go on later with `hostler send`.
+
+    Example:
+
+        hostler stop 0198c2
+    """
+    client = Client(places.find(data_dir))
+    found = ids.execution(client, execution)
+    client.agents("StopAgentExecution", {"agentExecutionId": found})
+    if json:
+        emit(client.execution(found))
+    else:
+        say(f"stopped {found}")
+
+
+def rm(
+    executions: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or prefixes that only one has.")],
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Stop executions and remove them: log, files, and the environment made for them.
+
+    Example:
+
+        hostler rm 0198c2 0198c3
+    """
+    client = Client(places.find(data_dir))
+    found = [ids.execution(client, given) for given in executions]
+    for id_ in found:
+        client.agents("DeleteAgentExecution", {"agentExecutionId": id_})
+        if not json:
+            say(f"removed {id_}")
+    if json:
+        emit({"removed": found})
+
+
+def say_to(client: Client, execution: str, text: str, input_id: str = "") -> str:
+    """Send text to an execution and return the input's id, which makes a repeat harmless."""
+    sent = input_id or str(uuid.uuid4())
+    body = {"id": sent, "inputs": [{"text": {"content": text}}]}
+    client.agents("SendToAgentExecution", {"agentExecutionId": execution, "userInput": body})
+    return sent
+
+
+def ago(stamp: str, now: float | None = None) -> str:
+    """Return how long ago an RFC 3339 time was, in one unit."""
+    try:
+        then = datetime.fromisoformat(stamp)
+    except ValueError:
+        return ""
+    seconds = max(0, int((now or time.time()) - then.replace(tzinfo=then.tzinfo or UTC).timestamp()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _row(entry: Json, short: str) -> tuple[str, ...]:
+    metadata, status = entry.get("metadata", {}), entry.get("status", {})
+    failed = status.get("failureMessage", "")
+    now = f"failed: {line(failed)}" if failed else line(status.get("currentActivity", ""))
+    name = line(metadata.get("name", "")) or "(no name)"
+    return f"  {short}", ago(metadata.get("updatedAt", "")), f"{name}{' — ' + now if now else ''}"
+
+
+def _facts(found: Json) -> list[tuple[str, str]]:
+    metadata, spec, status = (found.get(part, {}) for part in ("metadata", "spec", "status"))
+    extra = found.get("hostler", {})
+    context = spec.get("codeContext", {})
+    code = (
+        context.get("contextUrl", {}).get("url")
+        or context.get("environmentId")
+        or context.get("projectId")
+        or "(empty)"
+    )
+    facts = [
+        ("id", found["id"]),
+        ("name", clean(str(metadata.get("name", "")))),
+        ("state", endings.state(found)),
+        ("activity", line(status.get("currentActivity", ""))),
+        ("code", line(code)),
+        ("agent", line(extra.get("agent", spec.get("agentId", "")))),
+        ("model", line(extra.get("model", ""))),
+        ("started", f"{metadata.get('createdAt', '')} ({ago(metadata.get('createdAt', ''))} ago)"),
+        ("usage", endings.usage(found)),
+        ("context", _context(status)),
+        ("environment", ", ".join(used.get("environmentId", "") for used in status.get("usedEnvironments", []))),
+        ("queue", ", ".join(extra.get("queue", []))),
+        *(("output", f"{key} = {value}") for key, value in endings.outputs(found)),
+        *(("annotation", f"{line(k)} = {line(v)}") for k, v in sorted(metadata.get("annotations", {}).items())),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _context(status: Json) -> str:
+    length, limit = int(status.get("contextWindowLength", 0)), int(status.get("contextWindowLimit", 0))
+    return f"{length:,} of {limit:,} tokens" if limit else ""

@@ -1,0 +1,55 @@
+"""The `hostler` command: its subcommands, and what becomes of their problems."""
+
+import io
+import os
+import sys
+
+import typer
+
+from hostler.cli import executions, running, serving, watching
+from hostler.cli.problems import FAILED, Problem
+from hostler.cli.screen import note
+
+app = typer.Typer(
+    name="hostler",
+    help="Run AI software agents on code repositories, on your own machines, with your own models.",
+    epilog="A first look: hostler run 'Make the failing test pass' --repo .",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+AGENTS, SERVER = "Agents", "Server"
+
+for command in (running.run, executions.ps, executions.show, watching.watch, watching.wait, executions.send):
+    app.command()(command)
+for command in (executions.stop, executions.rm):
+    app.command()(command)
+app.command()(serving.serve)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    """Run AI software agents on code repositories, on your own machines, with your own models."""
+    if show:
+        from hostler import __version__
+
+        typer.echo(f"hostler {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong usage, 3 a person is asked for something."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except Problem as problem:
+        note(f"hostler: {problem.message}", "red")
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)

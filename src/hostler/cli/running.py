@@ -1,0 +1,106 @@
+"""`hostler run`: starts an agent on a task, with a server of its own where none runs, and follows it."""
+
+from typing import Annotated, Any
+
+import typer
+
+from hostler.cli import places, repositories
+from hostler.cli.client import Client
+from hostler.cli.executions import say_to
+from hostler.cli.options import AsJson, DataDir, Full, Thoughts
+from hostler.cli.problems import Problem, usage
+from hostler.cli.screen import emit, note, say
+from hostler.cli.story import Story
+from hostler.cli.watching import Follower
+
+Json = dict[str, Any]
+
+
+def run(
+    task: Annotated[str, typer.Argument(help="What the agent is to do; - reads it from standard input.")],
+    repo: Annotated[str, typer.Option(metavar="PATH|URL", help="The code: a folder here, or a repository's URL.")] = "",
+    ref: Annotated[str, typer.Option(help="A branch, tag or commit instead of the default.")] = "",
+    agent: Annotated[str, typer.Option(metavar="NAME|ID", help="Which agent; the default one otherwise.")] = "",
+    model: Annotated[str, typer.Option(metavar="PROVIDER:NAME", help="Which model; the agent's own otherwise.")] = "",
+    name: Annotated[str, typer.Option(help="What to call it; the task's first line otherwise.")] = "",
+    annotation: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Note it; may be repeated.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and leave it running.")] = False,
+    full: Full = False,
+    thoughts: Thoughts = False,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start an agent on a task and show what it does. The first line is the execution's id.
+
+    Without a running server it starts one that ends by itself after 30 idle minutes. Ctrl-C leaves the agent running.
+
+    Exit code: 0 done, 1 failed or stopped, 2 wrong usage, 3 when the agent asks for something.
+
+    Examples:
+
+        hostler run "Make the failing test pass" --repo .
+
+        hostler run "Explain the build" --repo https://github.com/pallets/click --ref 8.1.7
+
+        id=$(hostler run "Tidy up" --repo . --detach) && hostler wait $id && hostler diff $id
+    """
+    text = typer.get_text_stream("stdin").read() if task == "-" else task
+    if not text.strip():
+        raise usage("there is no task: the text is empty")
+    request = requested(repo, ref, name, model, annotation or [])
+    client = Client(server(data_dir))
+    if agent:
+        request["agentId"] = agent_id(client, agent)
+    execution = client.agents("StartAgent", request)["agentExecutionId"]
+    emit({"type": "execution", "id": execution}, lines=True) if json else say(execution)
+    try:
+        say_to(client, execution, text)
+    except Problem as problem:
+        note(f"the execution {execution} exists, but it did not get its task", "red")
+        raise problem from None
+    if detach:
+        return
+    follower = Follower(client, execution, json=json, story=Story(full=full, thoughts=thoughts))
+    raise typer.Exit(follower.follow())
+
+
+def requested(repo: str, ref: str, name: str, model: str, annotations: list[str]) -> Json:
+    """Return the StartAgent request that the options come to."""
+    notes = dict(_pair(given) for given in annotations)
+    if model:
+        notes["hostler/model"] = model
+    if ref and not repo:
+        raise usage("--ref needs --repo")
+    request: Json = {"name": name, "annotations": notes}
+    if repo:
+        url = repositories.url(repo)
+        request["codeContext"] = {"contextUrl": {"url": repositories.with_ref(url, ref) if ref else url}}
+    return {key: value for key, value in request.items() if value}
+
+
+def agent_id(client: Client, given: str) -> str:
+    """Return the id of the agent that is called so, or has that id."""
+    agents = list(client.pages("gitpod.v1.AgentService", "ListAgents", "agents"))
+    named = [one["id"] for one in agents if given in (one["id"], one.get("metadata", {}).get("name", ""))]
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(one.get("metadata", {}).get("name", one["id"]) for one in agents)
+    raise Problem(
+        f"there is no agent {given!r}; there are: {known}" if not named else f"two agents are called {given!r}"
+    )
+
+
+def server(data_dir: Any) -> places.Server:
+    """Return the server to run on: the one that is named or runs here, else one started for this."""
+    if data_dir is None and places.named_url():
+        return places.find()
+    from hostler.cli.spawning import running_or_started
+
+    return running_or_started(places.data_dir(data_dir))
+
+
+def _pair(given: str) -> tuple[str, str]:
+    key, equals, value = given.partition("=")
+    if not equals or not key:
+        raise usage(f"--annotation: {given!r} is not KEY=VALUE")
+    return key, value

@@ -1,0 +1,80 @@
+"""Starts a server in the background for `hostler run`, and waits until it takes work."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hostler.cli import places
+from hostler.cli.client import Client
+from hostler.cli.problems import Problem, Unreachable
+from hostler.cli.screen import note
+
+IDLE_MINUTES = "30"
+PATIENCE = 60.0
+"""Seconds that a server may take until it is ready."""
+LOOK = 0.05
+
+
+def running_or_started(folder: Path) -> places.Server:
+    """Return the server of this data folder, ready for work; starts one when none answers."""
+    if places.server_file(folder):
+        server = places.find(folder)
+        if alive(server):
+            return server
+    if sys.platform != "linux":
+        raise Problem("the server runs on Linux only: set HOSTLER_URL and HOSTLER_TOKEN to use one elsewhere")
+    note(f"starting a server for {folder} (it ends after {IDLE_MINUTES} idle minutes)")
+    return _started(folder)
+
+
+def alive(server: places.Server) -> bool:
+    """Say whether a server answers at its address."""
+    try:
+        Client(server).request("GET", "/healthz", timeout=5)
+    except Problem:
+        return False
+    return True
+
+
+def _started(folder: Path) -> places.Server:
+    """Start `hostler serve` in a session of its own; raises Problem with its last words when it ends early."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    words = [sys.executable, "-P", "-m", "hostler", "serve", "--port", "0", "--data-dir", str(folder)]
+    environ = {**os.environ, "HOSTLER_IDLE_EXIT_MINUTES": IDLE_MINUTES}
+    with log.open("ab") as out:
+        start = out.tell()
+        os.chmod(log, 0o600)
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True, cwd=folder
+        )
+    deadline = time.monotonic() + PATIENCE
+    reason = "it wrote no server.json"
+    while time.monotonic() < deadline:
+        ended = child.poll() is not None
+        if places.server_file(folder) and (server := places.find(folder)):
+            reason = readiness(server)
+            if not reason:
+                return server
+        if ended:
+            raise Problem(f"the server did not start:\n{_last_words(log, start)}")
+        time.sleep(LOOK)
+    raise Problem(f"the server is not ready after {PATIENCE:.0f} s ({reason}); see {log}")
+
+
+def readiness(server: places.Server) -> str:
+    """Return why a server takes no work yet; nothing when it does."""
+    try:
+        Client(server).request("GET", "/readyz", timeout=5)
+    except (Problem, Unreachable) as problem:
+        return problem.message
+    return ""
+
+
+def _last_words(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return "\n".join(f"  {line}" for line in lines[-10:]) or f"  it said nothing; see {log}"
