@@ -1,0 +1,85 @@
+"""The outermost layer: request ids, one structured log line a request, and no exception that reaches the network."""
+
+import re
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hostler.api.call import Call, begin
+from hostler.api.errors import body_of, hints, status_of, wire_error
+from hostler.core.ambient import Ambient
+
+log = structlog.get_logger(__name__)
+SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+class Access:
+    """Begins a call, lets it be answered, and writes down what came of it. Queries and bodies are never logged."""
+
+    def __init__(self, app: ASGIApp, ambient: Ambient, public_url: str) -> None:
+        self._app = app
+        self._ambient = ambient
+        self._public_url = public_url.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = known.get("x-request-id", "")
+        call = Call(given if SAFE_ID.fullmatch(given) else self._ambient.new_id(), self._origin(scope, known))
+        begin(call)
+        started = self._ambient.monotonic()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _identify(message, call.request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 - the last place where an error can be kept from the network
+            told = wire_error(error, call.request_id)
+            call.code = told.code.value
+            if not status:
+                headers = [JSON, *((name.encode(), value.encode()) for name, value in hints(told).items())]
+                await sending({"type": "http.response.start", "status": status_of(told), "headers": headers})
+                await send({"type": "http.response.body", "body": body_of(told)})
+        finally:
+            seconds = self._ambient.monotonic() - started
+            self._write(scope, call, status, seconds)
+
+    def _origin(self, scope: Scope, headers: dict[str, str]) -> str:
+        if self._public_url:
+            return self._public_url
+        host = headers.get("host") or ":".join(map(str, scope.get("server") or ("localhost",)))
+        return f"{scope.get('scheme', 'http')}://{host}"
+
+    def _write(self, scope: Scope, call: Call, status: int, seconds: float) -> None:
+        more: dict[str, Any] = {"code": call.code} if call.code else {}
+        if call.caller is not None:
+            more["principal"] = call.caller.principal.id
+        log.info(
+            "request",
+            request_id=call.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            **more,
+        )
+
+
+JSON = (b"content-type", b"application/json")
+
+
+def _identify(message: Message, request_id: str) -> None:
+    """Put the request's id on its answer, unless it is there."""
+    headers = list(message.get("headers", ()))
+    if not any(name.lower() == b"x-request-id" for name, _ in headers):
+        message["headers"] = [*headers, (b"x-request-id", request_id.encode())]

@@ -1,0 +1,93 @@
+"""Who sends a request: API tokens by their hash, and short signed tokens for one execution or environment."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import jwt
+
+from hostler.api.call import Caller, CredentialKind
+from hostler.core.ambient import Ambient
+from hostler.core.errors import Unauthenticated
+from hostler.core.ports import Principal, Tokens
+
+LIFETIME = timedelta(hours=24)
+"""How long conversation and environment tokens are good for."""
+ALGORITHM = "HS256"
+
+
+def hashed(token: str) -> str:
+    """Return what is kept of an API token."""
+    return sha256(token.encode()).hexdigest()
+
+
+def bearer(header: str, query: str = "") -> str:
+    """Return the token of an Authorization header or else of the query; Unauthenticated when there is none."""
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    if header or not query:
+        raise Unauthenticated()
+    return query
+
+
+class Signer:
+    """Makes and reads the short tokens."""
+
+    def __init__(self, key: bytes, ambient: Ambient) -> None:
+        self._key = key
+        self._ambient = ambient
+
+    def sign(self, kind: CredentialKind, subject: str, principal: Principal) -> str:
+        """Return a token for one execution or environment, in the name of who asked for it."""
+        now = self._ambient.now()
+        claims = {
+            "kind": kind,
+            "sub": subject,
+            "by": principal.id,
+            "by_kind": principal.kind,
+            "by_name": principal.name,
+            "iat": int(now.timestamp()),
+            "exp": int((now + LIFETIME).timestamp()),
+        }
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+    def read(self, token: str, kind: CredentialKind) -> Caller | None:
+        """Return who a token speaks for; None when it is not one of ours, Unauthenticated when it has expired."""
+        unclocked = {"verify_exp": False, "verify_iat": False, "require": ["kind", "sub", "by", "exp"]}
+        try:
+            claims: Mapping[str, Any] = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=unclocked)  # pyright: ignore[reportArgumentType]
+        except jwt.InvalidTokenError:
+            return None
+        if claims["kind"] != kind:
+            return None
+        if self._ambient.now().timestamp() >= claims["exp"]:
+            raise Unauthenticated("the token has expired; ask for a new one")
+        principal = Principal(claims["by"], claims["by_kind"], claims["by_name"])
+        return Caller(principal, kind, only=claims["sub"], expires_at=claims["exp"])
+
+
+class Credentials:
+    """Turns a token into a caller."""
+
+    def __init__(self, tokens: Tokens, signer: Signer, ambient: Ambient) -> None:
+        self._tokens = tokens
+        self._signer = signer
+        self._ambient = ambient
+
+    async def api(self, token: str) -> Caller:
+        """Return who an API token belongs to; Unauthenticated when it is unknown or has expired."""
+        known = await self._tokens.by_sha256(hashed(token))
+        if known is None or _expired(known.expires_at, self._ambient.now()):
+            raise Unauthenticated("this API token is unknown, revoked or expired")
+        expires = known.expires_at.timestamp() if known.expires_at else 0.0
+        return Caller(known.principal, scope=known.scope, expires_at=expires)
+
+    async def short(self, token: str, kind: CredentialKind) -> Caller:
+        """Return who a short token, or else an API token, speaks for."""
+        return self._signer.read(token, kind) or await self.api(token)
+
+
+def _expired(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at <= now

@@ -1,0 +1,59 @@
+"""The agents that can be started, as ListAgents and GetAgent show them."""
+
+from hostler.api.call import current
+from hostler.api.pages import page_of
+from hostler.api.parts import ApiParts
+from hostler.contract.gitpod.v1 import agent_pb as pb
+from hostler.core.desk import AgentDefinition
+from hostler.core.errors import NotFound
+
+
+class _Numbered:
+    """A definition with an id that sorts as the list is ordered, for the page tokens."""
+
+    def __init__(self, number: int, definition: AgentDefinition) -> None:
+        self.id = f"{number:06d}"
+        self.definition = definition
+
+
+class Definitions:
+    """What hostler.toml defines."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+
+    def get(self, agent_id: str) -> pb.Agent:
+        """Return an agent; NotFound when there is none."""
+        definition = self._parts.agents.get(agent_id.lower())
+        if definition is None:
+            raise NotFound("there is no such agent", field="agent_id")
+        return agent_of(definition, admin=current().principal.admin)
+
+    async def list(self, request: pb.ListAgentsRequest) -> pb.ListAgentsResponse:
+        """Return a page of agents, the default first."""
+        numbered = [_Numbered(number, one) for number, one in enumerate(self._parts.agents.all())]
+
+        async def find(after: str, limit: int) -> list[_Numbered]:
+            return [one for one in numbered if one.id > after][:limit]
+
+        shown, pagination = await page_of(request.pagination, None, find)
+        admin = current().principal.admin
+        return pb.ListAgentsResponse(
+            pagination=pagination, agents=[agent_of(one.definition, admin=admin) for one in shown]
+        )
+
+
+def agent_of(definition: AgentDefinition, *, admin: bool) -> pb.Agent:
+    """Return an agent; its prompts are shown to administrators only."""
+    agent = definition.agent
+    metadata = pb.AgentMetadata(name=agent.name, description=definition.description)
+    if agent.driver != "builtin":
+        inside = pb.InEnvironmentAgentSpec()
+        return pb.Agent(id=agent.id, metadata=metadata, agent_spec=pb.Oneof("in_environment", inside))
+    prompts = pb.RunnerSideAgentSpec.Prompts(
+        system_prompt=agent.system_prompt,
+        initial_message=definition.initial_message,
+        judgement_prompt=definition.judgement_prompt,
+    )
+    spec = pb.RunnerSideAgentSpec(prompts=[prompts] if admin else [], required_tools=list(agent.tools))
+    return pb.Agent(id=agent.id, metadata=metadata, agent_spec=pb.Oneof("runner_side", spec))

@@ -1,0 +1,108 @@
+"""The way to the services: what the Connect server lacks, for every service at once.
+
+An unknown service or method is `unimplemented` in Connect's form; plain JSON is served on streaming methods; the page
+of the query is read; streams are never compressed; each method has its own limit of the body.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hostler.api import jsonlines
+from hostler.api.call import current
+from hostler.api.errors import body_of, hints, status_of
+from hostler.core.ambient import Ambient
+
+MIB = 1 << 20
+BODY = 8 * MIB
+LARGE_BODY = 64 * MIB
+LARGE = frozenset({"SendToAgentExecution", "WriteFile"})
+"""Methods whose requests carry images or files."""
+OPS_PATH = re.compile(r"/environments/([0-9a-fA-F-]{36})/ops(/supervisor\.v1\.[A-Za-z]+/[A-Za-z]+)")
+SERVED = re.compile(r"application/(proto|json|connect\+(proto|json)|grpc-web(\+(proto|json))?)")
+GRPC_WEB = "application/grpc-web"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its path, its methods (name -> whether it streams), and its two servers by the size of bodies."""
+
+    path: str
+    methods: Mapping[str, bool]
+    app: ASGIApp
+    large: ASGIApp
+
+
+class Edge:
+    """Finds the service that a request is for."""
+
+    def __init__(self, services: Sequence[Service], ops: Service | None, ambient: Ambient) -> None:
+        self._services = {service.path: service for service in services}
+        self._ops = ops
+        self._ambient = ambient
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request below /api."""
+        path = scope["path"].removeprefix(scope["root_path"])
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if inside := OPS_PATH.fullmatch(path):
+            current().environment, path = inside[1].lower(), inside[2]
+            service = self._ops if self._ops and path.startswith(f"{self._ops.path}/") else None
+        else:
+            service = self._services.get(path.rpartition("/")[0])
+        method = path.rpartition("/")[2]
+        if service is None or method not in service.methods:
+            await refuse(send, ConnectError(Code.UNIMPLEMENTED, f"{path.strip('/')} is not served"), kind)
+            return
+        if scope["method"] == "POST" and not SERVED.fullmatch(kind):
+            await self._unsupported(send, kind)
+            return
+        self._read_page(scope)
+        streams = service.methods[method]
+        app = service.large if method in LARGE else service.app
+        inner = {**scope, "path": path, "root_path": "", "headers": _uncompressed(scope["headers"])}
+        if streams and kind == "application/json":
+            await jsonlines.answer(app, inner, receive, send, BODY, self._ambient)
+        else:
+            await app(inner, receive, send)
+
+    def _read_page(self, scope: Scope) -> None:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        page = current().page
+        page.token = query["token"][-1] if "token" in query else None
+        page.size = next((query[name][-1] for name in ("pageSize", "page_size") if name in query), None)
+
+    async def _unsupported(self, send: Send, kind: str) -> None:
+        said = f"content type {kind or '(none)'} is not served; send application/json or application/proto"
+        error = ConnectError(Code.UNKNOWN, said)
+        await reply(send, 415, body_of(error), {"accept-post": "application/json, application/proto"})
+
+
+def _uncompressed(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out what would make the server compress the messages of a stream: a published client cannot read them."""
+    return [h for h in headers if h[0] not in (b"connect-accept-encoding", b"grpc-accept-encoding")]
+
+
+async def refuse(send: Send, error: ConnectError, kind: str = "") -> None:
+    """Answer with an error in the form that the caller's protocol wants."""
+    current().code = error.code.value
+    if kind.startswith(GRPC_WEB):
+        status = {"grpc-status": str(list(Code).index(error.code) + 1), "grpc-message": error.message}
+        await reply(send, 200, b"", {**status, "content-type": GRPC_WEB})
+        return
+    await reply(send, status_of(error), body_of(error), hints(error))
+
+
+async def reply(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """Send a whole answer; JSON unless the headers say otherwise."""
+    all_headers: dict[str, Any] = {"content-type": "application/json", **headers}
+    raw = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,54 @@
+"""What the API is made of: the ports it calls and the facts it tells, given by whoever wires the server."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hostler.core.ambient import Ambient
+from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
+from hostler.core.ports import EnvironmentRows, Executions, Models, Prompts, Tokens
+from hostler.core.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the server takes work, and when not, why."""
+
+    ready: bool
+    reason: str = ""
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    """Everything that the API needs; the first environment class is the default one."""
+
+    desk: Desk
+    environments: EnvironmentDesk
+    executions: Executions
+    environment_rows: EnvironmentRows
+    prompts: Prompts
+    tokens: Tokens
+    agents: AgentDefinitions
+    classes: Sequence[EnvironmentClass]
+    models: Models
+    redactor: Redactor
+    ambient: Ambient
+    signing_key: bytes
+    organization_id: str
+    runner_id: str
+    version: str
+    draining: Callable[[], bool]
+    ready: Callable[[], Awaitable[Health]]
+    """What /readyz answers."""
+    doctor: Callable[[], Awaitable[Mapping[str, Any]]]
+    """What is known of sandbox, database, models and clock; shown to authenticated callers."""
+    model_allowed: Callable[[str], bool] = _always
+    """Whether `hostler/model` may name a model."""
+    public_url: str = ""
+    """Where clients reach the server, such as https://hostler.example; empty: as each request came."""
+    loopback: bool = True
+    """The server listens on loopback only, so its callers may name files of this machine."""

@@ -1,0 +1,109 @@
+"""From the parts to one ASGI application: routes below /api, and the two health checks."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from connectrpc.code import Code
+from connectrpc.codec import proto_binary_codec
+from connectrpc.compression.gzip import GzipCompression
+from connectrpc.errors import ConnectError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hostler.api.access import Access
+from hostler.api.agents import Agents
+from hostler.api.auth import Credentials, Signer
+from hostler.api.codec import StrictJson
+from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
+from hostler.api.identity import Identity
+from hostler.api.interceptor import Authenticate, Gate
+from hostler.api.live import Live
+from hostler.api.parts import ApiParts
+from hostler.api.retries import Retries
+from hostler.api.watching import Events
+from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
+from hostler.contract.gitpod.v1.event_connect import EventServiceASGIApplication
+from hostler.contract.gitpod.v1.identity_connect import IdentityServiceASGIApplication
+
+LATER = ("history", "blobs", "blobs/{sha256}", "transcript", "bundle")
+"""Parts of an execution that a later release serves."""
+
+
+def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
+    """Return the application; `lifespan` is Starlette's, for whoever opens and closes what is in the parts."""
+    signer = Signer(parts.signing_key, parts.ambient)
+    credentials = Credentials(parts.tokens, signer, parts.ambient)
+    gate = [Authenticate(credentials), Gate(Retries(parts.ambient))]
+    edge = Edge(
+        [
+            _service(AgentServiceASGIApplication, Agents(parts, signer), gate),
+            _service(EventServiceASGIApplication, Events(parts), gate),
+            _service(IdentityServiceASGIApplication, Identity(parts), gate),
+        ],
+        None,
+        parts.ambient,
+    )
+    routes: list[BaseRoute] = [
+        Route("/healthz", _alive(parts)),
+        Route("/readyz", _ready(parts)),
+        Route("/api/executions/{execution}/live", Live(parts, credentials), methods=["GET"]),
+        *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
+        Mount("/api", app=edge),
+        Route("/{path:path}", Nothing()),
+    ]
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    return Access(router, parts.ambient, parts.public_url)
+
+
+def _service(application: Any, service: Any, gate: list[Any]) -> Service:
+    """Return a service with a server for ordinary bodies and one for large ones."""
+
+    def server(limit: int) -> Any:
+        return application(
+            service,
+            interceptors=gate,
+            read_max_bytes=limit,
+            codecs=[proto_binary_codec(), StrictJson()],
+            compressions=[GzipCompression()],
+        )
+
+    desc = type(service).desc()
+    methods = {method.name: method.method_kind == "server_streaming" for method in desc.methods}
+    small = server(BODY)
+    return Service(small.path, methods, small, server(LARGE_BODY))
+
+
+class Later:
+    """Answers for what a later release serves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse one request."""
+        await refuse(send, ConnectError(Code.UNIMPLEMENTED, f"{scope['path']} is not served yet"))
+
+
+class Nothing:
+    """Answers for paths that mean nothing here."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse one request."""
+        await refuse(send, ConnectError(Code.NOT_FOUND, f"there is nothing at {scope['path']}"))
+
+
+def _alive(parts: ApiParts) -> Callable[[Request], Awaitable[Response]]:
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok", "reason": "", "version": parts.version})
+
+    return healthz
+
+
+def _ready(parts: ApiParts) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(request: Request) -> Response:
+        if parts.draining():
+            return JSONResponse({"status": "draining", "reason": "the server is stopping"}, 503)
+        health = await parts.ready()
+        status = "ok" if health.ready else "unavailable"
+        return JSONResponse({"status": status, "reason": health.reason}, 200 if health.ready else 503)
+
+    return readyz

@@ -1,0 +1,89 @@
+"""How a turn is to be run: modes, annotations with a meaning, and settings of one agent only.
+
+What comes with a later release is refused by name, never ignored.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, cast
+
+from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexSettings, TurnOptions
+from hostler.core.commands import MAX_ANNOTATIONS
+from hostler.core.errors import InvalidArgument, Unimplemented
+from hostler.core.events import Agent, Limits
+
+LONGEST_KEY = 256
+LONGEST_VALUE = 4096
+OURS = "hostler/"
+MODEL, LIMITS, UNTIL = "hostler/model", "hostler/limits", "hostler/until"
+
+
+def check_mode(mode: AgentMode, field: str) -> None:
+    """Raise Unimplemented for a mode other than EXECUTION."""
+    if mode not in (AgentMode.UNSPECIFIED, AgentMode.EXECUTION):
+        raise Unimplemented(f"mode {mode.name} is not served yet", field=field)
+
+
+def check_turn_options(options: TurnOptions | None) -> None:
+    """Raise InvalidArgument for modes that make no sense, Unimplemented for those that come later."""
+    if options is None:
+        return
+    field = "turn_options.modes"
+    check_modes(options.modes, field)
+    for mode in options.modes:
+        check_mode(mode, field)
+
+
+def check_modes(modes: Sequence[AgentMode], field: str) -> None:
+    """Raise InvalidArgument for modes that contradict one another."""
+    if AgentMode.UNSPECIFIED in modes:
+        raise InvalidArgument("UNSPECIFIED is no mode of a turn", field=field)
+    if len(set(modes)) != len(modes):
+        raise InvalidArgument("a mode is repeated", field=field)
+    if AgentMode.EXECUTION in modes and AgentMode.PLANNING in modes:
+        raise InvalidArgument("EXECUTION and PLANNING exclude each other", field=field)
+
+
+def check_codex(settings: CodexSettings | None, agent: Agent) -> None:
+    """Raise InvalidArgument when settings of the Codex agent are given to another one."""
+    if settings is not None and agent.driver != "codex":
+        raise InvalidArgument(f"agent {agent.name} is not a Codex agent", field="codex_settings")
+
+
+def check_annotations(annotations: Mapping[str, str], field: str, *, empty: bool = False) -> None:
+    """Raise InvalidArgument for annotations out of bounds; `empty` values are allowed where they delete."""
+    if len(annotations) > MAX_ANNOTATIONS:
+        raise InvalidArgument(f"at most {MAX_ANNOTATIONS} pairs are kept", field=field)
+    for key, value in annotations.items():
+        if not 1 <= len(key) <= LONGEST_KEY:
+            raise InvalidArgument(f"a key has 1 to {LONGEST_KEY} characters", field=f"{field}[{key[:40]}]")
+        if len(value) > LONGEST_VALUE:
+            raise InvalidArgument(f"a value has at most {LONGEST_VALUE} characters", field=f"{field}[{key}]")
+        if key == UNTIL:
+            raise Unimplemented("loop conditions are not served yet", field=f"{field}[{key}]")
+        if key.startswith(OURS) and key not in (MODEL, LIMITS):
+            raise InvalidArgument(f"known are {MODEL}, {LIMITS} and {UNTIL}", field=f"{field}[{key}]")
+        if key in (MODEL, LIMITS) and empty:
+            raise Unimplemented("it can be set at the start only", field=f"{field}[{key}]")
+
+
+def with_limits(agent: Agent, annotations: Mapping[str, str]) -> Agent:
+    """Return the agent with the budget of the annotation `hostler/limits`, a JSON object of whole numbers."""
+    text = annotations.get(LIMITS)
+    if text is None:
+        return agent
+    field = f"annotations[{LIMITS}]"
+    try:
+        given: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidArgument("a JSON object is needed", field=field) from None
+    if not isinstance(given, dict):
+        raise InvalidArgument("a JSON object is needed", field=field)
+    known = [f.name for f in fields(Limits)]
+    for key, value in cast("dict[str, object]", given).items():
+        if key not in known:
+            raise InvalidArgument(f"there is no limit {key!r}; known are {', '.join(known)}", field=field)
+        if type(value) is not int or not 0 <= value < 1 << 63:
+            raise InvalidArgument(f"{key} must be a whole number from 0 on", field=field)
+    return replace(agent, limits=replace(agent.limits, **given))

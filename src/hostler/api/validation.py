@@ -1,0 +1,53 @@
+"""The contract's own rules, checked once for every request: protovalidate, and enum numbers nobody has defined."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import protovalidate
+from protobuf import Enum, Message, Oneof, enum_is_unknown
+
+from hostler.core.errors import InvalidArgument
+
+OURS = frozenset({"code_context.context_url.url", "spec.content.initializer.specs.context_url.url"})
+"""URLs that are read by `hostler.core.context`, which refuses more than the contract's rule and says what is accepted."""
+
+
+def check(request: Message) -> None:
+    """Raise InvalidArgument naming the field for a request that breaks a rule."""
+    for violation in protovalidate.collect_violations(request):
+        proto = violation.proto
+        elements = list(proto.field.elements) if proto.field else []
+        plain = ".".join(element.field_name for element in elements)
+        if proto.rule_id == "string.uri" and plain in OURS:
+            continue
+        raise InvalidArgument(proto.message or proto.rule_id, field=".".join(_named(element) for element in elements))
+    for path in _unknown_enums(request, ""):
+        raise InvalidArgument("the contract has no such value", field=path)
+
+
+def _named(element: Any) -> str:
+    """Return a step of a field path, with the index or key where there is one."""
+    subscript = element.subscript
+    return element.field_name if subscript is None else f"{element.field_name}[{subscript.value}]"
+
+
+def _unknown_enums(value: object, path: str) -> Iterator[str]:
+    """Yield the path of every enum value that the contract does not define."""
+    match value:
+        case Enum():
+            if enum_is_unknown(value):
+                yield path
+        case Message():
+            for field in type(value).desc().fields:
+                if field in value:
+                    yield from _unknown_enums(value[field], f"{path}.{field.name}" if path else field.name)
+        case Oneof():
+            yield from _unknown_enums(value.value, path)
+        case list():
+            for number, one in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+                yield from _unknown_enums(one, f"{path}[{number}]")  # pyright: ignore[reportUnknownArgumentType]
+        case dict():
+            for key, one in value.items():  # pyright: ignore[reportUnknownVariableType]
+                yield from _unknown_enums(one, f"{path}[{key}]")  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            pass
