@@ -15,8 +15,8 @@ import structlog
 import uvicorn
 
 from hostler import __version__
-from hostler.api.server import build
 from hostler.api.parts import ApiParts, Health
+from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.errors import HostlerError
@@ -33,6 +33,7 @@ from hostler.engine.environments import Environments
 from hostler.engine.livetext import LiveText
 from hostler.environments.registry import Outside
 from hostler.home import Home
+from hostler.logs import configure
 from hostler.models.registry import Registry
 from hostler.models.settings import Override
 from hostler.projections.row import project
@@ -73,6 +74,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         models = Registry(environ, overrides=_overrides(settings), ambient=ambient)
         stack.push_async_callback(models.close)
         redactor = Redactor([*models.secrets(), *settings.secrets])
+        configure(redactor, json=not sys.stderr.isatty())
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
