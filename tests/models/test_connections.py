@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hostler.core.errors import FailedPrecondition, ModelRefused, ModelUnavailable
+from hostler.core.errors import FailedPrecondition, ModelUnavailable
 from hostler.models.pools import CALLS_A_POOL
 from hostler.models.registry import Registry
 from hostler.models.remote import RemoteModel
@@ -148,8 +148,7 @@ def test_a_missing_key_names_its_variable_and_a_way_on(name: str) -> None:
         Registry({}).get(name)
 
 
-async def test_an_address_that_is_none_is_refused(name: str) -> None:
-    models = Registry({}, overrides={name: Override(base_url="not an address", api_key="k")})
-    failure = await fails(models.get(name))
-    assert isinstance(failure, ModelRefused | ModelUnavailable)
-    await models.close()
+def test_a_base_url_that_is_no_address_is_said_at_once(name: str) -> None:
+    models = Registry({}, overrides={name: Override(base_url="localhost:11434", api_key="k")})
+    with pytest.raises(FailedPrecondition, match=r"base URL.*http://"):
+        models.get(name)

@@ -1,10 +1,13 @@
 """What a model family is told when one of its models is opened, and what configuration may say about one model."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hostler.core.ambient import Ambient
 from hostler.core.errors import FailedPrecondition
+
+_ADDRESS = re.compile(r"https?://[^/\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,13 @@ class Opening:
         return f"{self.provider}:{self.name}"
 
     def base_url(self, variable: str) -> str | None:
-        """Return where the provider is, None for its usual address."""
-        return self.override.base_url or self.environ.get(variable) or None
+        """Return where the provider is, None for its usual address; FailedPrecondition when it is no address."""
+        url = self.override.base_url or self.environ.get(variable) or None
+        if url and not _ADDRESS.match(url):
+            raise FailedPrecondition(
+                f"the base URL of {self.full_name} must begin with http:// or https://: see {variable}"
+            )
+        return url
 
     def api_key(self, variable: str, *, unless: str | None = None) -> str:
         """Return the key, or `unless` when there is none; without either FailedPrecondition names the variable."""
