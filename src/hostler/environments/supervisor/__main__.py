@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import resource
 import sys
 
-# asyncio imports TLS when it can; nothing here speaks it, and it costs a fifth of the start.
-sys.modules["ssl"] = None  # type: ignore[assignment]
-
-import argparse  # noqa: E402
-import asyncio  # noqa: E402
-import contextlib  # noqa: E402
-import gc  # noqa: E402
-import resource  # noqa: E402
-import socket  # noqa: E402
-
-from .forward import listen  # noqa: E402
-from .processes import PR_SET_DUMPABLE, prctl  # noqa: E402
-from .server import Supervisor  # noqa: E402
+from .keepers import PR_SET_DUMPABLE, Spawner, prctl
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
@@ -48,19 +39,32 @@ def limit(options: argparse.Namespace) -> None:
                 resource.setrlimit(kind, (value, value))
 
 
-async def run(options: argparse.Namespace) -> None:
-    """Serve until idle for too long, or told to end."""
-    supervisor = Supervisor(options.incarnation, options.state, options.workspace, options.memory)
-    servers = [await supervisor.serve(socket.socket(fileno=options.listener))]
-    for forward in options.forward:
-        port, _, path = forward.partition("=")
-        servers.append(await listen(int(port), path))
-    gc.freeze()
-    ends = {asyncio.ensure_future(supervisor.over.wait()), asyncio.ensure_future(supervisor.idle(options.idle))}
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    await supervisor.processes.kill_all()
-    for server in servers:
-        server.close()
+def serve(options: argparse.Namespace, spawner: Spawner) -> None:
+    """Serve until idle for too long, told to end, or crippled."""
+    # asyncio imports TLS when it can; nothing here speaks it, and it costs a fifth of the start.
+    sys.modules["ssl"] = None  # type: ignore[assignment]
+    import asyncio
+    import gc
+    import socket
+
+    from .forward import listen
+    from .server import Supervisor
+
+    async def run() -> None:
+        supervisor = Supervisor(spawner, options.incarnation, options.state, options.workspace, options.memory)
+        servers = [await supervisor.serve(socket.socket(fileno=options.listener))]
+        for forward in options.forward:
+            port, _, path = forward.partition("=")
+            servers.append(await listen(int(port), path))
+        gc.freeze()
+        ways = (supervisor.over.wait(), supervisor.idle(options.idle), supervisor.processes.spawner_ended())
+        ends = {asyncio.ensure_future(way) for way in ways}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await supervisor.processes.kill_all()
+        for server in servers:
+            server.close()
+
+    asyncio.run(run())
 
 
 def main() -> None:
@@ -69,7 +73,7 @@ def main() -> None:
     prctl(PR_SET_DUMPABLE, 0)
     options = arguments(sys.argv[1:])
     limit(options)
-    asyncio.run(run(options))
+    serve(options, Spawner.fork())
 
 
 if __name__ == "__main__":

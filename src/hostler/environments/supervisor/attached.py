@@ -12,8 +12,9 @@ from typing import Any
 
 from .commands import CANCELLED, outcome_of, spec_of
 from .fences import Fences, Refused
+from .keepers import Spec
 from .outputs import Feed, Pump, Recording
-from .processes import Child, Processes, SpawnFailed, Spec, Streams
+from .processes import Child, Processes, SpawnFailed
 from .requests import Call, Key
 
 KEEP = 4 << 30
@@ -37,7 +38,7 @@ class Attached:
         """Start it and watch it to its end."""
         pipes = [os.pipe() for _ in range(3)]
         try:
-            child = self.child = processes.start(group, spec, Streams(pipes[0][0], pipes[1][1], pipes[2][1]))
+            child = self.child = processes.start(group, spec, (pipes[0][0], pipes[1][1], pipes[2][1]))
         except SpawnFailed as error:
             for descriptor in (pipes[0][1], pipes[1][0], pipes[2][0]):
                 os.close(descriptor)

@@ -11,8 +11,9 @@ import time
 from typing import Any
 
 from .fences import Fences
+from .keepers import Spec
 from .outputs import Feed, Pump, Recording
-from .processes import Child, Processes, SpawnFailed, Spec, Streams
+from .processes import Child, Processes, SpawnFailed
 from .requests import Call, Key
 
 KEEP = 64 << 20
@@ -105,7 +106,7 @@ class Running:
         out = pipe(inward=False)
         err = out if self.err is None else pipe(inward=False)
         try:
-            child = self.child = processes.start(self.key.execution, spec, Streams(source, out, err))
+            child = self.child = processes.start(self.key.execution, spec, (source, out, err))
         except SpawnFailed:
             for descriptor in ours:
                 os.close(descriptor)

@@ -9,8 +9,9 @@ import shutil
 import tempfile
 
 from .fences import Refused
+from .keepers import Spec
 from .outputs import PIPE_READ
-from .processes import Processes, SpawnFailed, Spec, Streams
+from .processes import Processes, SpawnFailed
 from .requests import Call
 
 GROUP = "/git"
@@ -32,7 +33,7 @@ class Git:
         variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
         spec = Spec(("git", *QUIET, *words), self._workspace, variables)
         try:
-            child = self._processes.start(GROUP, spec, Streams(null, write, null))
+            child = self._processes.start(GROUP, spec, (null, write, null))
         except SpawnFailed as error:
             os.close(read)
             raise Refused("failed", str(error)) from error

@@ -15,6 +15,7 @@ from .commands import Commands
 from .fences import Fences, Refused
 from .files import Files
 from .git import Git
+from .keepers import Spawner
 from .processes import Processes
 from .requests import Call
 from .terminals import Terminals
@@ -25,10 +26,10 @@ Handler = Callable[[Call], Awaitable[None]]
 class Supervisor:
     """All that this environment can be asked for."""
 
-    def __init__(self, incarnation: str, state: str, workspace: str, memory: int) -> None:
+    def __init__(self, spawner: Spawner, incarnation: str, state: str, workspace: str, memory: int) -> None:
         root = os.path.join(state, "operations")
         os.makedirs(root, mode=0o700, exist_ok=True)
-        self.processes = Processes()
+        self.processes = Processes(spawner)
         self.fences = Fences(incarnation)
         self.commands = Commands(self.processes, self.fences, root, workspace, memory)
         self.attachments = Attachments(self.processes, self.fences, root, workspace)

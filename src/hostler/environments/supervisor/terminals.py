@@ -14,7 +14,7 @@ from typing import Any
 from .commands import CANCELLED, outcome_of, spec_of
 from .fences import Fences, Refused
 from .outputs import PIPE_READ, Bell, Feed
-from .processes import Child, Processes, SpawnFailed, Streams
+from .processes import Child, Processes, SpawnFailed
 from .requests import Call, Key
 
 RING = 256 << 10
@@ -122,11 +122,11 @@ class Terminals:
 
     def _begin(self, key: Key, call: Call) -> Terminal:
         spec = spec_of(call, self._workspace, 0)
-        spec = spec._replace(env={"TERM": "xterm-256color", **spec.env})
+        spec = spec._replace(env={"TERM": "xterm-256color", **spec.env}, tty=True)
         master, slave = os.openpty()
         os.set_blocking(master, False)
         try:
-            child = self._processes.start(key.execution, spec, Streams(slave, slave, slave, tty=True))
+            child = self._processes.start(key.execution, spec, (slave, slave, slave))
         except SpawnFailed as error:
             os.close(master)
             raise Refused("failed", str(error)) from error

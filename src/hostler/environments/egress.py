@@ -1,0 +1,313 @@
+"""The only way out of an environment: an HTTP proxy on a Unix socket, which decides by host name and by address.
+
+Names are resolved here, every address is checked, and the checked address is dialled, so a name cannot change its
+meaning between the check and the connection. Private and local addresses are refused unless the host is listed as
+private.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from hostler.core.providers import NetworkPolicy
+from hostler.environments.channel import reachable
+
+WEB_PORTS = (80, 443)
+HEAD_LIMIT = 64 << 10
+HEAD_SECONDS = 60.0
+DIAL_SECONDS = 20.0
+CHUNK = 64 << 10
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+OnRefusal = Callable[[str, str, str], None]
+"""Told (environment, host:port, reason)."""
+
+
+class Refusal(Exception):
+    """A connection that is not made; the text is for the person who reads the agent's output."""
+
+    def __init__(self, reason: str, status: int = 403) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a client inside wants to go."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def matches(self, pattern: str, ports: tuple[int, ...]) -> bool:
+        """Say whether `HOST`, `*.SUFFIX`, either with `:PORT`, means this target; without a port, `ports` are meant."""
+        name, port = split_port(pattern.strip().lower())
+        if self.port != port if port is not None else ports and self.port not in ports:
+            return False
+        if name.startswith("*."):
+            return self.host == name[2:] or self.host.endswith(name[1:])
+        return self.host == name
+
+
+def split_port(text: str) -> tuple[str, int | None]:
+    """Return host and port of `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        return host, int(rest[1:]) if rest[1:].isdigit() else None
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdigit() and ":" not in host:
+        return host, int(port)
+    return text, None
+
+
+def permit(target: Target, policy: NetworkPolicy) -> bool:
+    """Say whether the target may resolve to a private address; raises Refusal when it may not be reached at all."""
+    private = any(target.matches(pattern, ()) for pattern in policy.private)
+    allowed = private or any(target.matches(pattern, WEB_PORTS) for pattern in policy.allow)
+    if not allowed and not (policy.open and target.port in WEB_PORTS):
+        raise Refusal(f"{target} is not on this environment's list of allowed hosts.")
+    return private
+
+
+def check_address(address: str) -> None:
+    """Raise Refusal unless the address is a public one."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
+    if not parsed.is_global or parsed.is_multicast or (mapped is not None and not mapped.is_global):
+        raise Refusal(f"it resolves to {address}, which is not a public address; list the host in private_hosts.")
+
+
+async def system_resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a name, in the order in which to try them."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The proxy that this server itself must use, as its HTTPS_PROXY and NO_PROXY say."""
+
+    url: SplitResult | None
+    direct: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> "Upstream":
+        """Read the usual variables, either spelling."""
+        found = {name.lower(): value for name, value in variables.items() if value}
+        proxy = found.get("https_proxy") or found.get("http_proxy") or found.get("all_proxy")
+        names = tuple(name.strip().lower() for name in found.get("no_proxy", "").split(",") if name.strip())
+        return cls(urlsplit(proxy if "//" in proxy else f"http://{proxy}") if proxy else None, names)
+
+    def used_for(self, target: Target) -> bool:
+        """Say whether the target is reached through it."""
+        if self.url is None or "*" in self.direct:
+            return False
+        bare = (name.lstrip("*").lstrip(".") for name in self.direct)
+        return not any(target.matches(name, ()) or target.matches(f"*.{name}", ()) for name in bare)
+
+
+class Egress:
+    """Serves one proxy socket per environment; implements `folders.Ways`."""
+
+    def __init__(
+        self,
+        upstream: Upstream | None = None,
+        *,
+        on_refusal: OnRefusal = lambda environment, target, reason: None,
+        resolve: Resolve = system_resolve,
+    ) -> None:
+        self._upstream = upstream or Upstream(None)
+        self._on_refusal = on_refusal
+        self._resolve = resolve
+        self._servers: dict[str, asyncio.Server] = {}
+        self._refused: dict[str, str] = {}
+
+    async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
+        """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
+        if environment in self._servers:
+            return
+        path = folder / "egress.sock"
+        path.unlink(missing_ok=True)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(environment, policy, (reader, writer))
+
+        with reachable(path) as name:
+            server = await asyncio.start_unix_server(serve, name, limit=HEAD_LIMIT)
+        if uid >= 0:
+            os.chown(path, uid, uid)
+        path.chmod(0o600)
+        self._servers[environment] = server
+
+    async def close(self, environment: str) -> None:
+        """Serve no more; connections under way are cut."""
+        self._refused.pop(environment, None)
+        server = self._servers.pop(environment, None)
+        if server:
+            server.close()
+
+    def last_refusal(self, environment: str) -> str | None:
+        """Return what was refused last, for whoever must explain why a clone failed."""
+        return self._refused.get(environment)
+
+    async def close_all(self) -> None:
+        """Serve nobody any more."""
+        for environment in list(self._servers):
+            await self.close(environment)
+
+    async def _serve(self, environment: str, policy: NetworkPolicy, near: Streams) -> None:
+        wanted = "?"
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                head = await near[0].readuntil(b"\r\n\r\n")
+            method, address, version, fields = parse_head(head)
+            target = target_of(method, address)
+            wanted = str(target)
+            far = await self._reach(target, policy)
+            try:
+                if method == "CONNECT":
+                    near[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                else:
+                    far[1].write(request_head(method, address, version, fields))
+                await _join(near, far)
+            finally:
+                far[1].transport.abort()
+        except Refusal as refusal:
+            if refusal.status == 403:
+                self._on_refusal(environment, wanted, str(refusal))
+            self._refused[environment] = f"{wanted}: {refusal}"
+            await _refuse(near[1], refusal.status, f"{wanted}: {refusal}")
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            near[1].close()
+
+    async def _reach(self, target: Target, policy: NetworkPolicy) -> Streams:
+        """Connect to a target that is allowed; raises Refusal."""
+        private = permit(target, policy)
+        if self._upstream.used_for(target):
+            return await self._through_upstream(target, private)
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                addresses = await self._resolve(target.host, target.port)
+        except (OSError, TimeoutError, UnicodeError) as error:
+            raise Refusal(f"the name {target.host} cannot be resolved.", 502) from error
+        if not private:
+            for address in addresses:
+                check_address(address)
+        return await _dial(addresses, target.port)
+
+    async def _through_upstream(self, target: Target, private: bool) -> Streams:
+        """Have the server's own proxy connect. It resolves names itself; an address is still checked here."""
+        with contextlib.suppress(ValueError):
+            if not private:
+                check_address(target.host)
+        url = self._upstream.url
+        if url is None or not url.hostname:
+            raise Refusal("the server's own proxy has no host.", 502)
+        far = await _dial([url.hostname], url.port or WEB_PORTS[0])
+        name = f"[{target.host}]:{target.port}" if ":" in target.host else str(target)
+        lines = [f"CONNECT {name} HTTP/1.1", f"Host: {name}"]
+        if url.username:
+            lines.append(f"Proxy-Authorization: Basic {_basic(url)}")
+        far[1].write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(DIAL_SECONDS):
+            answer = await far[0].readuntil(b"\r\n\r\n")
+        if answer.split(b" ", 2)[1:2] != [b"200"]:
+            far[1].transport.abort()
+            raise Refusal(f"the server's own proxy said: {answer.splitlines()[0].decode(errors='replace')}", 502)
+        return far
+
+
+def _basic(url: SplitResult) -> str:
+    from base64 import b64encode
+    from urllib.parse import unquote
+
+    return b64encode(f"{unquote(url.username or '')}:{unquote(url.password or '')}".encode()).decode()
+
+
+async def _dial(addresses: list[str], port: int) -> Streams:
+    """Connect to the first address that answers; raises Refusal."""
+    reason = "it has no address"
+    for address in addresses:
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                return await asyncio.open_connection(address, port, limit=HEAD_LIMIT)
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+    raise Refusal(f"no connection: {reason}", 502)
+
+
+def parse_head(head: bytes) -> tuple[str, str, str, list[str]]:
+    """Return method, address, version and header lines of a request; raises Refusal for anything else."""
+    try:
+        first, *fields = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        method, address, version = first.split(" ")
+    except ValueError as error:
+        raise Refusal("not an HTTP request", 400) from error
+    if not version.startswith("HTTP/1."):
+        raise Refusal("not an HTTP request", 400)
+    return method, address, version, fields
+
+
+def target_of(method: str, address: str) -> Target:
+    """Return where a request goes; raises Refusal when it does not say."""
+    if method == "CONNECT":
+        host, port = split_port(address)
+    else:
+        try:
+            url = urlsplit(address)
+            host, port = url.hostname or "", url.port or 80
+        except ValueError as error:
+            raise Refusal("not an address", 400) from error
+        if url.scheme != "http":
+            raise Refusal("only http addresses and CONNECT are served", 400)
+    if not host or port is None:
+        raise Refusal("not an address", 400)
+    return Target(host.lower().rstrip("."), port)
+
+
+def request_head(method: str, address: str, version: str, fields: list[str]) -> bytes:
+    """Return the request as the target expects it: its own path, and no second request on this connection."""
+    url = urlsplit(address)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    kept = [line for line in fields if line.partition(":")[0].strip().lower() not in _HOP]
+    return "\r\n".join([f"{method} {path} {version}", *kept, "Connection: close", "", ""]).encode("latin-1")
+
+
+_HOP = {"proxy-connection", "proxy-authorization", "connection", "keep-alive"}
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    reasons = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
+    body = f"hostler egress: {text}\n".encode()
+    head = f"HTTP/1.1 {status} {reasons[status]}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+    # Clients show the reason of a refused CONNECT in a header or not at all; the body serves those that look.
+    head += f"X-Hostler-Refused: {text.encode('ascii', 'replace').decode()}\r\nConnection: close\r\n\r\n"
+    with contextlib.suppress(OSError):
+        writer.write(head.encode() + body)
+        await writer.drain()
+
+
+async def _join(near: Streams, far: Streams) -> None:
+    """Copy both ways until both are done."""
+    await asyncio.gather(_copy(near[0], far[1]), _copy(far[0], near[1]))
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(OSError, RuntimeError):
+        if writer.can_write_eof():
+            writer.write_eof()

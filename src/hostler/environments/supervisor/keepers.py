@@ -1,0 +1,232 @@
+"""Keepers: small processes under which commands run, so that everything a command leaves behind can be found.
+
+The spawner is forked from the supervisor while that is still small, and forks one keeper for each command. A keeper is
+its command's subreaper: daemons, however often they fork, stay below it. On its pipe it says its pid, how the first
+process (the leader) ended, and, by closing it, that nothing below it is left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import termios
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PID, ENDED, FAILED = b"P", b"E", b"X"
+"""What a report begins with; the first two are followed by four bytes, FAILED by four of length and the reason."""
+NO_PROCESS = "the environment is at its limit of processes"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option: int, value: int) -> None:
+    """Call prctl(2); errors are ignored, for each use only strengthens what also holds without it."""
+    _libc.prctl(option, value, 0, 0, 0)
+
+
+class Spec(NamedTuple):
+    """What to execute."""
+
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    memory: int = 0
+    """Bytes of private memory per process; 0 leaves it unlimited."""
+    tty: bool = False
+    """Standard input becomes the controlling terminal."""
+
+
+class Spawner:
+    """The supervisor's end of the spawner."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self.orders = orders
+
+    @classmethod
+    def fork(cls) -> Spawner:
+        """Fork the spawner; call it before anything large is imported."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            try:
+                ours.close()
+                _Spawner(its).run()
+            finally:
+                os._exit(70)
+        its.close()
+        return cls(ours)
+
+    def order(self, spec: Spec, report: int, streams: tuple[int, int, int]) -> None:
+        """Have a command started; all that is to be known comes on the pipe `report`. Raises OSError."""
+        described = os.memfd_create("spec")
+        try:
+            os.write(described, json.dumps(spec).encode(errors="surrogateescape"))
+            os.lseek(described, 0, os.SEEK_SET)
+            socket.send_fds(self.orders, [b"s"], [described, report, *streams])
+        finally:
+            os.close(described)
+
+
+class _Spawner:
+    """The spawner itself: takes orders, forks keepers, reaps, and ends what a killed keeper left."""
+
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
+        self._keepers: set[int] = set()
+
+    def run(self) -> None:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self._reap())
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(self._orders, 16, 8)
+            if not data:
+                return
+            self._start(descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _start(self, descriptors: list[int]) -> None:
+        described, report, *streams = descriptors
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _keep(described, report, streams)
+            self._keepers.add(pid)
+        except OSError:
+            os.write(report, failure(NO_PROCESS))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+    def _reap(self) -> None:
+        killed = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            killed |= pid in self._keepers and os.WIFSIGNALED(status)
+            self._keepers.discard(pid)
+        if killed:
+            orphans = {pid for pid in tree().get(os.getpid(), ()) if pid not in self._keepers}
+            send(freeze(orphans) | orphans, signal.SIGKILL)
+
+
+def _keep(described: int, report: int, streams: list[int]) -> None:
+    """Be a keeper: never returns."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        os.write(report, PID + os.getpid().to_bytes(4, "big"))
+        try:
+            leader = os.fork()
+        except OSError:
+            os.write(report, failure(NO_PROCESS))
+            os._exit(71)
+        if leader == 0:
+            _lead(described, report, streams)
+        os.closerange(0, report)
+        os.closerange(report + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == leader:
+                os.write(report, ENDED + status.to_bytes(4, "big"))
+    except ChildProcessError:  # Nothing is left below.
+        pass
+    finally:
+        os._exit(0)
+
+
+def _lead(described: int, report: int, streams: list[int]) -> None:
+    """Be the leader: execute the command, or say why not."""
+    what = "command"
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        with open(described, closefd=False) as file:
+            spec = Spec(*json.load(file))
+        what = spec.argv[0]
+        if spec.tty:
+            fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number)
+        if spec.memory:
+            resource.setrlimit(resource.RLIMIT_DATA, (spec.memory, spec.memory))
+        what = spec.cwd
+        os.chdir(spec.cwd)
+        what = spec.argv[0]
+        os.execvpe(what, list(spec.argv), dict(spec.env))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        os.write(report, failure(f"{what}: {reason}"))
+    finally:
+        os._exit(127)
+
+
+def failure(reason: str) -> bytes:
+    """Return the report of a command that could not be started."""
+    text = reason.encode(errors="replace")[:2000]
+    return FAILED + len(text).to_bytes(4, "big") + text
+
+
+def tree() -> dict[int, list[int]]:
+    """Return the pids below each parent, as /proc shows them now; the dead are left out."""
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
+                fields = file.read(1000).rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if fields and fields[0] not in (b"Z", b"X"):
+            below.setdefault(int(fields[1]), []).append(int(name))
+    return below
+
+
+def descendants(roots: Iterable[int]) -> set[int]:
+    """Return all pids below the roots."""
+    below, found, todo = tree(), set[int](), list(roots)
+    while todo:
+        for pid in below.get(todo.pop(), ()):
+            if pid not in found:
+                found.add(pid)
+                todo.append(pid)
+    return found
+
+
+def freeze(roots: Iterable[int], rounds: int = 50) -> set[int]:
+    """Stop everything below the roots until nothing new appears, so that a fork bomb cannot outrun a kill."""
+    frozen: set[int] = set()
+    roots = list(roots)
+    for _ in range(rounds):
+        fresh = descendants(roots) - frozen
+        if not fresh:
+            break
+        send(fresh, signal.SIGSTOP)
+        frozen |= fresh
+    return frozen
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to those that still exist."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
