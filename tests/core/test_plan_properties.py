@@ -1,0 +1,180 @@
+"""Whatever people ask and however effects end: the log stays legal, and every wanted effect has its intent in it."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostler.core import events as ev
+from hostler.core import plan
+from hostler.core.commands import Command, Delete, DeleteInput, MoveInput, ReportOutputs, Send, SteerInput, Stop, decide
+from hostler.core.conversation import Text, ToolCall, Usage
+from hostler.core.errors import RequestError
+from hostler.core.events import Agent, Event, Limits, Recorded, Started
+from hostler.core.plan import Effect, Session, due, wanted
+from hostler.core.state import State, evolve, fold
+from hostler.projections.row import project
+
+TOOLS = ("bash", "todo")
+SESSION = Session("life-1", 0.0)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Story:
+    """An engine without a world: it appends what it is told and holds what must always hold."""
+
+    def __init__(self, limits: Limits) -> None:
+        agent = Agent("a", "a", "builtin", "m:m", limits=limits, tools=TOOLS, tools_inside=("bash",))
+        self.log: list[Recorded] = []
+        self.state = State()
+        self.append(Started({}, agent, "env", True, "me", "s"))
+
+    def append(self, *events: Event) -> None:
+        for event in events:
+            at = START + timedelta(seconds=len(self.log))
+            recorded = Recorded(len(self.log) + 1, at, event)
+            self.state = evolve(self.state, recorded)
+            self.log.append(recorded)
+
+    def settle(self) -> None:
+        while decisions := due(self.state, SESSION):
+            self.append(*decisions)
+        self.hold()
+
+    def ask(self, command: Command) -> None:
+        with contextlib.suppress(RequestError):
+            self.append(*decide(self.state, command, SESSION))
+        self.settle()
+
+    def finish(self, effect: Effect, way: int) -> None:
+        self.append(*facts_of(effect, way, self.state))
+        self.settle()
+
+    def hold(self) -> None:
+        log = self.log
+        started = {r.event.call_id for r in log if isinstance(r.event, ev.ToolStarted)}
+        calls = {r.event.call_id for r in log if isinstance(r.event, ev.ModelCallStarted)}
+        finished = [r.event.call_id for r in log if isinstance(r.event, ev.ToolFinished)]
+        assert len(finished) == len(set(finished))
+        for effect in wanted(self.state):
+            match effect:
+                case plan.CallModel(call_id):
+                    assert call_id in calls
+                case plan.RunTool(call_id):
+                    assert call_id in started
+                    assert call_id not in finished
+                case _:
+                    pass
+        replies = [r.event for r in log if isinstance(r.event, ev.ModelReplied)]
+        assert self.state.usage == sum((reply.usage for reply in replies), Usage())
+        assert self.state.iterations == len(replies)
+        if self.state.phase in ("WAITING_FOR_INPUT", "STOPPED"):
+            asked = [f"{r.call_id}.{n}" for r in replies for n, p in enumerate(_calls(r))]
+            assert sorted(finished) == sorted(asked)
+            assert not self.state.tools
+        if self.state.phase == "RUNNING":
+            assert wanted(self.state)
+        fates = [i for r in log for i in _consumed(r.event)]
+        assert len(fates) == len(set(fates))
+        assert fold(log) == self.state
+
+
+def _calls(reply: ev.ModelReplied) -> list[ToolCall]:
+    return [part for part in reply.parts if isinstance(part, ToolCall)]
+
+
+def _consumed(event: Event) -> tuple[str, ...]:
+    match event:
+        case ev.InputTaken(input_ids):
+            return input_ids
+        case ev.InputDropped(input_id) | ev.InputDeleted(input_id):
+            return (input_id,)
+        case _:
+            return ()
+
+
+def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
+    """Return one of the ways in which an effect can end."""
+    match effect:
+        case plan.PrepareEnvironment():
+            if way == 0:
+                return (ev.EnvironmentFailed("no"),)
+            return (ev.EnvironmentReady("env", f"supervisor-{way % 3}"),)
+        case plan.CallModel(call_id):
+            if way == 0:
+                return (ev.ModelCallFailed(call_id, "busy", START),)
+            if way == 1:
+                return (ev.ModelCallFailed(call_id, "gone", None),)
+            names = ("bash", "todo", "unknown")
+            calls = tuple(ToolCall(f"t{n}", names[n % 3], "{}") for n in range(way - 2))
+            return (ev.ModelReplied(call_id, (Text("hi"), *calls), Usage(1, 2, 3, 4)),)
+        case plan.RunTool(call_id, _, _, incarnation):
+            if way == 0 and incarnation:
+                return (ev.SupervisorLost(incarnation),)
+            return (ev.ToolFinished(call_id, "ok", "done"),)
+        case plan.EndTurn():
+            return plan.ending(state)
+        case plan.EnforceTime():
+            return plan.out_of_time(state, START + timedelta(days=1))
+        case plan.KillGroup(turn):
+            return (ev.GroupGone(turn),)
+        case plan.Purge():
+            return ()
+
+
+IDS = st.sampled_from(["i1", "i2", "i3", "i4", "i5"])
+COMMANDS = st.one_of(
+    st.builds(lambda i, d: Send(i, {"text": {"content": i}}, d), IDS, st.sampled_from(["x", "y"])),
+    st.builds(DeleteInput, IDS),
+    st.builds(MoveInput, IDS, st.one_of(IDS, st.just(""))),
+    st.builds(SteerInput, IDS),
+    st.just(Stop()),
+    st.just(Delete()),
+    st.just(ReportOutputs({"a": 1})),
+)
+STEPS = st.lists(st.one_of(COMMANDS, st.tuples(st.integers(0, 5), st.integers(0, 9))), max_size=60)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STEPS, st.sampled_from([Limits(), Limits(max_iterations=3), Limits(max_seconds=30)]))
+def test_any_story_keeps_every_promise(steps, limits):
+    story = Story(limits)
+    story.settle()
+    for step in steps:
+        if isinstance(step, tuple):
+            way, which = step
+            effects = sorted(wanted(story.state), key=repr)
+            if effects:
+                story.finish(effects[which % len(effects)], way)
+        else:
+            story.ask(step)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_what_is_busy_can_go_on_and_what_is_not_has_nothing_due(steps):
+    story = Story(Limits())
+    for step in steps:
+        if isinstance(step, tuple):
+            effects = sorted(wanted(story.state), key=repr)
+            if effects:
+                story.finish(effects[step[1] % len(effects)], step[0])
+        else:
+            story.ask(step)
+        assert project(story.state).busy == bool(wanted(story.state))
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_a_story_left_alone_comes_to_rest(steps):
+    story = Story(Limits())
+    for step in steps:
+        if not isinstance(step, tuple):
+            story.ask(step)
+    for _ in range(200):
+        effects = sorted((e for e in wanted(story.state) if not isinstance(e, plan.Purge)), key=repr)
+        if not effects:
+            break
+        story.finish(effects[0], 4 if not isinstance(effects[0], plan.CallModel) else 2)
+    assert not {e for e in wanted(story.state) if not isinstance(e, plan.Purge)}
