@@ -1,11 +1,12 @@
 """The live conversation of one execution as server-sent events.
 
 It ends when the run goes idle, so that a reader can read it to its end and then ask for the result; `?follow=1` keeps
-it open over turns. What is sent is decided in `hostler.api.stream`; here it is read, waited for and written.
+it open over turns, `?format=json` gives each frame as {"tag", "body"} for readers without the contract's types. What
+is sent is decided in `hostler.api.stream`; here it is read, waited for and written.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from hostler.api.auth import Credentials, bearer
 from hostler.api.call import Caller, current, meant_for
-from hostler.api.codec import from_json
+from hostler.api.codec import from_json, to_json
 from hostler.api.parts import ApiParts
 from hostler.api.stream import Conversation, Cursor, Item, cursor_of, event, frame_bytes
 from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock
@@ -29,6 +30,8 @@ TICK = timedelta(seconds=1)
 LOOK_AGAIN = 10.0
 """Seconds after which the log is read although nothing was signalled."""
 MESSAGES = {1: AgentResponseBlock, 2: UserInputBlock, 3: AgentMessage}
+Form = Callable[[Item], dict[str, Any]]
+"""How an item becomes the data of an event."""
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -51,8 +54,9 @@ class Live:
         conversation = Conversation(execution, start_of(request))
         await self._parts.desk.seen(execution)
         follow = request.query_params.get("follow", "") in ("1", "true")
+        form = form_of(request)
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        stream = asyncio.create_task(_Stream(self._parts, execution, conversation, caller, follow, send).run())
+        stream = asyncio.create_task(_Stream(self._parts, execution, conversation, caller, follow, form, send).run())
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({stream, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,6 +103,7 @@ class _Stream:
         conversation: Conversation,
         caller: Caller,
         follow: bool,
+        form: Form,
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         self._parts = parts
@@ -106,6 +111,7 @@ class _Stream:
         self._conversation = conversation
         self._caller = caller
         self._follow = follow
+        self._form = form
         self._send = send
         self._wake = asyncio.Event()
         self._grown = True
@@ -164,7 +170,7 @@ class _Stream:
 
     async def _write(self, items: Sequence[Item], now: datetime) -> None:
         if items:
-            await self._bytes(b"".join(event("block", {"frame": _frame(item)}, item.cursor) for item in items), now)
+            await self._bytes(b"".join(event("block", self._form(item), item.cursor) for item in items), now)
 
     async def _bytes(self, data: bytes, now: datetime) -> None:
         self._sent_at = now
@@ -190,5 +196,20 @@ class _Stream:
             self._wake.set()
 
 
-def _frame(item: Item) -> str:
-    return frame_bytes(item.tag, from_json(MESSAGES[item.tag], item.body).to_binary())
+def form_of(request: Request) -> Form:
+    """Return how frames are written; InvalidArgument for a form that there is not."""
+    form = request.query_params.get("format", "frame")
+    if form not in FORMS:
+        raise InvalidArgument(f"known are {', '.join(FORMS)}", field="format")
+    return FORMS[form]
+
+
+def _frame(item: Item) -> dict[str, Any]:
+    return {"frame": frame_bytes(item.tag, from_json(MESSAGES[item.tag], item.body).to_binary())}
+
+
+def _json(item: Item) -> dict[str, Any]:
+    return {"tag": item.tag, "body": to_json(from_json(MESSAGES[item.tag], item.body))}
+
+
+FORMS: Mapping[str, Form] = {"frame": _frame, "json": _json}
