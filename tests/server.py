@@ -1,22 +1,27 @@
 """A real Hostler server process for tests: started, killed without a word, started again."""
 
+import contextlib
 import json
 import os
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 READY_SECONDS = 30.0
+T = TypeVar("T")
 WIPED = ("HOSTLER_", "ANTHROPIC_", "OPENAI_")
 
 
@@ -38,28 +43,29 @@ class HostlerProcess:
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
     settle: float = 0.0
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     url: str = ""
 
     def start(self) -> "HostlerProcess":
         clean = {key: value for key, value in os.environ.items() if not key.startswith(WIPED)}
         command = [sys.executable, "-m", "hostler", "serve", "--port", "0", "--data-dir", str(self.folder)]
-        self.process = subprocess.Popen(
-            command,
-            env={**clean, "HOSTLER_SETTLE_SECONDS": str(self.settle), **self.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=open(self.folder / "server.log", "a"),  # noqa: SIM115
-            text=True,
-        )
+        with open(self.folder / "server.log", "a") as log:
+            self.process = subprocess.Popen(
+                command,
+                env={**clean, "HOSTLER_SETTLE_SECONDS": str(self.settle), **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         self.url = self._ready(self.process)
         return self
 
-    def _ready(self, process: subprocess.Popen[str]) -> str:
+    def _ready(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout
         while select.select([process.stdout], [], [], READY_SECONDS)[0] and (line := process.stdout.readline()):
-            if line.startswith("Hostler is ready at "):
-                return line.split()[-1]
+            if line.startswith(b"Hostler is ready at "):
+                return line.decode().split()[-1]
         raise AssertionError(f"the server did not start: {(self.folder / 'server.log').read_text()}")
 
     @property
@@ -120,6 +126,32 @@ class HostlerProcess:
 
     def get(self, execution: str) -> dict[str, Any]:
         return self.call("GetAgentExecution", {"agentExecutionId": execution})["agentExecution"]
+
+    def log(self, execution: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return the log as (kind, body), read from the database itself, also while no server runs."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder / 'hostler.db'}?mode=ro", uri=True)) as database:
+            rows = database.execute(
+                "SELECT seq, kind, body FROM event WHERE execution_id = ? ORDER BY seq", (execution,)
+            ).fetchall()
+        assert [seq for seq, _, _ in rows] == list(range(1, len(rows) + 1))
+        return [(kind, json.loads(body)) for _, kind, body in rows]
+
+    def until(self, holds: Callable[[], T], seconds: float = 30.0) -> T:
+        """Return the first true answer of `holds`, asked again whenever the log may have grown."""
+        end = time.monotonic() + seconds
+        while not (answer := holds()):
+            assert time.monotonic() < end, f"nothing came of it in {seconds} s; the server said: {self.said()}"
+            threading.Event().wait(0.02)
+        return answer
+
+    def rest(self, execution: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Return the execution once it is idle or stopped."""
+        self.until(lambda: self.phase(execution) in ("WAITING_FOR_INPUT", "STOPPED"), seconds)
+        return self.get(execution)
+
+    def said(self) -> str:
+        """Return the end of the server's own log."""
+        return (self.folder / "server.log").read_text()[-4000:]
 
     def phase(self, execution: str) -> str:
         return self.get(execution)["status"]["phase"].removeprefix("PHASE_")
