@@ -56,7 +56,7 @@ class HostlerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
+                bufsize=0,
             )
         self.url = self._ready(self.process)
         return self
