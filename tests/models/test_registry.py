@@ -51,6 +51,13 @@ def test_the_same_name_is_the_same_model() -> None:
     assert models.get("anthropic:claude-opus-4-6") is models.get("anthropic:claude-opus-4-6")
 
 
+async def test_a_model_prepared_in_the_background_is_the_one_that_is_used() -> None:
+    models = Registry({"ANTHROPIC_API_KEY": "k"})
+    assert await models.prepare("anthropic:claude-opus-4-6") is models.get("anthropic:claude-opus-4-6")
+    with pytest.raises(FailedPrecondition):
+        await models.prepare("openai-responses:gpt-5")
+
+
 def test_the_context_window_comes_from_the_provider_or_the_configuration() -> None:
     overrides = {"openai-chat:llama3": Override(context_window=32_768, vision=False)}
     models = Registry({"ANTHROPIC_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}, overrides=overrides)

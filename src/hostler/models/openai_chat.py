@@ -9,7 +9,7 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from hostler.models.pools import TIMEOUT
+from hostler.models.openai_client import vendor_client
 from hostler.models.remote import Family, RemoteModel
 from hostler.models.settings import Opening
 
@@ -28,7 +28,7 @@ def open_model(opening: Opening) -> RemoteModel:
     key = opening.api_key(KEY, unless=NO_KEY if url else None)
 
     def connect(client: httpx2.AsyncClient) -> OpenAIChatModel:
-        vendor = AsyncOpenAI(api_key=key, base_url=url, http_client=client, max_retries=0, timeout=TIMEOUT)
+        vendor = vendor_client(key, url, client)
         return OpenAIChatModel(opening.name, provider=_provider(vendor, url), profile=_PROFILE)
 
     return RemoteModel(opening, Family(connect, KEY, {}))

@@ -1,11 +1,10 @@
 """The family `openai-responses`: OpenAI's Responses protocol, with nothing kept at the provider."""
 
 import httpx2
-from openai import AsyncOpenAI
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from hostler.models.pools import TIMEOUT
+from hostler.models.openai_client import vendor_client
 from hostler.models.remote import Family, RemoteModel
 from hostler.models.settings import Opening
 
@@ -20,7 +19,7 @@ def open_model(opening: Opening) -> RemoteModel:
     key, url = opening.api_key(KEY), opening.base_url(URL)
 
     def connect(client: httpx2.AsyncClient) -> OpenAIResponsesModel:
-        vendor = AsyncOpenAI(api_key=key, base_url=url, http_client=client, max_retries=0, timeout=TIMEOUT)
+        vendor = vendor_client(key, url, client)
         return OpenAIResponsesModel(opening.name, provider=OpenAIProvider(openai_client=vendor))
 
     return RemoteModel(opening, Family(connect, KEY, _SETTINGS))

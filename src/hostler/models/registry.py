@@ -4,6 +4,7 @@ A family is one module and one line in `FAMILIES`; its module is imported when i
 providers' libraries are slow to import.
 """
 
+import asyncio
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -69,6 +70,10 @@ class Registry:
         opening = Opening(provider, model, self._environ, self._overrides.get(name, Override()), self._ambient)
         opened: OpenModel = import_module(FAMILIES[provider]).open_model(opening)
         return self._open.setdefault(name, opened)
+
+    async def prepare(self, name: str) -> Model:
+        """Return what `get` returns, without holding up the event loop for the seconds that a first import takes."""
+        return await asyncio.to_thread(self.get, name)
 
     def register(self, name: str, plan: Plan) -> None:
         """Make a script known as `scripted:NAME`, in place of an earlier one."""
