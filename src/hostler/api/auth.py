@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
 from hostler.api.call import Caller, CredentialKind
 from hostler.core.ambient import Ambient
@@ -15,6 +16,8 @@ from hostler.core.ports import Principal, Tokens
 LIFETIME = timedelta(hours=24)
 """How long conversation and environment tokens are good for."""
 ALGORITHM = "HS256"
+UNCLOCKED: Options = {"verify_exp": False, "verify_iat": False, "require": ["kind", "sub", "by", "exp"]}
+"""Expiry is judged by our own clock."""
 
 
 def hashed(token: str) -> str:
@@ -51,15 +54,15 @@ class Signer:
             "iat": int(now.timestamp()),
             "exp": int((now + LIFETIME).timestamp()),
         }
-        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)  # pyright: ignore[reportUnknownMemberType]
 
     def read(self, token: str, kind: CredentialKind) -> Caller | None:
         """Return who a token speaks for; None when it is not one of ours, Unauthenticated when it has expired."""
-        unclocked = {"verify_exp": False, "verify_iat": False, "require": ["kind", "sub", "by", "exp"]}
         try:
-            claims: Mapping[str, Any] = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=unclocked)  # pyright: ignore[reportArgumentType]
+            read = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=UNCLOCKED)  # pyright: ignore[reportUnknownMemberType]
         except jwt.InvalidTokenError:
             return None
+        claims: Mapping[str, Any] = read
         if claims["kind"] != kind:
             return None
         if self._ambient.now().timestamp() >= claims["exp"]:

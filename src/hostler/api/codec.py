@@ -37,7 +37,7 @@ class StrictJson:
 
 def from_json(message_class: type[M], value: object) -> M:
     """Return the message that a JSON value is; unknown fields are left out."""
-    return message_from_json_value(message_class(), _known(value, message_class.desc()))
+    return message_from_json_value(message_class, _known(value, message_class.desc()))
 
 
 def to_json(message: Message) -> dict[str, Any]:

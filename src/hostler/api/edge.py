@@ -12,11 +12,12 @@ from urllib.parse import parse_qs
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from hostler.api import jsonlines
 from hostler.api.call import current
 from hostler.api.errors import body_of, hints, status_of
+from hostler.api.jsonlines import App
 from hostler.core.ambient import Ambient
 
 MIB = 1 << 20
@@ -35,14 +36,14 @@ class Service:
 
     path: str
     methods: Mapping[str, bool]
-    app: ASGIApp
-    large: ASGIApp
+    app: App
+    large: App
 
 
 class Edge:
     """Finds the service that a request is for."""
 
-    def __init__(self, services: Sequence[Service], ops: Service | None, ambient: Ambient) -> None:
+    def __init__(self, services: Sequence[Service], ops: Service, ambient: Ambient) -> None:
         self._services = {service.path: service for service in services}
         self._ops = ops
         self._ambient = ambient
@@ -54,7 +55,7 @@ class Edge:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if inside := OPS_PATH.fullmatch(path):
             current().environment, path = inside[1].lower(), inside[2]
-            service = self._ops if self._ops and path.startswith(f"{self._ops.path}/") else None
+            service = self._ops if path.startswith(f"{self._ops.path}/") else None
         else:
             service = self._services.get(path.rpartition("/")[0])
         method = path.rpartition("/")[2]

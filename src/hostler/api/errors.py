@@ -3,10 +3,11 @@
 import base64
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from connectrpc.code import Code
-from connectrpc.errors import ConnectError
+from connectrpc.errors import ConnectError, ErrorDetail
 from protobuf import Message
 
 from hostler.core import errors as e
@@ -73,7 +74,8 @@ def wire_error(error: Exception, request_id: str) -> ConnectError:
         log.error("unexpected error", request_id=request_id, exc_info=error)
         return ConnectError(code, f"internal error; the server's log has it under {request_id}")
     detail = error.detail if isinstance(error, e.InvalidArgument) else None
-    told = ConnectError(code, str(error), [detail] if isinstance(detail, Message) else [])
+    details: list[Message[Any] | ErrorDetail] = [detail] if isinstance(detail, Message) else []
+    told = ConnectError(code, str(error), details)
     told.__cause__ = error
     return told
 

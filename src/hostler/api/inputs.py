@@ -1,4 +1,4 @@
-"""What people say: three forms of a user input, read into one, checked, and given the digest that makes it idempotent."""
+"""What people say: three forms of a user input, read as one, checked, with the digest that makes it idempotent."""
 
 import json
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
+from protobuf import DescMessage
 
 from hostler.api.auth import Credentials, bearer
 from hostler.api.call import Call, Caller, current, meant_for
@@ -92,7 +93,8 @@ def turn_to_page(request: Any, call: Call) -> None:
     """Let the page of the query win over the body's: older clients repeat the body and put the page there."""
     if call.page.token is None and call.page.size is None:
         return
-    if not any(field.name == "pagination" for field in type(request).desc().fields):
+    desc: DescMessage = request.desc()
+    if not any(field.name == "pagination" for field in desc.fields):
         return
     page: PaginationRequest = request.pagination or PaginationRequest()
     if call.page.token is not None:

@@ -8,7 +8,7 @@ would sit on the end of a line; it keeps alive by spaces before the next line, s
 import asyncio
 import json
 import struct
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from hostler.core.ambient import Ambient
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
 
 BLOCK = 64
 """Bytes that the 0.x client reads at a time."""

@@ -7,6 +7,7 @@ from connectrpc.code import Code
 from connectrpc.codec import proto_binary_codec
 from connectrpc.compression.gzip import GzipCompression
 from connectrpc.errors import ConnectError
+from protobuf import DescService
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
@@ -17,16 +18,23 @@ from hostler.api.agents import Agents
 from hostler.api.auth import Credentials, Signer
 from hostler.api.codec import StrictJson
 from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
+from hostler.api.environments import Environments
+from hostler.api.house import House
 from hostler.api.identity import Identity
 from hostler.api.interceptor import Authenticate, Gate
 from hostler.api.live import Live
+from hostler.api.ops import Ops
 from hostler.api.parts import ApiParts
 from hostler.api.retries import Retries
 from hostler.api.watching import Events
 from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
+from hostler.contract.gitpod.v1.environment_connect import EnvironmentServiceASGIApplication
 from hostler.contract.gitpod.v1.event_connect import EventServiceASGIApplication
 from hostler.contract.gitpod.v1.identity_connect import IdentityServiceASGIApplication
+from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsServiceASGIApplication
 
+OURS = "hostler.api."
+"""Where methods are written; those that only the generated code has are not served."""
 LATER = ("history", "blobs", "blobs/{sha256}", "transcript", "bundle")
 """Parts of an execution that a later release serves."""
 
@@ -41,8 +49,9 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
             _service(AgentServiceASGIApplication, Agents(parts, signer), gate),
             _service(EventServiceASGIApplication, Events(parts), gate),
             _service(IdentityServiceASGIApplication, Identity(parts), gate),
+            _service(EnvironmentServiceASGIApplication, Environments(parts, signer), gate),
         ],
-        None,
+        _service(EnvironmentOpsServiceASGIApplication, Ops(parts), gate),
         parts.ambient,
     )
     routes: list[BaseRoute] = [
@@ -50,6 +59,7 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
         Route("/readyz", _ready(parts)),
         Route("/api/executions/{execution}/live", Live(parts, credentials), methods=["GET"]),
         *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
+        *House(parts, credentials).routes(),
         Mount("/api", app=edge),
         Route("/{path:path}", Nothing()),
     ]
@@ -69,8 +79,11 @@ def _service(application: Any, service: Any, gate: list[Any]) -> Service:
             compressions=[GzipCompression()],
         )
 
-    desc = type(service).desc()
-    methods = {method.name: method.method_kind == "server_streaming" for method in desc.methods}
+    desc: DescService = service.desc()
+    ours = {
+        name.replace("_", "") for cls in type(service).__mro__ if cls.__module__.startswith(OURS) for name in vars(cls)
+    }
+    methods = {m.name: m.method_kind == "server_streaming" for m in desc.methods if m.name.lower() in ours}
     small = server(BODY)
     return Service(small.path, methods, small, server(LARGE_BODY))
 

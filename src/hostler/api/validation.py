@@ -9,7 +9,7 @@ from protobuf import Enum, Message, Oneof, enum_is_unknown
 from hostler.core.errors import InvalidArgument
 
 OURS = frozenset({"code_context.context_url.url", "spec.content.initializer.specs.context_url.url"})
-"""URLs that are read by `hostler.core.context`, which refuses more than the contract's rule and says what is accepted."""
+"""URLs that `hostler.core.context` reads: it refuses more than the contract's rule and says what is accepted."""
 
 
 def check(request: Message) -> None:
@@ -41,8 +41,8 @@ def _unknown_enums(value: object, path: str) -> Iterator[str]:
             for field in type(value).desc().fields:
                 if field in value:
                     yield from _unknown_enums(value[field], f"{path}.{field.name}" if path else field.name)
-        case Oneof():
-            yield from _unknown_enums(value.value, path)
+        case Oneof(value=inner):  # pyright: ignore[reportUnknownVariableType]
+            yield from _unknown_enums(inner, path)  # pyright: ignore[reportUnknownArgumentType]
         case list():
             for number, one in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
                 yield from _unknown_enums(one, f"{path}[{number}]")  # pyright: ignore[reportUnknownArgumentType]

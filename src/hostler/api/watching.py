@@ -131,7 +131,8 @@ class Watcher:
         found = await self._rows(ids)
         for row in found:
             self.executions[row.id] = _known_execution(row)
-        told = [("execution", row.id) for row in found if self._watches_row(row)]
+        told: list[tuple[Kind, str]] = []
+        told += [("execution", row.id) for row in found if self._watches_row(row)]
         told += [("environment", one) for one in sorted(self._ids("environment")) if one in self.environments]
         return [_event(kind, resource, Operation.UPDATE_STATUS) for kind, resource in told]
 

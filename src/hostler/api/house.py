@@ -1,0 +1,258 @@
+"""Hostler's own small API below /api/hostler/v1: what the command line needs and the contract has no word for.
+
+The same credentials, the same form of errors. Documented in docs/api.md; every answer is JSON but the diff.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hostler.api.auth import Credentials, bearer, hashed
+from hostler.api.call import current, only_admins
+from hostler.api.parts import ApiParts
+from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
+from hostler.core.events import encode
+from hostler.core.ports import ApiToken, Principal, PromptQuery
+from hostler.core.state import fold
+from hostler.projections.row import project
+from hostler.projections.status import stamp
+
+Handler = Callable[[Request], Awaitable[Response]]
+LONGEST_NAME = 100
+SHOWN = 10
+"""Ids that are named when a prefix fits several."""
+PAGE = 5000
+"""Events in one answer."""
+
+
+class House:
+    """The handlers; each is authenticated by `routes`."""
+
+    def __init__(self, parts: ApiParts, credentials: Credentials) -> None:
+        self._parts = parts
+        self._credentials = credentials
+
+    def routes(self) -> list[Route]:
+        """Return the routes, relative to the server's root."""
+        table: list[tuple[str, str, Handler]] = [
+            ("GET", "/info", self.info),
+            ("GET", "/doctor", self.doctor),
+            ("GET", "/resolve", self.resolve),
+            ("GET", "/tokens", self.tokens),
+            ("POST", "/tokens", self.create_token),
+            ("DELETE", "/tokens/{token}", self.revoke_token),
+            ("GET", "/executions/{execution}/log", self.log),
+            ("GET", "/executions/{execution}/diff", self.diff),
+            ("GET", "/executions/{execution}/replay", self.replay),
+        ]
+        return [Route(f"/api/hostler/v1{path}", self._guarded(m, h), methods=[m]) for m, path, h in table]
+
+    def _guarded(self, method: str, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            caller = await self._credentials.api(bearer(request.headers.get("authorization", "")))
+            current().caller = caller
+            if caller.scope == "read" and method != "GET":
+                raise PermissionDenied("this token may only read")
+            return await handler(request)
+
+        return guarded
+
+    async def info(self, request: Request) -> Response:
+        """Tell who calls, and whom."""
+        principal = current().principal
+        default = self._parts.agents.default().agent
+        return JSONResponse(
+            {
+                "version": self._parts.version,
+                "runnerId": self._parts.runner_id,
+                "organizationId": self._parts.organization_id,
+                "loopback": self._parts.loopback,
+                "draining": self._parts.draining(),
+                "principal": {"id": principal.id, "kind": principal.kind, "name": principal.name},
+                "admin": principal.admin,
+                "agent": {"id": default.id, "name": default.name, "model": default.model},
+                "agents": [{"id": a.agent.id, "name": a.agent.name} for a in self._parts.agents.all()],
+                "now": stamp(self._parts.ambient.now()),
+            }
+        )
+
+    async def doctor(self, request: Request) -> Response:
+        """Tell how the server is doing."""
+        health = await self._parts.ready()
+        report = await self._parts.doctor()
+        return JSONResponse({"ready": health.ready, "reason": health.reason, **report})
+
+    async def resolve(self, request: Request) -> Response:
+        """Return the one id that begins with a prefix; NotFound for none, InvalidArgument for several."""
+        prefix = request.query_params.get("prefix", "").lower()
+        kind = request.query_params.get("kind", "execution")
+        if not prefix:
+            raise InvalidArgument("the beginning of an id is needed", field="prefix")
+        ids = await self._with_prefix(kind, prefix)
+        if prefix in ids:
+            ids = [prefix]
+        if not ids:
+            raise NotFound(f"no {kind} has an id that begins with {prefix!r}")
+        if len(ids) > 1:
+            listed = ", ".join(ids[:SHOWN])
+            raise InvalidArgument(f"{prefix!r} fits more than one {kind}: {listed}", field="prefix")
+        return JSONResponse({"kind": kind, "id": ids[0]})
+
+    async def _with_prefix(self, kind: str, prefix: str) -> list[str]:
+        match kind:
+            case "execution":
+                return [row.id for row in await self._parts.executions.with_prefix(prefix, SHOWN)]
+            case "environment":
+                ids = [row.id for row in await self._parts.environment_rows.find()]
+            case "prompt":
+                ids = [prompt.id for prompt in await self._parts.prompts.find(PromptQuery(), limit=10_000)]
+            case "token":
+                only_admins()
+                ids = [token.id for token in await self._parts.tokens.find()]
+            case _:
+                raise InvalidArgument("execution, environment, prompt or token", field="kind")
+        return [one for one in ids if one.startswith(prefix)]
+
+    async def tokens(self, request: Request) -> Response:
+        """List the API tokens, never their text."""
+        only_admins()
+        return JSONResponse({"tokens": [token_json(token) for token in await self._parts.tokens.find()]})
+
+    async def create_token(self, request: Request) -> Response:
+        """Make an API token; its text is in this answer and nowhere else."""
+        only_admins()
+        asked = await _body(request)
+        now = self._parts.ambient.now()
+        text = f"hostler_{self._parts.ambient.token()}"
+        token = ApiToken(
+            id=self._parts.ambient.new_id(),
+            sha256=hashed(text),
+            principal=self._principal(asked),
+            name=_text(asked, "name"),
+            scope=_choice(asked, "scope", ("all", "read")),
+            created_at=now,
+            expires_at=_expiry(asked, now),
+        )
+        await self._parts.tokens.add(token)
+        self._parts.redactor.add([text])
+        return JSONResponse({"token": text, **token_json(token)}, 201)
+
+    async def revoke_token(self, request: Request) -> Response:
+        """Remove an API token."""
+        only_admins()
+        if not await self._parts.tokens.revoke(request.path_params["token"].lower()):
+            raise NotFound("there is no such token")
+        return JSONResponse({})
+
+    async def log(self, request: Request) -> Response:
+        """Return the events of an execution behind a seq."""
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit() and len(after) < 16):
+            raise InvalidArgument("the seq of an event is needed", field="after")
+        events = await self._parts.desk.log(_execution(request), int(after))
+        shown = [_event_json(one) for one in events[:PAGE]]
+        return JSONResponse({"events": shown, "more": len(events) > PAGE})
+
+    async def diff(self, request: Request) -> Response:
+        """Return the agent's changes as a patch; the header says whether it was cut."""
+        seen = await self._parts.desk.seen(_execution(request))
+        used = seen.row.view.get("status", {}).get("usedEnvironments", ())
+        if not used:
+            raise NotFound("the execution has no environment")
+        patch = await self._parts.environments.diff(str(used[0]["environmentId"]))
+        headers = {"x-hostler-cut": "true" if patch.cut else "false"}
+        return Response(patch.data, media_type="text/x-diff", headers=headers)
+
+    async def replay(self, request: Request) -> Response:
+        """Rebuild the projection from the log and compare it with what the store keeps beside it."""
+        row = (await self._parts.desk.seen(_execution(request))).row
+        log = [one for one in await self._parts.desk.log(row.id) if one.seq <= row.last_seq]
+        kept, rebuilt = _plain(row.view), _plain(project(fold(log)).view)
+        differences = [
+            {"path": path, "kept": one, "rebuilt": other} for path, one, other in _differences("", kept, rebuilt)
+        ]
+        return JSONResponse({"events": len(log), "equal": not differences, "differences": differences})
+
+    def _principal(self, asked: Mapping[str, Any]) -> Principal:
+        """Return whom a new token speaks for: the caller, or a new service account when one is named."""
+        name = asked.get("service_account", asked.get("serviceAccount", ""))
+        if not name:
+            return current().principal
+        if not isinstance(name, str) or len(name) > LONGEST_NAME:
+            raise InvalidArgument(f"a name of at most {LONGEST_NAME} characters", field="service_account")
+        admin = asked.get("admin", False) is True
+        return Principal(self._parts.ambient.new_id(), "service_account", name, admin)
+
+
+def token_json(token: ApiToken) -> dict[str, Any]:
+    """Return what is shown of a token."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scope": token.scope,
+        "principal": {"id": token.principal.id, "kind": token.principal.kind, "name": token.principal.name},
+        "createdAt": stamp(token.created_at),
+        "expiresAt": stamp(token.expires_at),
+        "lastUsedAt": stamp(token.last_used_at),
+    }
+
+
+def _execution(request: Request) -> str:
+    return cast("str", request.path_params["execution"]).lower()
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    raw = await request.body()
+    try:
+        body: object = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        raise InvalidArgument("the body is not JSON") from None
+    if not isinstance(body, dict):
+        raise InvalidArgument("the body must be a JSON object")
+    return cast("dict[str, Any]", body)
+
+
+def _text(asked: Mapping[str, Any], name: str) -> str:
+    value = asked.get(name, "")
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME:
+        raise InvalidArgument(f"1 to {LONGEST_NAME} characters are needed", field=name)
+    return value
+
+
+def _choice(asked: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
+    value = asked.get(name) or choices[0]
+    if value not in choices:
+        raise InvalidArgument(" or ".join(choices), field=name)
+    return value
+
+
+def _expiry(asked: Mapping[str, Any], now: datetime) -> datetime | None:
+    days = asked.get("days")
+    if days is None:
+        return None
+    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= 36_500:
+        raise InvalidArgument("a number of days above 0 is needed", field="days")
+    return now + timedelta(days=days)
+
+
+def _event_json(recorded: Any) -> dict[str, Any]:
+    kind, version, body = encode(recorded.event)
+    return {"seq": recorded.seq, "at": stamp(recorded.at), "kind": kind, "version": version, "body": body}
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def _differences(path: str, one: Any, other: Any) -> list[tuple[str, Any, Any]]:
+    """Return (path, here, there) of every leaf in which two JSON values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        left, right = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        keys = sorted(left.keys() | right.keys())
+        return [found for key in keys for found in _differences(f"{path}/{key}", left.get(key), right.get(key))]
+    return [] if one == other else [(path or "/", one, other)]
