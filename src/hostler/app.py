@@ -221,8 +221,10 @@ class _Uvicorn(uvicorn.Server):
             self._ready(self.servers[0].sockets[0].getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain and stop; unlike uvicorn's own, the signal is not raised again afterwards, so the exit code is ours."""
         self._hostler.drain()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
