@@ -58,6 +58,31 @@ async def test_anthropic_caches_tools_system_prompt_and_newest_message() -> None
     assert json.dumps(body).count("cache_control") == 3
 
 
+async def test_anthropic_finds_what_the_call_before_has_cached() -> None:
+    async with provider(Reply("I look.", TWO)) as (endpoint, get):
+        reply, _ = await ask(get(CLAUDE))
+        again = continued(reply)
+        only_results = UserMessage(results=(ToolResult("call_a", "bash", "b.py"), ToolResult("call_b", "read", "c.py")))
+        longer = (*again.messages, ModelMessage(reply.parts, reply.native), only_results)
+        await ask(get(CLAUDE), again)
+        await ask(get(CLAUDE), ModelRequest(again.system, longer, again.tools))
+        newest = ModelRequest(
+            again.system, (*longer, ModelMessage((Text("So."),)), *asked("And?").messages), again.tools
+        )
+        await ask(get(CLAUDE), newest)
+    for before, after in zip(endpoint.requests, endpoint.requests[1:], strict=False):
+        last, then = before.body["messages"][-1], after.body["messages"][len(before.body["messages"]) - 1]
+        assert last == then
+        assert then["content"][-1]["cache_control"]
+        assert json.dumps(after.body).count("cache_control") == 4
+
+
+@pytest.mark.parametrize("name", REMOTE)
+async def test_an_empty_text_is_not_sent(name: str) -> None:
+    request = ModelRequest("", (UserMessage(parts=(Text(""), Text("Do it."))),))
+    assert '"text": ""' not in json.dumps(await sent(name, request))
+
+
 @pytest.mark.parametrize("name", REMOTE)
 async def test_the_system_prompt_is_ours_alone(name: str) -> None:
     body = await sent(name, asked())

@@ -28,4 +28,4 @@ def open_model(opening: Opening) -> RemoteModel:
         vendor = AsyncAnthropic(api_key=key, base_url=url, http_client=client, max_retries=0, timeout=TIMEOUT)
         return AnthropicModel(opening.name, provider=AnthropicProvider(anthropic_client=vendor))
 
-    return RemoteModel(opening, Family(connect, KEY, _SETTINGS))
+    return RemoteModel(opening, Family(connect, KEY, _SETTINGS, mark_cache=True))

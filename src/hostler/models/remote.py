@@ -23,11 +23,13 @@ _SETTINGS = {"framing_announcement": "never"}
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What is special about a provider's protocol: how to call through a client, its settings, its key's variable."""
+    """What is special about a provider's protocol: how to call through a client, its key's variable, its settings."""
 
     connect: Callable[[httpx2.AsyncClient], Caller[Any]]
     key_variable: str
     settings: Mapping[str, object]
+    mark_cache: bool = False
+    """The provider caches up to marks that the caller sets, instead of by itself."""
 
 
 class RemoteModel:
@@ -52,7 +54,7 @@ class RemoteModel:
 
     async def call(self, request: ModelRequest, on_delta: Callable[[Delta], None]) -> ModelReply:
         """Make one streamed call; see the port for its promises."""
-        sent = request_of(request.messages, self._provider)
+        sent = request_of(request.messages, self._provider, mark_cache=self._family.mark_cache)
         async with self._pools.lease() as caller, AsyncExitStack() as stack:
             with self._failing():
                 opening = model_request_stream(

@@ -36,9 +36,18 @@ FORMAT = "pydantic-ai/2"
 _NOT_KEPT = ("usage", "timestamp", "provider_url")
 
 
-def request_of(messages: Sequence[Message], provider: str) -> list[lib.ModelMessage]:
-    """Return the conversation as the library has it; what another provider said goes as plain text and tool calls."""
-    converted = (_user(each) if isinstance(each, UserMessage) else _model(each, provider) for each in messages)
+def request_of(messages: Sequence[Message], provider: str, *, mark_cache: bool = False) -> list[lib.ModelMessage]:
+    """Return the conversation as the library has it; what another provider said goes as plain text and tool calls.
+
+    `mark_cache` marks where the call before this one ended: with many tool calls between, the mark that the settings
+    put at the newest message is too far away for the provider to find what it has cached.
+    """
+    asked = [place for place, each in enumerate(messages) if isinstance(each, UserMessage)]
+    marked = asked[-2] if mark_cache and len(asked) > 1 else None
+    converted = (
+        _user(each, marked=place == marked) if isinstance(each, UserMessage) else _model(each, provider)
+        for place, each in enumerate(messages)
+    )
     return [message for message in converted if message.parts]
 
 
@@ -58,7 +67,7 @@ def _tool(tool: ToolSpec) -> ToolDefinition:
     )
 
 
-def _user(message: UserMessage) -> lib.ModelRequest:
+def _user(message: UserMessage, *, marked: bool) -> lib.ModelRequest:
     parts: list[lib.ModelRequestPart] = [
         lib.ToolReturnPart(
             tool_name=result.name,
@@ -68,8 +77,11 @@ def _user(message: UserMessage) -> lib.ModelRequest:
         )
         for result in message.results
     ]
-    if message.parts:
-        parts.append(lib.UserPromptPart(content=[_said(part) for part in message.parts]))
+    said = [_said(part) for part in message.parts if part != Text("")]
+    if marked and (parts or said):
+        said.append(lib.CachePoint())
+    if said:
+        parts.append(lib.UserPromptPart(content=said))
     return lib.ModelRequest(parts=parts)
 
 
