@@ -66,6 +66,7 @@ class HostlerProcess:
         while select.select([process.stdout], [], [], READY_SECONDS)[0] and (line := process.stdout.readline()):
             if line.startswith(b"Hostler is ready at "):
                 return line.decode().split()[-1]
+        self.kill()
         raise AssertionError(f"the server did not start: {(self.folder / 'server.log').read_text()}")
 
     @property
