@@ -1,7 +1,7 @@
 """How values lie in columns: times as whole microseconds since 1970 in UTC, structures as compact JSON text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -52,6 +52,12 @@ def check_text(text: str, name: str) -> str:
     if "\0" in text:
         raise InvalidArgument("holds a NUL character", field=name)
     return text
+
+
+def check_texts(texts: Iterable[str], name: str) -> None:
+    """Check each of some texts like `check_text`."""
+    for text in texts:
+        check_text(text, name)
 
 
 def digest(*texts: str) -> str:

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, select
 
 from hostler.core.ports import ExecutionQuery
-from hostler.store.columns import digest
+from hostler.store.columns import check_texts, digest
 from hostler.store.reading import Rows, rows
 from hostler.store.schema import annotation, execution, execution_environment
 
 
 def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
-    """Return the SELECT of one page."""
+    """Return the SELECT of one page; InvalidArgument for text that no column can hold."""
+    for values in (query.agent_ids, query.project_ids, query.environment_ids, query.creator_ids, query.phases):
+        check_texts(values, "filter")
+    for values in (query.roles, query.session_ids, query.execution_ids, query.annotations, query.annotations.values()):
+        check_texts(values, "filter")
     statement = rows().where(execution.c.deleted_at.is_(None), *_conditions(query))
     if before:
         statement = statement.where(execution.c.id < before)

@@ -95,7 +95,7 @@ def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str
 def check_kinds(connection: Connection, known: Mapping[str, type[Event]] = KINDS) -> None:
     """Raise NewerRelease when the log holds an event of a kind or version that this release does not know."""
     rows = connection.execute(select(event_kind.c.kind, event_kind.c.version).order_by(event_kind.c.kind))
-    unknown = [f"{kind} version {v}" for kind, v in rows.tuples() if kind not in known or v > known[kind].VERSION]
+    unknown = [f"{kind} version {v}" for kind, v in rows if kind not in known or v > known[kind].VERSION]
     if unknown:
         raise NewerRelease(
             f"the log holds events that this release of Hostler does not know ({', '.join(unknown)}): they were "

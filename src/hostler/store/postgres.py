@@ -25,7 +25,7 @@ class Postgres:
     def __init__(self, url: URL, patience: timedelta) -> None:
         self._patience = patience
         plain = url.set(drivername="postgresql+psycopg")
-        arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "hostler"}
+        arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "hostler", "client_encoding": "utf8"}
         self._writing = create_engine(plain, poolclass=NullPool, connect_args=arguments)
         self.readers = create_engine(
             plain, isolation_level="AUTOCOMMIT", pool_size=READERS, max_overflow=0, connect_args=arguments

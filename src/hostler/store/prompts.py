@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from hostler.core.errors import AlreadyExists, NotFound
 from hostler.core.ports import Prompt, PromptQuery
-from hostler.store.columns import check_text
+from hostler.store.columns import check_text, check_texts
 from hostler.store.reading import Readers
 from hostler.store.schema import prompt as table
 from hostler.store.writer import Writer, Writing
@@ -34,6 +34,7 @@ class StoredPrompts:
 
     async def find(self, query: PromptQuery, before: str = "", limit: int = 25) -> tuple[Prompt, ...]:
         """Return prompts, newest first; what is searched for is taken letter by letter."""
+        check_texts((query.command, query.command_prefix, query.search), "filter")
         statement = select(*COLUMNS).order_by(table.c.id.desc()).limit(limit)
         for wanted, column in (
             (query.is_template, table.c.is_template),

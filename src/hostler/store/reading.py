@@ -65,7 +65,7 @@ def read_log(connection: Connection, execution_id: str, after: int = 0, limit: i
     statement = SOME if limit else ALL
     for seq, at, kind, version, body in connection.execute(
         statement, {"id": execution_id, "after": after} | ({"limit": limit} if limit else {})
-    ).tuples():
+    ):
         yield Recorded(seq, from_ticks(at), decode(kind, version, json.loads(body)))
 
 

@@ -1,0 +1,140 @@
+"""A throw-away Postgres: unprivileged, on a Unix socket only, gone with the process that started it.
+
+It needs the server's programs, on Debian from the package `postgresql`. They refuse to run as root, so root runs them
+as the package's user `postgres`.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from threading import Thread
+
+from sqlalchemy import URL
+
+SERVICE_USER = "postgres"
+HINT = "apt-get install -y --no-install-recommends postgresql"
+SETTINGS = (
+    "listen_addresses=",
+    "fsync=off",
+    "full_page_writes=off",
+    "max_connections=50",
+    "shared_buffers=16MB",
+    "lc_messages=C",
+    "logging_collector=off",
+    "log_destination=stderr",
+)
+"""No crash of the machine is survived, only crashes of processes: that is what tests need."""
+
+
+class NoPostgres(Exception):
+    """The Postgres server's programs are not on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThrowAwayPostgres:
+    """A running server with one empty database, `postgres`; `folder` holds its data and its socket."""
+
+    folder: Path
+    user: str
+    process: "subprocess.Popen[str]"
+
+    def url(self, schema: str = "public") -> str:
+        """Return the URL of the database with `schema` as the place of its tables."""
+        query = {"host": str(self.folder), "options": f"-csearch_path={schema}"}
+        url = URL.create("postgresql", username=self.user, database="postgres", query=query)
+        return url.render_as_string(hide_password=False)
+
+
+def programs() -> Path:
+    """Return the folder of initdb and postgres, the newest there is; raises NoPostgres with a hint."""
+    places = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr/pgsql").glob("*/bin")]
+    found = [place for place in places if (place / "initdb").exists() and (place / "postgres").exists()]
+    if found:
+        return max(found, key=_version)
+    on_path = shutil.which("initdb")
+    if on_path and (Path(on_path).resolve().parent / "postgres").exists():
+        return Path(on_path).resolve().parent
+    raise NoPostgres(f"the Postgres server is not installed; on Debian: {HINT}")
+
+
+@contextmanager
+def throw_away_postgres() -> Generator[ThrowAwayPostgres]:
+    """Start a server on an empty database, and remove every trace of it in the end."""
+    place = programs()
+    folder = Path(
+        mkdtemp(prefix="hostler-pg-", dir="/tmp")
+    )  # a socket's path must be short, and reachable for its user
+    try:
+        user = _owner(folder)
+        data = folder / "data"
+        _make(_as(user, [str(place / "initdb"), "-D", str(data), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]))
+        options = [part for setting in (*SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
+        command = _as(user, [str(place / "postgres"), "-D", str(data), *options])
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd="/") as process:
+            try:
+                _await_ready(process)
+                drain = Thread(target=deque, args=(process.stderr, 0), daemon=True)
+                drain.start()
+                try:
+                    yield ThrowAwayPostgres(folder, user, process)
+                finally:
+                    process.send_signal(signal.SIGQUIT)
+                    process.wait()
+                    drain.join()
+            finally:
+                process.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _version(place: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", str(place))]
+
+
+def _owner(folder: Path) -> str:
+    """Give the folder to the user that the server runs as, and return its name."""
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    try:
+        owner = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        owner = pwd.getpwnam("nobody")
+    os.chown(folder, owner.pw_uid, owner.pw_gid)
+    return owner.pw_name
+
+
+def _as(user: str, command: Sequence[str]) -> list[str]:
+    """Return the command so that it runs as `user` and ends, at the latest, with this process."""
+    become = ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", *become, "--pdeathsig", "QUIT", *command]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _make(command: Sequence[str]) -> None:
+    made = subprocess.run(command, capture_output=True, text=True, env=_environment(), cwd="/", check=False)
+    if made.returncode:
+        raise NoPostgres(f"initdb failed: {made.stderr.strip()}")
+
+
+def _await_ready(process: "subprocess.Popen[str]") -> None:
+    """Read the server's log until it says that it answers."""
+    assert process.stderr is not None
+    last: deque[str] = deque(maxlen=20)
+    for said in process.stderr:
+        last.append(said)
+        if "ready to accept connections" in said:
+            return
+    raise NoPostgres(f"the Postgres server did not start: {''.join(last)}")

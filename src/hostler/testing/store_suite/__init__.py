@@ -1,0 +1,28 @@
+"""The store's conformance suite: test classes for any store that keeps the promises of `hostler.core.ports`.
+
+An adapter subclasses each class of `SUITE` under a name that begins with Test, and gives a fixture `opener` (see
+`scene.Opener`).
+"""
+
+from hostler.testing.store_suite.appending import Appending, Closing, Owning, Removing, Starting, Watching
+from hostler.testing.store_suite.folding import Folding
+from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, PromptLibrary, TokenBook
+from hostler.testing.store_suite.lists import Listing
+from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
+
+SUITE: tuple[type[StoreSuite], ...] = (
+    Starting,
+    Appending,
+    Owning,
+    Removing,
+    Closing,
+    Watching,
+    Folding,
+    Listing,
+    PromptLibrary,
+    TokenBook,
+    EnvironmentBook,
+    BlobBook,
+)
+
+__all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]
