@@ -46,6 +46,7 @@ class House:
             ("GET", "/tokens", self.tokens),
             ("POST", "/tokens", self.create_token),
             ("DELETE", "/tokens/{token}", self.revoke_token),
+            ("GET", "/executions/{execution}", self.execution),
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/diff", self.diff),
             ("GET", "/executions/{execution}/replay", self.replay),
@@ -148,6 +149,13 @@ class House:
         if not await self._parts.tokens.revoke(request.path_params["token"].lower()):
             raise NotFound("there is no such token")
         return JSONResponse({})
+
+    async def execution(self, request: Request) -> Response:
+        """Return what the contract has no field for: model, queue, refused hosts, base commit, the owner's state."""
+        seen = await self._parts.desk.seen(_execution(request))
+        row = seen.row
+        more = dict(row.view.get("hostler", {}))
+        return JSONResponse({"id": row.id, "phase": row.phase, "liveness": seen.liveness, "hostler": more})
 
     async def log(self, request: Request) -> Response:
         """Return the events of an execution behind a seq."""

@@ -131,10 +131,10 @@ class Watcher:
         found = await self._rows(ids)
         for row in found:
             self.executions[row.id] = _known_execution(row)
-        told: list[tuple[Kind, str]] = []
-        told += [("execution", row.id) for row in found if self._watches_row(row)]
-        told += [("environment", one) for one in sorted(self._ids("environment")) if one in self.environments]
-        return [_event(kind, resource, Operation.UPDATE_STATUS) for kind, resource in told]
+        executions = [row.id for row in found if self._watches_row(row)]
+        environments = sorted(self._ids("environment") & self.environments.keys())
+        told = [_event("execution", one, Operation.UPDATE_STATUS) for one in executions]
+        return told + [_event("environment", one, Operation.UPDATE_STATUS) for one in environments]
 
     async def look(self, changed: frozenset[str], *, everything: bool) -> list[pb.WatchEventsResponse]:
         """Return what is to be told of the executions that changed, or of everything."""
