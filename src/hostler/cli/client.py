@@ -54,9 +54,9 @@ class Client:
         """Return an execution as the API shows it."""
         return self.agents("GetAgentExecution", {"agentExecutionId": execution})["agentExecution"]
 
-    def json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
+    def json(self, method: str, url: str, body: Mapping[str, Any] | None = None, **options: Any) -> Json:
         """Make a request beside the RPCs and return its JSON answer."""
-        return _object(self.request(method, path, body))
+        return _object(self.request(method, url, body, **options))
 
     def request(
         self,

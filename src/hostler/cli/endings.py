@@ -7,6 +7,8 @@ from hostler.cli.problems import ASKED, DONE, FAILED
 from hostler.cli.screen import clean, line, paint, say
 
 Json = dict[str, Any]
+SHORT = 13
+"""Characters of an id that tell executions apart unless two began in the same millisecond."""
 WORDS = {
     "PHASE_PENDING": ("pending", "yellow"),
     "PHASE_RUNNING": ("working", "cyan"),
@@ -68,13 +70,14 @@ def warnings(execution: Json) -> list[str]:
     return [line(part) for part in message.split("; ") if part.strip()]
 
 
-def tell(execution: Json, short: str, *, asked: str = "", next_steps: bool = True) -> None:
+def tell(execution: Json, *, asked: str = "", next_steps: bool = True) -> None:
     """Print how it ended, what it used, and what can be done next."""
     say()
     say(f"state     {state(execution)}{f' — the agent asks for {asked}' if asked else ''}")
     say(f"usage     {usage(execution)}")
     for key, value in outputs(execution):
         say(f"output    {key} = {value}")
+    short = str(execution["id"])[:SHORT]
     if next_steps:
         say(paint(f"next      hostler diff {short} · hostler apply {short} · hostler send {short} TEXT", "dim"))
 

@@ -1,25 +1,29 @@
-"""What Hostler serves beside the API of the contract: the whole view, diffs, tokens, replay, health."""
+"""What Hostler serves beside the API of the contract: the whole view, diffs, tokens, replay."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from hostler.cli import endings
 from hostler.cli.client import Client
-from hostler.cli.problems import Problem
+from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import line
 
 PREFIX = "/api/hostler/v1"
 Json = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What an execution changed, as git writes it; `cut` says that it was too large and is incomplete."""
+
+    data: bytes
+    cut: bool
+
+
 def seen(client: Client, execution: str) -> Json:
     """Return the execution, with `hostler` beside it: what the contract has no name for."""
-    found = client.execution(execution)
-    try:
-        return {**found, "hostler": client.json("GET", f"{PREFIX}/executions/{execution}").get("hostler", {})}
-    except Problem as problem:
-        if problem.code in ("not_found", "unimplemented"):
-            return found
-        raise
+    more = client.json("GET", f"{PREFIX}/executions/{execution}")
+    return {**client.execution(execution), "hostler": more.get("hostler", {})}
 
 
 def noted(found: Json) -> list[str]:
@@ -27,7 +31,45 @@ def noted(found: Json) -> list[str]:
     extra = found.get("hostler", {})
     hosts = [line(host) for host in extra.get("refusedHosts", [])]
     said = [text for text in endings.warnings(found) if not text.startswith("refused by the allow list")]
-    allowed = [f"{host} is refused by the allow list; allow it with: hostler allow {host}" for host in hosts]
-    if not extra:
-        return endings.warnings(found)
-    return [*said, *allowed]
+    return [*said, *(f"{host} is refused by the allow list; allow it with: hostler allow {host}" for host in hosts)]
+
+
+def patch(client: Client, execution: str) -> Patch:
+    """Return what an execution changed in its workspace."""
+    with client.open("GET", f"{PREFIX}/executions/{execution}/diff") as reply:
+        return Patch(reply.read(), reply.header("X-Hostler-Cut").lower() == "true")
+
+
+def resolve(client: Client, kind: str, prefix: str) -> str:
+    """Return the one id of a kind that begins so; Problem for none, a usage problem for several."""
+    try:
+        return str(client.json("GET", f"{PREFIX}/resolve?prefix={prefix}&kind={kind}")["id"])
+    except Problem as problem:
+        if problem.code == "invalid_argument":
+            raise usage(problem.message.removeprefix("prefix: ")) from None
+        raise
+
+
+def replayed(client: Client, execution: str) -> Json:
+    """Have the projection rebuilt from the log; return {events, equal, differences: [{path, kept, rebuilt}]}."""
+    return client.json("GET", f"{PREFIX}/executions/{execution}/replay")
+
+
+def tokens(client: Client) -> list[Json]:
+    """Return the API tokens, without their secrets."""
+    return client.json("GET", f"{PREFIX}/tokens").get("tokens", [])
+
+
+def new_token(client: Client, name: str, scope: str, days: float) -> Json:
+    """Make an API token, with `days` 0 one that holds for ever; its text is in `token`."""
+    return client.json("POST", f"{PREFIX}/tokens", {"name": name, "scope": scope, **({"days": days} if days else {})})
+
+
+def revoke(client: Client, token: str) -> None:
+    """Revoke an API token by its id."""
+    client.json("DELETE", f"{PREFIX}/tokens/{token}")
+
+
+def report(client: Client) -> Json:
+    """Return what the server knows of its own health."""
+    return client.json("GET", f"{PREFIX}/doctor")

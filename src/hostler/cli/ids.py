@@ -1,10 +1,11 @@
 """Ids may be shortened to any prefix that only one of them has."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
-from hostler.cli.client import AGENTS, ENVIRONMENTS, Client
-from hostler.cli.problems import Problem, usage
+from hostler.cli.client import Client
+from hostler.cli.extras import resolve
+from hostler.cli.problems import usage
 
 WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PART = re.compile(r"[0-9a-f-]{1,36}")
@@ -13,17 +14,17 @@ SHORTEST = 8
 
 def execution(client: Client, given: str) -> str:
     """Return the whole id of an execution."""
-    return _resolve(given, "execution", lambda: _ids(client, AGENTS, "ListAgentExecutions", "agentExecutions"))
+    return whole(client, "execution", given)
 
 
-def environment(client: Client, given: str) -> str:
-    """Return the whole id of an environment."""
-    return _resolve(given, "environment", lambda: _ids(client, ENVIRONMENTS, "ListEnvironments", "environments"))
-
-
-def one_of(given: str, kind: str, ids: Iterable[str]) -> str:
-    """Return the id out of `ids` that is meant; raises Problem when none or several begin so."""
-    return _resolve(given, kind, lambda: ids)
+def whole(client: Client, kind: str, given: str) -> str:
+    """Return the whole id of an execution, environment, prompt or token; raises Problem when it is not clear which."""
+    prefix = given.strip().lower()
+    if WHOLE.fullmatch(prefix):
+        return prefix
+    if not _PART.fullmatch(prefix):
+        raise usage(f"{given!r} is not an id, nor the beginning of one")
+    return resolve(client, kind, prefix)
 
 
 def shortened(ids: Sequence[str]) -> dict[str, str]:
@@ -35,24 +36,6 @@ def shortened(ids: Sequence[str]) -> dict[str, str]:
         shared = max((_common(id_, other) for other in neighbours), default=0)
         short[id_] = id_[: max(SHORTEST, shared + 1)].rstrip("-")
     return short
-
-
-def _resolve(given: str, kind: str, candidates: Callable[[], Iterable[str]]) -> str:
-    prefix = given.strip().lower()
-    if WHOLE.fullmatch(prefix):
-        return prefix
-    if not _PART.fullmatch(prefix):
-        raise usage(f"{given!r} is not an id, nor the beginning of one")
-    found = [id_ for id_ in candidates() if id_.startswith(prefix)]
-    if not found:
-        raise Problem(f"there is no {kind} whose id begins with {prefix}", code="not_found")
-    if len(found) > 1:
-        raise usage(f"{prefix} is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}")
-    return found[0]
-
-
-def _ids(client: Client, service: str, method: str, field: str) -> Iterable[str]:
-    return (str(entry["id"]) for entry in client.pages(service, method, field))
 
 
 def _common(one: str, other: str) -> int:

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from hostler.cli import executions, running, serving, watching
+from hostler.cli import (
+    allowing,
+    changes,
+    diagnosis,
+    environments,
+    executions,
+    prompts,
+    replaying,
+    running,
+    serving,
+    tokens,
+    watching,
+)
 from hostler.cli.problems import FAILED, Problem
 from hostler.cli.screen import note
 
@@ -19,13 +31,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-AGENTS, SERVER = "Agents", "Server"
-
-for command in (running.run, executions.ps, executions.show, watching.watch, watching.wait, executions.send):
+COMMANDS = (
+    running.run,
+    executions.ps,
+    executions.show,
+    watching.watch,
+    watching.wait,
+    executions.send,
+    executions.stop,
+    executions.rm,
+    changes.diff,
+    changes.apply,
+    replaying.replay,
+    serving.serve,
+    serving.init,
+    allowing.allow,
+    diagnosis.doctor,
+)
+for command in COMMANDS:
     app.command()(command)
-for command in (executions.stop, executions.rm):
-    app.command()(command)
-app.command()(serving.serve)
+for name, group in (("prompt", prompts.app), ("token", tokens.app), ("env", environments.app)):
+    app.add_typer(group, name=name)
 
 
 @app.callback(invoke_without_command=True)

@@ -23,7 +23,7 @@ def url(given: str) -> str:
 
 
 def with_ref(address: str, ref: str) -> str:
-    """Return the URL that names one ref of a repository, in the form that the API reads."""
+    """Return the URL that names one ref of a repository, in a form that the API reads."""
     scheme, _, rest = address.partition("://")
     _, *segments = rest.rstrip("/").split("/")
     if "#" in address or (scheme != "file" and _PAGE & set(segments[2:])):

@@ -27,6 +27,9 @@ class Story:
         self._said: dict[str, str] = {}
         self._sequence: dict[str, int] = {}
         self._open = ""
+        self._running: dict[str, str] = {}
+        self._latest = ""
+        self._begun = False
         self._todos: list[tuple[str, str]] = []
         self._ways: dict[str, Callable[[Json], None]] = {
             "actionStarted": self._started,
@@ -54,6 +57,7 @@ class Story:
     def tell(self, frame: Frame) -> None:
         """Print one frame."""
         self.heed(frame)
+        self._begun |= "userInputSeen" in frame.body
         if frame.tag == 2:
             self._input(frame.body)
         elif frame.tag == 3:
@@ -71,7 +75,9 @@ class Story:
             self._open = ""
 
     def _started(self, action: Json) -> None:
-        self._print(f"▶ {line(str(action.get('intentDescription', '')))}", "bold")
+        said = line(str(action.get("intentDescription", "")))
+        self._running[str(action.get("actionId", ""))] = self._latest = said
+        self._print(f"▶ {said}", "bold")
 
     def _deleted(self, deleted: Json) -> None:
         self._print("a queued message was taken away unread", "dim")
@@ -121,7 +127,11 @@ class Story:
         say(paint(clean(text), *(("dim",) if dim else ())), end="")
 
     def _result(self, action: Json) -> None:
+        """Show a result; when several actions run, it says which one's it is."""
         failed = bool(action.get("failed"))
+        said = self._running.pop(str(action.get("actionId", "")), "")
+        if said and (self._running or said != self._latest):
+            self._print(f"  ↳ {said}", "dim")
         text = clean(str(action.get("resultDescription", ""))).strip("\n")
         for row in self._folded(text.split("\n") if text else []):
             self._print(f"  {'✗' if failed else '│'} {row}", "red" if failed else "dim")
@@ -149,7 +159,7 @@ class Story:
 
     def _queue(self, queue: Json) -> None:
         waiting: Sequence[str] = queue.get("queuedUserInputIds", [])
-        if waiting:
+        if waiting and self._begun:
             self._print(f"{len(waiting)} message{'s wait' if len(waiting) > 1 else ' waits'} in the queue", "dim")
 
     def _folded(self, rows: Sequence[str]) -> list[str]:

@@ -88,8 +88,6 @@ class Conversation:
         while not self._ended:
             try:
                 yield from self._connected()
-                if not self._ended:
-                    raise Unreachable("the stream broke off")
             except Problem as problem:
                 self._again(problem)
 
@@ -109,9 +107,11 @@ class Conversation:
                 if event.name == "block":
                     yield frame(event)
                 elif event.name == "end":
-                    if "expired" not in event.data:
-                        self._ended = True
+                    self._ended = "token_expired" not in event.data
+                    if "deleted" in event.data:
+                        raise Problem("the execution was deleted", code="not_found")
                     return
+        raise Unreachable("the stream broke off")
 
     def _again(self, problem: Problem) -> None:
         """Wait before the next try, or raise when there is no use in one."""

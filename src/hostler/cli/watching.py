@@ -101,7 +101,7 @@ class Follower:
             return code
         self._story.close()
         self._news(found)
-        endings.tell(found, self._execution, asked=self._story.asked)
+        endings.tell(found, asked=self._story.asked)
         say(f"exit code {code}")
         return code
 

@@ -1,0 +1,132 @@
+"""The text of hostler.toml: every setting with its default and what it does, all commented out.
+
+A line that begins with `# ` is prose; one that begins with `#` and no space is a setting to be uncommented. Importing
+this imports the server's settings, so only `init` and `allow` do.
+"""
+
+import json
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from hostler.config import Settings
+
+MEANINGS: Mapping[str, str] = {
+    "server": "Where the API is served.",
+    "server.host": "The address to listen on. Beyond 127.0.0.1, repositories of this machine cannot be named by path.",
+    "server.port": "The port; 0 takes a free one.",
+    "server.public_url": "Where clients reach the server, such as https://hostler.example; empty: as they asked.",
+    "data_dir": "Where the log, blobs, environments, the token and server.json live.",
+    "database_url": "postgresql://… instead of hostler.db in the data folder.",
+    "model": "The model of agents that name none, PROVIDER:NAME with the provider out of anthropic, openai-responses, "
+    "openai-chat, scripted. Keys come from the provider's own variables. Empty: the scripted demonstration.",
+    "allowed_models": "What `hostler run --model` may name besides the agents' own; empty: any model.",
+    "agents": "The agents that can be started, the default one first.",
+    "agents.id": "A uuid that stays; clients name the agent by it.",
+    "agents.name": "What people call it, as in `hostler run --agent NAME`.",
+    "agents.description": "What it is good for.",
+    "agents.driver": "What runs it.",
+    "agents.model": "PROVIDER:NAME; empty: the model above.",
+    "agents.system_prompt": "Said to the model before everything else; empty: Hostler's own.",
+    "agents.initial_message": "Sent by itself when an execution starts.",
+    "agents.effort": "How long the model thinks: low, medium, high, max; empty: as the provider does.",
+    "agents.limits": "Its budget for one execution; 0 is no limit.",
+    "agents.limits.max_iterations": "Model calls.",
+    "agents.limits.max_input_tokens": "Tokens read, cached ones included.",
+    "agents.limits.max_output_tokens": "Tokens written.",
+    "agents.limits.max_seconds": "Seconds of work; waiting does not count.",
+    "models": "What is known of a model beyond what its provider's library knows. An example:\n"
+    '[models."openai-chat:llama3"]\n'
+    'base_url = "http://127.0.0.1:11434/v1"\n'
+    "context_window = 32768\n"
+    "vision = false\n"
+    'api_key = ""',
+    "classes": "Sizes of environments. `hostler doctor` says which limits this machine can enforce.",
+    "classes.id": "A uuid that stays; clients name the class by it.",
+    "classes.name": "What people call it.",
+    "classes.description": "What people read about it.",
+    "classes.cpus": "Processors.",
+    "classes.memory_gib": "GiB of memory.",
+    "classes.disk_gib": "GiB of files.",
+    "classes.processes": "Processes and threads.",
+    "classes.idle_minutes": "Minutes without use after which it is stopped; its files stay.",
+    "classes.allow": "Hosts that may be reached from it, besides those below.",
+    "default_class": "The name of the class that is meant when none is named.",
+    "allow": "Hosts that every environment may reach, besides its repository's: example.org, *.example.org (and all "
+    "below), host:port (80 and 443 otherwise). `hostler allow HOST` adds one here.",
+    "private_hosts": "Hosts (or host:port) that may lie in your own network; all others must have a public address.",
+    "sandbox": "bubblewrap; or none, which runs agents with no walls around them.",
+    "slots": "Turns that run at once; 0: 32 for each processor.",
+    "settle_seconds": "The least length of a turn, for clients that would miss a shorter one.",
+    "secrets": "Texts that are hidden wherever they turn up, beyond the keys that Hostler knows itself.",
+    "idle_exit_minutes": "Minutes with nothing to do after which the server ends; 0: never.",
+}
+HEAD = (
+    "Settings of Hostler. Everything here is commented out and shows its default; uncomment what you change.\n"
+    "A variable wins over this file, an option over both: HOSTLER_MODEL, HOSTLER_SERVER__PORT (two underscores), …\n"
+    "The server reads this file when it starts."
+)
+
+WIDTH = 110
+
+
+def text() -> str:
+    """Return the whole file."""
+    defaults = cast("Mapping[str, Any]", Settings.model_construct().model_dump())
+    plain = {name: value for name, value in defaults.items() if not _table(name)}
+    parts = [_prose(HEAD), *(_setting(name, value) for name, value in plain.items())]
+    for name in (name for name in defaults if _table(name)):
+        parts += _tables(name, defaults[name])
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(name: str) -> bool:
+    """Say whether a setting is a table, or a list of them; these come after the plain ones, as TOML wants it."""
+    default = Settings.model_fields[name].get_default()
+    items = cast("Sequence[object]", default) if isinstance(default, tuple) else (default,)
+    return name == "models" or any(isinstance(item, BaseModel) for item in items)
+
+
+def _tables(name: str, value: Any) -> list[str]:
+    """Return the text of a table or of each table of a list."""
+    if isinstance(value, tuple | list):
+        entries = cast("Sequence[Mapping[str, Any]]", value)
+        return [_body(name, f"[[{name}]]", entry, told=number == 0) for number, entry in enumerate(entries)]
+    return [_body(name, f"[{name}]", value, told=True)] if value else [_prose(MEANINGS[name])]
+
+
+def _body(name: str, head: str, entry: Mapping[str, Any], *, told: bool) -> str:
+    """Return one table; `told` says what each setting means, which is said for the first of a list only."""
+    rows = [*([_prose(MEANINGS[name])] if told else []), f"#{head}"]
+    inner: dict[str, Mapping[str, Any]] = {key: value for key, value in entry.items() if isinstance(value, dict)}
+    for key, value in entry.items():
+        if key not in inner:
+            rows.append(_setting(f"{name}.{key}", value) if told else f"#{key} = {toml(value)}")
+    for key, value in inner.items():
+        rows += ["", _body(f"{name}.{key}", f"[{name}.{key}]", value, told=told)]
+    return "\n".join(rows)
+
+
+def _setting(name: str, value: Any) -> str:
+    return f"{_prose(MEANINGS[name])}\n#{name.rpartition('.')[2]} = {toml(value)}"
+
+
+def _prose(said: str) -> str:
+    rows = (row for given in said.split("\n") for row in textwrap.wrap(given, WIDTH, break_on_hyphens=False))
+    return "\n".join(f"# {row}" for row in rows)
+
+
+def toml(value: Any) -> str:
+    """Return a plain value, or a list of them on one line, as TOML."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return repr(value)
+        case str() | Path():
+            return json.dumps(str(value), ensure_ascii=False)
+        case _:
+            return f"[{', '.join(map(toml, value))}]"
