@@ -16,7 +16,7 @@ esac
 python=$(dirname "$hostler")/python3
 [ -x "$python" ] || python=python3
 task='One test of this project fails. Find out why, fix the code, and run the tests again.'
-server='' execution='' environment=''
+server=''
 
 title() { printf '\n== %s\n' "$1"; }
 fail() {
@@ -40,11 +40,14 @@ passable() {
 # Read one value out of JSON on standard input, by a Python expression over `it`.
 pick() { "$python" -c "import json, sys; it = json.load(sys.stdin); print($1)"; }
 
-# Find out which execution was started last, and its environment.
-started() {
-    execution=$("$hostler" ps --json | pick 'it[0]["id"] if it else ""')
-    [ -n "$execution" ] || return 1
-    environment=$("$hostler" show "$execution" --json | pick 'it["status"]["usedEnvironments"][0]["environmentId"]')
+# Stop every agent of this server that works, and every environment that runs: they would outlive the server.
+rest() {
+    for id in $("$hostler" ps --json | pick '*(e["id"] for e in it if e["status"]["phase"] in ("PHASE_PENDING", "PHASE_RUNNING"))'); do
+        "$hostler" stop "$id"
+    done
+    for id in $("$hostler" env list --json | pick '*(e["id"] for e in it if e["status"]["phase"] == "ENVIRONMENT_PHASE_RUNNING")'); do
+        "$hostler" env stop "$id"
+    done
 }
 
 # End a server and wait until it is gone.
@@ -64,9 +67,7 @@ tidy() {
     trap '' INT TERM HUP
     trap - EXIT
     if [ -n "$server" ] && kill -0 "$server" 2>/dev/null; then
-        [ -n "$environment" ] || started 2>/dev/null || :
-        [ "$code" = 0 ] || [ -z "$execution" ] || "$hostler" stop "$execution" >/dev/null 2>&1 || :
-        [ -z "$environment" ] || "$hostler" env stop "$environment" >/dev/null || code=1
+        rest >/dev/null || [ "$code" != 0 ] || code=1
         kill "$server" 2>/dev/null || :
     fi
     if [ -n "$server" ] && ! wait "$server" && [ "$code" = 0 ]; then
@@ -115,7 +116,7 @@ if [ -f "$HOSTLER_DATA_DIR/server.json" ]; then
     fi
 fi
 trap tidy EXIT
-trap 'exit 130' INT
+trap 'echo "Interrupted: stopping the agent, its environment and the server."; exit 130' INT
 trap 'exit 143' TERM HUP
 # In a session of its own, so that Ctrl-C reaches this script alone, which then ends things in order.
 setsid "$hostler" serve --port 0 --data-dir "$HOSTLER_DATA_DIR" </dev/null >"$log" 2>&1 &
@@ -132,8 +133,10 @@ fi
 
 title "An agent: hostler run '$task' --repo $repository"
 "$hostler" run "$task" --repo "$repository" && ran=0 || ran=$?
-started || fail "no agent was started"
+execution=$("$hostler" ps --json | pick 'it[0]["id"] if it else ""')
+[ -n "$execution" ] || fail "no agent was started"
 [ $ran = 0 ] || fail "the agent did not come to its end (exit code $ran)"
+environment=$("$hostler" show "$execution" --json | pick 'it["status"]["usedEnvironments"][0]["environmentId"]')
 
 title "The tests, inside the environment: hostler env exec $environment -- python3 -m unittest"
 "$hostler" env exec "$environment" -- python3 -m unittest || fail "the tests do not pass"
