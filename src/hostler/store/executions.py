@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
+from sqlalchemy import text
+
 from hostler.core.errors import NotFound
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Appended, ExecutionQuery, Fact, Idempotency, Position, Projection, Row
@@ -91,7 +93,8 @@ class StoredExecutions(Generic[S]):
 
     async def busy(self, runner: str) -> tuple[Row, ...]:
         """Return the runner's rows that have something to do, oldest first."""
-        statement = rows().where(table.c.runner == runner, table.c.busy).order_by(table.c.id)
+        here = (table.c.runner == runner, text("execution.busy"))  # as the index has it, not `busy = 1`
+        statement = rows().where(*here).order_by(table.c.id)
         return await self._readers.do(lambda connection: fetch_rows(connection, statement))
 
     async def purge(self, execution: str) -> None:

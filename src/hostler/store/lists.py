@@ -17,14 +17,16 @@ def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
     for values in (query.roles, query.session_ids, query.execution_ids, query.annotations, query.annotations.values()):
         check_texts(values, "filter")
     statement = rows().where(execution.c.deleted_at.is_(None), *_conditions(query))
-    if before:
-        statement = statement.where(execution.c.id < before)
+    paged = execution.c.id
     for key, value in query.annotations.items():
         pair = annotation.alias()
         statement = statement.join(pair, pair.c.execution_id == execution.c.id).where(
             pair.c.digest == digest(key, value), pair.c.key == key
         )
-    return statement.order_by(execution.c.id.desc()).limit(limit)
+        paged = pair.c.execution_id  # the same id, but in the order of the index that finds the annotation
+    if before:
+        statement = statement.where(paged < before)
+    return statement.order_by(paged.desc()).limit(limit)
 
 
 def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:

@@ -22,6 +22,7 @@ STEPS: Sequence[Sequence[str]] = (
             updated_at BIGINT NOT NULL, deleted_at BIGINT, forked_from {text}, forked_seq BIGINT,
             view TEXT NOT NULL)""",
         "CREATE INDEX execution_busy ON execution (runner, id) WHERE busy",
+        "CREATE INDEX execution_phase ON execution (phase, id)",
         "CREATE INDEX execution_session ON execution (session_id, id)",
         "CREATE INDEX execution_project ON execution (project_id, id)",
         """CREATE TABLE event (

@@ -1,14 +1,14 @@
 """The one writer: a thread with one connection that commits whatever waits together, and only then says so.
 
-A piece of work is a function that is given a `Writing`; each runs in a savepoint of its own, so that one that raises
-takes nothing of the others with it. When the database itself fails, everything of the batch fails with Unavailable,
-the connection is thrown away, and the next batch begins with a new one.
+A piece of work is a function that is given a `Writing`. Each runs in a savepoint of its own, or alone in a transaction,
+so that one that raises takes nothing of the others with it. When the database itself fails, everything of the batch
+fails with Unavailable, the connection is thrown away, and the next batch begins with a new one.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -119,9 +119,11 @@ class Writer:
         """Run the work of a batch in one transaction; what happened is noted in the jobs."""
         try:
             connection = self._connected()
-            with connection.begin():
+            with connection.begin() as transaction:
                 for job in jobs:
-                    _perform(job, connection)
+                    _perform(job, connection, alone=len(jobs) == 1)
+                if len(jobs) == 1 and jobs[0].error:
+                    transaction.rollback()
         except DBAPIError as error:
             self._fail(jobs, refusal(error))
         except HostlerError as error:
@@ -166,11 +168,11 @@ class Writer:
             self._announce(changed)
 
 
-def _perform(job: _Job, connection: Connection) -> None:
-    """Run one job in a savepoint; only an error of the database itself is raised."""
+def _perform(job: _Job, connection: Connection, *, alone: bool) -> None:
+    """Run one job, in a savepoint when it has company; only an error of the database itself is raised."""
     writing = Writing(connection)
     try:
-        with connection.begin_nested():
+        with nullcontext() if alone else connection.begin_nested():
             job.result = job.work(writing)
         job.changed = frozenset(writing.changed)
     except DBAPIError as error:
