@@ -1,7 +1,8 @@
-"""The official clients, each in a virtual environment of its own, because their pins exclude ours.
+"""The official clients, each in an environment of its own, because their pins exclude ours and one another.
 
-An environment is made on first use under .cache/sdk (or $HOSTLER_SDK_CACHE) from a hash-pinned list in requirements/,
-and made again when that list changes.
+A virtual environment is made on first use under .cache/sdk (or $HOSTLER_SDK_CACHE) from a hash-pinned list in
+requirements/, the folder of the TypeScript client from the lock file beside its example; each is made again when its
+list changes.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("HOSTLER_SDK_CACHE") or ROOT / ".cache" / "sdk")
 STAMP = "made-from.sha256"
+TYPESCRIPT = ROOT / "examples" / "typescript"
 OTHERS_SETTINGS = ("PYTHON", "GITPOD_", "ONA_", "VIRTUAL_ENV")
 
 
@@ -60,14 +62,43 @@ def run(
     sdk: Sdk, script: str, env: Mapping[str, str] | None = None, *arguments: str, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Runs Python source beside the client and returns what it printed; `env` alone names the server and the key."""
+    return _run((python(sdk), "-I", "-c", script, *arguments), env, timeout_s)
+
+
+def run_typescript(
+    script: str, env: Mapping[str, str] | None = None, *arguments: str, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Runs a JavaScript module beside the TypeScript client and returns what it printed."""
+    with tempfile.TemporaryDirectory(prefix="hst") as folder:
+        Path(folder, "node_modules").symlink_to(node_modules())
+        program = Path(folder, "program.mjs")
+        program.write_text(script)
+        return _run(("node", program, *arguments), env, timeout_s)
+
+
+def node_modules() -> Path:
+    """Returns the folder that holds the TypeScript client, installing it first if need be."""
+    lock = TYPESCRIPT / "package-lock.json"
+    home = CACHE / f"typescript-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if not home.exists():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".typescript-") as scratch:
+            aside = Path(scratch, "folder")
+            aside.mkdir()
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(TYPESCRIPT / name, aside)
+            _checked("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", aside)
+            with suppress(OSError):
+                aside.rename(home)  # fails if another run was faster; its folder is as good
+    return home / "node_modules"
+
+
+def _run(
+    command: Sequence[str | Path], env: Mapping[str, str] | None, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)}
     return subprocess.run(
-        [python(sdk), "-I", "-c", script, *arguments],
-        env={**inherited, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
+        command, env={**inherited, **(env or {})}, capture_output=True, text=True, timeout=timeout_s, check=False
     )
 
 
@@ -103,6 +134,9 @@ def _make(home: Path, sdk: Sdk) -> None:
 
 
 def _checked(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as missing:
+        raise SdkNotInstalled(f"{command[0]} is not installed") from missing
     if done.returncode:
         raise SdkNotInstalled(f"{command}: {done.stderr.strip()}")

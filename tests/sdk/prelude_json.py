@@ -1,0 +1,59 @@
+"""What every script for a 0.x client begins with: the client as its documentation makes it, and a way to report."""
+
+import json
+import sys
+
+from gitpod import APIStatusError, Gitpod
+
+client = Gitpod()
+agents = client.agents
+
+
+def tell(**seen):
+    """Report what the client saw, as one line of JSON; times and models are written as their text."""
+    print(json.dumps(seen, default=lambda value: value.to_dict() if hasattr(value, "to_dict") else str(value)))
+
+
+def start(repository="", task="", **more):
+    """Start the built-in agent, on a repository and with a task where they are given; return the execution's id."""
+    if repository:
+        more["code_context"] = {"context_url": {"url": repository}}
+    execution = agents.start_execution(**more).agent_execution_id
+    if task:
+        say(execution, task)
+    return execution
+
+
+def say(execution, text, **more):
+    """Send a text in the form that every release knows."""
+    agents.send_to_execution(agent_execution_id=execution, user_input={"text": {"content": text}, **more})
+
+
+def get(execution):
+    """Return an execution."""
+    return agents.retrieve_execution(agent_execution_id=execution).agent_execution
+
+
+def watch(execution, *phases):
+    """Watch an execution's events and get it after each, as its users do; return every phase up to one of `phases`."""
+    kind = {"resource_type": "RESOURCE_TYPE_AGENT_EXECUTION", "resource_ids": [execution]}
+    seen = []
+    for event in client.events.watch(organization=True, extra_body={"resourceTypeFilters": [kind]} if OLD else {},
+                                     **({} if OLD else {"resource_type_filters": [kind]})):
+        if event.resource_id == execution:
+            seen.append(get(execution).status.phase)
+            if seen[-1] in phases:
+                return seen
+    return seen
+
+
+def refusal(call, *arguments, **more):
+    """Return what the client makes of a refusal: its class, the HTTP status and the body."""
+    try:
+        return {"answered": str(call(*arguments, **more))}
+    except APIStatusError as error:
+        return {"class": type(error).__name__, "status": error.status_code, **error.response.json()}
+
+
+OLD = "resource_type_filters" not in client.events.watch.__annotations__
+arguments = sys.argv[1:]
