@@ -137,13 +137,17 @@ class Executions(Protocol):
         `position.seq` to be the last one (facts of the same append apart); otherwise the facts are kept, `decided`
         is False and, if there were no facts at all, Conflict is raised. A fact already in the log is left out of
         `recorded` and does not count as growth. `own` sets the owner, `new_fence` raises the fence by one together
-        with the decisions (so a lost decision leaves both alone), `progress` sets attempts to 0.
+        with the decisions (so a lost decision leaves both alone; alone they are a decision themselves), `progress`
+        sets attempts to 0. StaleFence when `own` is not the present incarnation of the execution's runner.
         NotFound for an unknown or purged execution.
         """
         ...
 
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
-        """Take the execution: fence + 1, this owner, attempts + 1; None when the fence is not `seen_fence` any more."""
+        """Take the execution: fence + 1, this owner, attempts + 1; None when the fence is not `seen_fence` any more.
+
+        StaleFence when `owner` is not the present incarnation of the execution's runner, NotFound for an unknown id.
+        """
         ...
 
     async def read(self, execution: str, after: int = 0, limit: int = 0) -> tuple[Recorded, ...]:
@@ -324,11 +328,14 @@ class EnvironmentRows(Protocol):
         ...
 
     async def use(self, environment: str, execution: str, since: datetime) -> None:
-        """Note that an execution uses an environment; repeating it is fine."""
+        """Note that an execution uses an environment; repeating it is fine, the first time raises the row's version.
+
+        NotFound without the row, FailedPrecondition when a new use meets the phase deleting or deleted.
+        """
         ...
 
     async def release(self, environment: str, execution: str) -> None:
-        """Note that it does not any more."""
+        """Note that it does not any more; raises the row's version if it did."""
         ...
 
     async def users(self, environment: str) -> tuple[str, ...]:

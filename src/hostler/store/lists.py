@@ -21,7 +21,7 @@ def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
     for key, value in query.annotations.items():
         pair = annotation.alias()
         statement = statement.join(pair, pair.c.execution_id == execution.c.id).where(
-            pair.c.digest == digest(key, value), pair.c.key == key
+            pair.c.digest == digest(key, value)
         )
         paged = pair.c.execution_id  # the same id, but in the order of the index that finds the annotation
     if before:
