@@ -123,6 +123,7 @@ class Listing(StoreSuite):
         while page:
             assert len(page) <= limit
             seen += [row.id for row in page]
+            assert len(seen) <= len(ids)
             page = await store.executions.find(query, seen[-1], limit)
         expected = [it for it, group in zip(ids, groups, strict=True) if group in wanted or not wanted]
         assert seen == expected[::-1]
