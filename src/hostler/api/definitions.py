@@ -1,5 +1,7 @@
 """The agents that can be started, as ListAgents and GetAgent show them."""
 
+from protobuf import Oneof
+
 from hostler.api.call import current
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
@@ -49,11 +51,11 @@ def agent_of(definition: AgentDefinition, *, admin: bool) -> pb.Agent:
     metadata = pb.AgentMetadata(name=agent.name, description=definition.description)
     if agent.driver != "builtin":
         inside = pb.InEnvironmentAgentSpec()
-        return pb.Agent(id=agent.id, metadata=metadata, agent_spec=pb.Oneof("in_environment", inside))
+        return pb.Agent(id=agent.id, metadata=metadata, agent_spec=Oneof("in_environment", inside))
     prompts = pb.RunnerSideAgentSpec.Prompts(
         system_prompt=agent.system_prompt,
         initial_message=definition.initial_message,
         judgement_prompt=definition.judgement_prompt,
     )
     spec = pb.RunnerSideAgentSpec(prompts=[prompts] if admin else [], required_tools=list(agent.tools))
-    return pb.Agent(id=agent.id, metadata=metadata, agent_spec=pb.Oneof("runner_side", spec))
+    return pb.Agent(id=agent.id, metadata=metadata, agent_spec=Oneof("runner_side", spec))
