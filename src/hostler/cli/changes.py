@@ -132,6 +132,8 @@ def onto_tree(git: Git, made: Patch) -> list[str]:
     if checked.returncode == 0:
         git.text("apply", "--whitespace=nowarn", stdin=made.data)
         return names
+    if git.run("apply", "--check", "--reverse", stdin=made.data).returncode == 0:
+        raise Problem("the changes are in your working tree already")
     if dirty := git.text("status", "--porcelain", "--untracked-files=no"):
         changed = ", ".join(row.split(maxsplit=1)[-1] for row in dirty.splitlines()[:5])
         raise Problem(

@@ -162,7 +162,7 @@ def _ops(client: Client, environment: str) -> tuple[str, str]:
 
 def _row(entry: Json, short: str) -> tuple[str, ...]:
     metadata, status = entry.get("metadata", {}), entry.get("status", {})
-    said = "; ".join(status.get("failureMessage", []) or status.get("warningMessage", []))
+    said = "; ".join(status.get("failureMessage", []))
     name = line(metadata.get("name", "") or metadata.get("originalContextUrl", ""))
     return short, _phase(status), ago(metadata.get("createdAt", "")), f"{name}{' — ' + line(said) if said else ''}"
 

@@ -1,5 +1,6 @@
 """`hostler run`: starts an agent on a task, with a server of its own where none runs, and follows it."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +45,7 @@ def run(
 
         id=$(hostler run "Tidy up" --repo . --detach) && hostler wait $id && hostler diff $id
     """
-    text = typer.get_text_stream("stdin").read() if task == "-" else task
+    text = sys.stdin.read() if task == "-" else task
     if not text.strip():
         raise usage("there is no task: the text is empty")
     request = requested(repo, ref, name, model, annotation or [])

@@ -56,8 +56,8 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
         (
             short[token["id"]],
             str(token.get("scope", "")),
-            str(token.get("expiresAt") or "for ever"),
-            str(token.get("lastUsedAt") or "never used"),
+            str(token.get("expiresAt") or "never")[:16],
+            str(token.get("lastUsedAt") or "never")[:16],
             line(str(token.get("name", ""))),
         )
         for token in found
