@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from hostler.api import jsonlines
 from hostler.api.call import current
@@ -71,6 +71,9 @@ class Edge:
         inner = {**scope, "path": path, "root_path": "", "headers": _uncompressed(scope["headers"])}
         if streams and kind == "application/json":
             await jsonlines.answer(app, inner, receive, send, BODY, self._ambient)
+        elif streams and scope["method"] == "POST":
+            early = Early(receive, send, kind)
+            await app(inner, early.receive, early.send)
         else:
             await app(inner, receive, send)
 
@@ -84,6 +87,40 @@ class Edge:
         said = f"content type {kind or '(none)'} is not served; send application/json or application/proto"
         error = ConnectError(Code.UNKNOWN, said)
         await reply(send, 415, body_of(error), {"accept-post": "application/json, application/proto"})
+
+
+class Early:
+    """Sends the headers of a stream as soon as its handler runs, not with its first message, which may be hours away.
+
+    The server asks for more after the body only while a handler runs: by then the caller is known, and every error
+    travels inside the stream.
+    """
+
+    def __init__(self, receive: Receive, send: Send, kind: str) -> None:
+        self._receive = receive
+        self._send = send
+        self._kind = kind
+        self._read = False
+        self._started = False
+
+    async def receive(self) -> Message:
+        """Give the body, then start the answer and wait for the caller to leave."""
+        if self._read and not self._started:
+            self._started = True
+            headers = [(b"content-type", self._kind.encode()), (b"connect-content-encoding", b"identity")]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        message = await self._receive()
+        self._read = self._read or not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the server sends, its start only once."""
+        if message["type"] == "http.response.start":
+            if self._started:
+                return
+            self._started = True
+        await self._send(message)
 
 
 def _uncompressed(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -26,6 +26,8 @@ App = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
 BLOCK = 64
 """Bytes that the 0.x client reads at a time."""
 KEEP_ALIVE = timedelta(seconds=15)
+QUIET = timedelta(seconds=1)
+"""After which the headers are sent although nothing has happened; errors of the request itself come before."""
 END = 0b10
 """The envelope flag of the message that ends a stream."""
 
@@ -40,12 +42,14 @@ async def answer(app: App, scope: Any, receive: Receive, send: Send, limit: int,
     inner = {**scope, "headers": [*headers, (b"content-type", b"application/connect+json")]}
     lines = _Lines(send)
     app_task = asyncio.create_task(app(inner, await _enveloped(receive, limit), lines.take))
+    pause = QUIET
     try:
         while not app_task.done():
-            tick = asyncio.create_task(ambient.until(ambient.now() + KEEP_ALIVE))
+            tick = asyncio.create_task(ambient.until(ambient.now() + pause))
             await asyncio.wait({app_task, tick}, return_when=asyncio.FIRST_COMPLETED)
             if not tick.cancel():
-                await lines.keep_alive()
+                await (lines.start() if pause is QUIET else lines.keep_alive())
+                pause = KEEP_ALIVE
         await app_task
     finally:
         app_task.cancel()
@@ -112,18 +116,20 @@ class _Lines:
             return
         if self._open_line:  # the client parses what is left as a line
             await self._write(b"{}" + b" " * (BLOCK - 3) + b"\n")
-        await self._start()
+        await self.start()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, data: bytes) -> None:
-        await self._start()
+        await self.start()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def _start(self) -> None:
+    async def start(self) -> None:
+        """Send the headers, once."""
         if not self._started:
             self._started = True
             headers = [*self._headers, (b"content-type", b"application/jsonl")]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
 
     async def _fail(self) -> None:
         status, body, headers = self._status, self._buffer, [*self._headers]

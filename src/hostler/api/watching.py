@@ -127,9 +127,8 @@ class Watcher:
         self.since = self.parts.ambient.now().timestamp()
         for row in await self._environment_rows():
             self.environments[row.id] = _known_environment(row)
-        ids = self._ids("execution")
-        found = await self._rows(ids)
-        for row in found:
+        found = await self._rows(self._ids("execution"))
+        for row in found or await self._newest():
             self.executions[row.id] = _known_execution(row)
         executions = [row.id for row in found if self._watches_row(row)]
         environments = sorted(self._ids("environment") & self.environments.keys())
@@ -141,7 +140,7 @@ class Watcher:
         events: list[pb.WatchEventsResponse] = []
         ids = set(changed)
         if everything:
-            ids |= set(self.executions) | await self._newest()
+            ids |= set(self.executions) | {row.id for row in await self._newest()}
         for one in sorted(ids):
             events += await self._look_at(one)
         return events + await self._look_at_environments()
@@ -188,13 +187,13 @@ class Watcher:
         found = [await self.parts.executions.row(one) for one in sorted(ids)]
         return [row for row in found if row is not None and row.deleted_at is None]
 
-    async def _newest(self) -> set[str]:
-        """Return the ids of executions that may have changed without a signal."""
+    async def _newest(self) -> Sequence[Row]:
+        """Return executions that may have changed without a signal."""
         if not any(wanted.kind == "execution" for wanted in self.wanted):
-            return set()
+            return ()
         if ids := self._ids("execution"):
-            return set(ids)
-        return {row.id for row in await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)}
+            return await self._rows(ids)
+        return await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)
 
     def _watches_row(self, row: Row) -> bool:
         creator = str(row.view.get("metadata", {}).get("creator", {}).get("id", ""))
