@@ -1,7 +1,9 @@
 """What every script for a 1.x client begins with: one way to any RPC in both releases, and a way to report."""
 
+import base64
 import json
 import sys
+import urllib.request
 
 from gitpod.v1 import agent_pb2, event_pb2, identity_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
@@ -66,6 +68,24 @@ def start(repository="", task="", **more):
 def get(execution):
     """Return an execution."""
     return call("GetAgentExecution", agentExecutionId=execution)["agentExecution"]
+
+
+def conversation(session, **headers):
+    """Return the conversation's frames up to its end, each as (number, kind, body in JSON's form)."""
+    token = call("CreateAgentExecutionConversationToken", agentExecutionId=session.id())["token"]
+    url = get(session.id())["status"]["conversationUrls"]["live"]
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}", **headers})
+    kinds = {1: agent_pb2.AgentResponseBlock, 2: agent_pb2.UserInputBlock, 3: agent_pb2.AgentMessage}
+    frames, number = [], ""
+    with urllib.request.urlopen(request) as stream:
+        for line in map(bytes.decode, stream):
+            name, _, value = line.strip().partition(": ")
+            if name == "id":
+                number = value
+            elif name == "data" and "frame" in json.loads(value):
+                data = base64.b64decode(json.loads(value)["frame"])
+                frames.append((number, data[0], MessageToDict(kinds[data[0]].FromString(data[1:]))))
+    return frames
 
 
 def refusal(method, *arguments, **fields):

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import httpx
 from gitpod import APIStatusError, Gitpod
 
 client = Gitpod()
@@ -45,6 +46,22 @@ def watch(execution, *phases):
             if seen[-1] in phases:
                 return seen
     return seen
+
+
+def conversation(execution):
+    """Return the conversation's frames up to its end, each as (number, kind, body); this generation has no method for it."""
+    token = agents.create_execution_conversation_token(agent_execution_id=execution).token
+    url = get(execution).to_dict()["status"]["conversationUrls"]["live"]
+    frames, number = [], ""
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.stream("GET", url, params={"format": "json"}, headers=headers, timeout=None) as stream:
+        for line in stream.iter_lines():
+            name, _, value = line.partition(": ")
+            if name == "id":
+                number = value
+            elif name == "data" and "tag" in json.loads(value):
+                frames.append((number, json.loads(value)["tag"], json.loads(value)["body"]))
+    return frames
 
 
 def refusal(call, *arguments, **more):

@@ -1,0 +1,112 @@
+"""What clients make of being refused."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.sdk.clients import Client
+
+NOWHERE = str(uuid4())
+
+
+def test_a_json_client_tells_refusals_apart(old: Client) -> None:
+    seen = old.run(
+        f"""
+        run = start()
+        tell(missing=refusal(get, {NOWHERE!r}), malformed=refusal(get, "not-a-uuid"),
+             no_agent=refusal(agents.start_execution, agent_id={NOWHERE!r}),
+             long=refusal(agents.start_execution, name="n" * 101),
+             later=refusal(agents.start_execution, mode="AGENT_MODE_PLANNING"),
+             gone=(agents.delete_execution(agent_execution_id=run), refusal(agents.delete_execution, agent_execution_id=run)),
+             page=refusal(agents.list_executions, token="nonsense"))
+        """
+    )
+    assert (seen["missing"]["class"], seen["missing"]["code"]) == ("NotFoundError", "not_found")
+    assert (seen["malformed"]["class"], seen["malformed"]["code"]) == ("BadRequestError", "invalid_argument")
+    assert "agent_execution_id" in seen["malformed"]["message"]
+    assert (seen["no_agent"]["class"], "agent_id" in seen["no_agent"]["message"]) == ("NotFoundError", True)
+    assert (seen["long"]["class"], "name" in seen["long"]["message"]) == ("BadRequestError", True)
+    assert (seen["later"]["status"], seen["later"]["code"], "mode" in seen["later"]["message"]) == (501, "unimplemented", True)
+    assert seen["gone"][1]["code"] == "not_found"
+    assert (seen["page"]["class"], "pagination.token" in seen["page"]["message"]) == ("BadRequestError", True)
+
+
+def test_a_connect_client_tells_refusals_apart(new: Client) -> None:
+    seen = new.run(
+        f"""
+        run = start().id()
+        tell(missing=refusal(get, {NOWHERE!r}), malformed=refusal(get, "not-a-uuid"),
+             no_agent=refusal(call, "StartAgent", agentId={NOWHERE!r}),
+             long=refusal(call, "StartAgent", name="n" * 101),
+             later=refusal(call, "StartAgent", mode="AGENT_MODE_PLANNING"),
+             empty=refusal(call, "SendToAgentExecution", agentExecutionId=run),
+             gone=(call("DeleteAgentExecution", agentExecutionId=run),
+                   refusal(call, "DeleteAgentExecution", agentExecutionId=run)),
+             page=refusal(call, "ListAgentExecutions", pagination={{"token": "nonsense"}}),
+             workflow=refusal(AgentSession(client, {NOWHERE!r}).watch_result),
+             codex=refusal(call, "StartAgent", codexSettings={{"model": "CODEX_OPEN_AI_MODEL_GPT_5_5"}}))
+        """
+    )
+    codes = {name: one["code"] for name, one in seen.items() if isinstance(one, dict) and "code" in one}
+    assert codes == {
+        "missing": "not_found",
+        "malformed": "invalid_argument",
+        "no_agent": "not_found",
+        "long": "invalid_argument",
+        "later": "unimplemented",
+        "empty": "invalid_argument",
+        "page": "invalid_argument",
+        "codex": "invalid_argument",
+    }
+    for name, field in {
+        "malformed": "agent_execution_id",
+        "no_agent": "agent_id",
+        "long": "name",
+        "later": "mode",
+        "page": "pagination.token",
+        "codex": "codex_settings",
+    }.items():
+        assert field in seen[name]["message"]
+    assert seen["gone"][1]["code"] == "not_found"
+    assert seen["workflow"]["class"] == "NotFoundError"
+
+
+@pytest.mark.parametrize("key", ["hostler_nobody", "eyJhbGciOiJIUzI1NiJ9.e30.x"])
+def test_an_unknown_key_is_told_apart_from_everything_else(old: Client, new: Client, key: str) -> None:
+    json_client = old.with_key(key).run(f"tell(seen=[refusal(get, {NOWHERE!r}), refusal(client.identity.get_authenticated_identity)])")
+    assert [(one["class"], one["code"]) for one in json_client["seen"]] == [("AuthenticationError", "unauthenticated")] * 2
+    connect_client = new.with_key(key).run(
+        f"""
+        tell(seen=[refusal(get, {NOWHERE!r}), refusal(call, "GetAuthenticatedIdentity", "identity"),
+                   refusal(list, events(organization=True))],
+             workflow=refusal(AgentSession(client, {NOWHERE!r}).watch_result))
+        """
+    )
+    assert [one["code"] for one in connect_client["seen"]] == ["unauthenticated"] * 3
+    assert connect_client["workflow"]["class"] == "AuthenticationRequiredError"
+
+
+def test_every_client_is_told_who_it_is(old: Client, new: Client) -> None:
+    one = old.run("tell(**client.identity.get_authenticated_identity().to_dict())")
+    two = new.run("tell(**call('GetAuthenticatedIdentity', 'identity'))")
+    assert one == two
+    assert one["subject"]["principal"] == "PRINCIPAL_USER"
+    assert one["organizationId"]
+
+
+def test_what_this_release_does_not_serve_is_unimplemented(new: Client) -> None:
+    """The newer of the two clients has methods that no issue of this release promises."""
+    seen = new.run(
+        """
+        run = start().id()
+        def send(**what):
+            call("SendToAgentExecution", agentExecutionId=run, **what)
+        tell(goal=refusal(send, controlInput={"goal": {"set": {"objective": "all"}}}),
+             compact=refusal(send, controlInput={"compact": {}}),
+             wake=refusal(send, wakeEvent={"interestId": "timer-1"}),
+             until=refusal(call, "StartAgent", annotations={"hostler/until": "outputs.done"}))
+        """
+    )
+    assert {name: one["code"] for name, one in seen.items()} == dict.fromkeys(seen, "unimplemented")
+    for name, field in {"goal": "goal", "compact": "compact", "wake": "wake_event", "until": "hostler/until"}.items():
+        assert field in seen[name]["message"]
