@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostler.cli import places
 from hostler.cli.client import Client
-from hostler.cli.problems import Problem, Unreachable
+from hostler.cli.problems import Problem
 from hostler.cli.screen import note
 
 IDLE_MINUTES = "30"
@@ -19,23 +19,20 @@ LOOK = 0.05
 
 def running_or_started(folder: Path) -> places.Server:
     """Return the server of this data folder, ready for work; starts one when none answers."""
-    if places.server_file(folder):
-        server = places.find(folder)
-        if alive(server):
-            return server
+    if (known := places.server_file(folder)) and alive(str(known["url"])):
+        return places.find(folder)
     if sys.platform != "linux":
         raise Problem("the server runs on Linux only: set HOSTLER_URL and HOSTLER_TOKEN to use one elsewhere")
     note(f"starting a server for {folder} (it ends after {IDLE_MINUTES} idle minutes)")
     return _started(folder)
 
 
-def alive(server: places.Server) -> bool:
-    """Say whether a server answers at its address."""
+def alive(url: str) -> bool:
+    """Say whether a Hostler server answers at an address; what was left behind there may be somebody else's now."""
     try:
-        Client(server).request("GET", "/healthz", timeout=5)
+        return "version" in Client(places.Server(url, "")).json("GET", "/healthz", timeout=5)
     except Problem:
         return False
-    return True
 
 
 def _started(folder: Path) -> places.Server:
@@ -54,21 +51,21 @@ def _started(folder: Path) -> places.Server:
     reason = "it wrote no server.json"
     while time.monotonic() < deadline:
         ended = child.poll() is not None
-        if places.server_file(folder) and (server := places.find(folder)):
-            reason = readiness(server)
+        if known := places.server_file(folder):
+            reason = readiness(str(known["url"]))
             if not reason:
-                return server
+                return places.find(folder)
         if ended:
             raise Problem(f"the server did not start:\n{_last_words(log, start)}")
         time.sleep(LOOK)
     raise Problem(f"the server is not ready after {PATIENCE:.0f} s ({reason}); see {log}")
 
 
-def readiness(server: places.Server) -> str:
+def readiness(url: str) -> str:
     """Return why a server takes no work yet; nothing when it does."""
     try:
-        Client(server).request("GET", "/readyz", timeout=5)
-    except (Problem, Unreachable) as problem:
+        Client(places.Server(url, "")).request("GET", "/readyz", timeout=5)
+    except Problem as problem:
         return problem.message
     return ""
 
