@@ -1,9 +1,13 @@
 """The eight hazards of real clients: each broke a plausible server once, and each is driven by the client it came from."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
+from hostler.api import jsonlines
+from hostler.testing.clock import HandClock
 from tests.sdk.clients import Client
 from tests.sdk.conftest import Gate
 from tests.server import HostlerProcess
@@ -141,6 +145,67 @@ def test_hazard_5_events_are_lines_of_json_for_old_clients(old: Client) -> None:
     assert {one["resourceId"] for one in seen["kinds"]} == {seen["run"]}
     assert {one["resourceType"] for one in seen["kinds"]} == {"RESOURCE_TYPE_AGENT_EXECUTION"}
     assert seen["kinds"][0]["operation"] == "RESOURCE_OPERATION_UPDATE_STATUS"
+
+
+def test_hazard_5_a_line_reaches_the_client_although_nothing_follows_it(old: Client) -> None:
+    """The client would sit on the end of a line that does not fill its 64 bytes, and give up waiting for more."""
+    seen = old.run(
+        """
+        run = start(task="hello")
+        while get(run).status.phase != "PHASE_WAITING_FOR_INPUT":
+            pass
+        watched = {"resourceType": "RESOURCE_TYPE_AGENT_EXECUTION", "resourceIds": [run]}
+        events = client.events.watch(organization=True, extra_body={"resourceTypeFilters": [watched]}, timeout=8)
+        tell(run=run, first=next(events))
+        """
+    )
+    assert seen["first"]["resourceId"] == seen["run"]
+
+
+async def test_hazard_5_a_quiet_stream_is_kept_alive_without_an_empty_line(old: Client) -> None:
+    """What a stream with a long silence sends, at a clock that is moved by hand, read by the client's own decoder."""
+    clock, event = HandClock(), b'{"operation":"RESOURCE_OPERATION_UPDATE"}'
+    sent: list[bytes] = []
+    silent, speak = asyncio.Event(), asyncio.Event()
+
+    async def quiet(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": enveloped(0, event), "more_body": True})
+        silent.set()
+        await speak.wait()
+        await send({"type": "http.response.body", "body": enveloped(0, event) + enveloped(2, b"{}"), "more_body": False})
+
+    async def request() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def take(message: Any) -> None:
+        sent.append(message.get("body", b""))
+
+    answering = asyncio.create_task(jsonlines.answer(quiet, {"headers": []}, request, take, 1 << 20, clock))
+    await silent.wait()
+    for length in (2, 3):
+        while len(sent) < length + 1:
+            clock.advance(1)
+            await asyncio.sleep(0)
+    speak.set()
+    await answering
+    data = b"".join(sent)
+    assert any(part and not part.strip() for part in sent)
+    seen = old.run(
+        """
+        from gitpod._decoders.jsonl import JSONLDecoder
+        data = bytes.fromhex(arguments[0])
+        pieces = (data[n : n + 64] for n in range(0, len(data), 64))
+        tell(read=list(JSONLDecoder(raw_iterator=pieces, line_type=dict, http_response=None)))
+        """,
+        data.hex(),
+    )
+    assert seen["read"] == [json.loads(event)] * 2
+
+
+def enveloped(flags: int, message: bytes) -> bytes:
+    """Return a message as streams carry it."""
+    return bytes([flags]) + len(message).to_bytes(4, "big") + message
 
 
 def test_hazard_5_an_error_before_the_first_line_is_an_ordinary_one(old: Client) -> None:
