@@ -174,7 +174,7 @@ class House:
             raise NotFound("the execution has no environment")
         patch = await self._parts.environments.diff(str(used[0]["environmentId"]))
         headers = {"x-hostler-cut": "true" if patch.cut else "false"}
-        return Response(patch.data, media_type="text/x-diff", headers=headers)
+        return Response(self._parts.redactor.data(patch.data), media_type="text/x-diff", headers=headers)
 
     async def replay(self, request: Request) -> Response:
         """Rebuild the projection from the log and compare it with what the store keeps beside it."""
