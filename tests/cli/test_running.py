@@ -222,7 +222,7 @@ def test_refused_hosts_are_shown_with_the_command_that_allows_them(cli: Cli, ser
 
 
 def test_text_of_an_agent_cannot_control_the_terminal(cli: Cli, server: Scripted) -> None:
-    server.streams = [[text(1, "a\x1b[2Jb\x1b]0;title\x07c\x9bd\u202ee\rf"), END]]
+    server.streams = [[text(1, "a\x1b[2Jb\x1b]0;title\x07c\x9b2Jd\u202ee\rf"), END]]
     out = cli("run", "Go").out
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(out)
     assert "abcde\nf" in out

@@ -1,6 +1,12 @@
 """The live stream over connections that break: nothing lost, nothing twice, never silent."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +16,7 @@ from hostler.cli.places import Server
 from hostler.cli.problems import Problem, Unreachable
 from hostler.cli.stream import TRIES, Conversation, events
 from tests.cli.conftest import Cli
-from tests.cli.scripted import END, ID, TOKEN, Dropped, Scripted, block, execution, seen, serving, text
+from tests.cli.scripted import END, ID, TOKEN, Dropped, Refused, Scripted, block, execution, seen, serving, text
 
 
 def conversation(server: Scripted, lost: list[str]) -> Conversation:
@@ -129,3 +135,45 @@ def test_following_asks_the_server_to_stay(cli: Cli, server: Scripted) -> None:
     server.streams = [[END]]
     assert cli("watch", ID, "--follow").code == 1
     assert server.live()[0].query["follow"] == "1"
+
+
+def test_ctrl_c_detaches_and_says_how_to_come_back(server: Scripted) -> None:
+    released = threading.Event()
+
+    def quiet() -> Iterator[bytes]:
+        yield text(1, "Working.")
+        released.wait(60)
+        yield END
+
+    server.streams = [quiet()]
+    environ = {**os.environ, "HOSTLER_URL": server.url, "HOSTLER_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "hostler", "watch", ID]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline() == "Working.\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+        assert f"hostler watch {ID}" in child.stderr.read()
+    released.set()
+    assert not server.bodies("StopAgentExecution")
+
+
+def test_a_server_that_starts_again_after_the_end_is_waited_for(cli: Cli, server: Scripted) -> None:
+    server.streams = [[END]]
+    looks: list[int] = []
+
+    def look(body: dict[str, object]) -> object:
+        looks.append(1)
+        if len(looks) == 2:
+            return Refused(503, "unavailable", "the server is stopping")
+        status = {
+            "phase": "PHASE_WAITING_FOR_INPUT",
+            "conversationUrls": {"live": f"{server.url}/api/executions/x/live"},
+        }
+        return {"agentExecution": {"id": ID, "status": status}}
+
+    server.answers["GetAgentExecution"] = look
+    ended = cli("watch", ID)
+    assert ended.code == 0
+    assert "reconnecting" in ended.err

@@ -28,7 +28,9 @@ def allow(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Let environments reach more hosts: adds them to the allow list in hostler.toml.
+    """Let environments reach more hosts.
+
+    Adds them to the allow list in hostler.toml.
 
     The server reads it when it starts; agents that work are taken up again then.
 

@@ -56,7 +56,9 @@ def apply(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Bring an execution's changes onto your working tree, or with --branch into a commit on a new branch.
+    """Bring an execution's changes into your repository.
+
+    Onto the working tree, or with --branch into a commit on a new branch.
 
     Uncommitted work is safe: where it is in the way, nothing is changed and the command says so.
 

@@ -1,11 +1,13 @@
 """The API over plain HTTP: Connect's JSON form for RPCs, and ordinary requests for what lies beside them."""
 
+import base64
 import http.client
 import json
+import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from hostler.cli.places import Server, find
 from hostler.cli.problems import Problem, Unreachable
@@ -88,18 +90,49 @@ class Client:
         sent = {"Authorization": f"Bearer {self.server.token if token is None else token}"}
         sent |= {"Content-Type": "application/json"} if data is not None else {}
         where = f"{parts.scheme}://{parts.netloc}"
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.netloc, timeout=timeout)
+        path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        with speaking(where):
+            connection, prefix = connected(parts, timeout)
         try:
             with speaking(where):
-                path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-                connection.request(method, path, data, {**sent, **(headers or {})})
+                connection.request(method, f"{prefix}{path}", data, {**sent, **(headers or {})})
                 reply = Reply(connection.getresponse(), where)
             if reply.status >= 300:
                 raise refusal(reply.status, reply.read())
             yield reply
         finally:
             connection.close()
+
+
+def connected(parts: SplitResult, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+    """Return a connection for a URL, through a proxy if one is named, and what goes before the path on it."""
+    secure = parts.scheme == "https"
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    proxy = proxy_of(parts)
+    if proxy is None:
+        return kind(parts.netloc.rpartition("@")[2], timeout=timeout), ""
+    name, port = proxy.hostname or "", proxy.port or 80
+    if not secure:
+        return http.client.HTTPConnection(name, port, timeout=timeout), f"http://{parts.netloc}"
+    tunnel = http.client.HTTPSConnection(name, port, timeout=timeout)
+    headers: dict[str, str] = {}
+    if proxy.username:
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    tunnel.set_tunnel(parts.hostname or "", parts.port or 443, headers)
+    return tunnel, ""
+
+
+def proxy_of(parts: SplitResult) -> SplitResult | None:
+    """Return the proxy that HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY or this machine's own address says no."""
+    name = f"{parts.scheme}_proxy"
+    value = os.environ.get(name) or (os.environ.get(name.upper(), "") if parts.scheme == "https" else "")
+    host = parts.hostname or ""
+    if not value or host in ("localhost", "::1") or host.startswith("127."):
+        return None
+    from urllib.request import proxy_bypass
+
+    return None if proxy_bypass(parts.netloc) else urlsplit(value if "://" in value else f"http://{value}")
 
 
 class Reply:

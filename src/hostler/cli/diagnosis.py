@@ -37,7 +37,9 @@ def doctor(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Check sandbox, git, database, clock, disk, proxy, certificates, model and server, and say how to mend each.
+    """Check whether agents can work here, and how to mend it.
+
+    Looks at sandbox, git, database, clock, disk, proxy, certificates, model and server.
 
     Exit code: 0 when agents can work, 1 when something is wrong.
 

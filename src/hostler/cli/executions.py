@@ -32,7 +32,7 @@ def ps(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List executions: those that need input, those that work, those that are done.
+    """List executions: needing input, working, done.
 
     Examples:
 
@@ -60,7 +60,7 @@ def ps(
 
 
 def show(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Show one execution: task, state, usage, outputs, environment, what it waits for.
+    """Show one execution: its state, usage, outputs, environment.
 
     Examples:
 
@@ -88,7 +88,9 @@ def send(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Say something to an execution; while it works, the message waits in its queue.
+    """Say something to an execution.
+
+    While it works, the message waits in its queue.
 
     Examples:
 
@@ -109,7 +111,9 @@ def send(
 
 
 def stop(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Stop what an execution is doing now; it can go on later with `hostler send`.
+    """Stop what an execution is doing now.
+
+    It can go on later with `hostler send`.
 
     Example:
 
@@ -129,7 +133,9 @@ def rm(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Stop executions and remove them: log, files, and the environment made for them.
+    """Stop executions and remove all that is kept of them.
+
+    Their log, their files, and the environments made for them.
 
     Example:
 

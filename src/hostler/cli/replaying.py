@@ -10,7 +10,7 @@ from hostler.cli.screen import emit, line, paint, say
 
 
 def replay(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Rebuild what is shown of an execution from its log, and compare it with what is kept.
+    """Rebuild an execution's view from its log, and compare.
 
     Exit code: 0 when both are the same, 1 when they differ.
 

@@ -28,7 +28,9 @@ def serve(
         typer.Option(help="The settings [HOSTLER_CONFIG, else DIR/hostler.toml if it is there].", show_default=False),
     ] = None,
 ) -> None:
-    """Serve the API until SIGTERM or Ctrl-C; agents that work are taken up again at the next start.
+    """Serve the API until SIGTERM or Ctrl-C.
+
+    Agents that work are taken up again at the next start.
 
     Examples:
 
@@ -64,7 +66,9 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a hostler.toml with every setting, its default and what it does, all commented out.
+    """Write a commented hostler.toml.
+
+    It has every setting, its default and what it does, all commented out.
 
     Example:
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -39,7 +40,9 @@ def watch(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show an execution's conversation, the current or last turn first, until it is idle. Ctrl-C leaves it running.
+    """Show an execution's conversation until it is idle.
+
+    It begins with the current or last turn. Ctrl-C leaves the agent running.
 
     Exit code: 0 done, 1 failed or stopped, 3 when it asks for something.
 
@@ -75,7 +78,7 @@ class Follower:
         try:
             for frame in conversation:
                 self._show(frame)
-            found = seen(self._client, self._execution)
+            found = self._at_last()
         except KeyboardInterrupt:
             self._story.close()
             note(f"detached; it goes on. Watch again with: hostler watch {self._execution}")
@@ -92,7 +95,21 @@ class Follower:
             return
         self._story.tell(frame)
         if _brings_news(frame.body):
-            self._news(seen(self._client, self._execution))
+            with suppress(Unreachable):  # the stream reconnects, and what is new is told at the end
+                self._news(seen(self._client, self._execution))
+
+    def _at_last(self) -> Json:
+        """Return the execution after its stream has ended, although the server may just be starting again."""
+        for attempt in range(TRIES):
+            try:
+                return seen(self._client, self._execution)
+            except Problem as problem:
+                if not isinstance(problem, Unreachable) and problem.code != "unavailable":
+                    raise
+                self._lost(f"{problem.message}; reconnecting")
+                time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                self._client.find_again()
+        return seen(self._client, self._execution)
 
     def _end(self, found: Json) -> int:
         code = endings.exit_code(found, self._story.asked)
