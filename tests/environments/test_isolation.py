@@ -103,10 +103,14 @@ async def test_processes_and_variables_of_the_host_are_not_visible(work: Work, m
 
 
 async def test_the_supervisor_cannot_be_looked_into(work: Work) -> None:
-    probe = (
-        "p=$PPID; for i in 1 2; do p=$(awk '{print $4}' /proc/$p/stat); done; ls -l /proc/$p/fd; cat /proc/$p/environ"
-    )
-    assert (await work.run(probe)).outcome != Exited(0)
+    for path in ("fd", "environ", "maps", "cwd/", "root/"):
+        assert (await work.run(f"ls /proc/1/{path} && cat /proc/1/{path}")).outcome != Exited(0), path
+
+
+async def test_the_supervisor_cannot_be_killed_or_stopped(work: Work) -> None:
+    for name in ("KILL", "STOP", "TERM", "INT", "SEGV"):
+        await work.run(f"kill -{name} 1")
+    assert await work.machine.ping() == work.incarnation
 
 
 async def test_loopback_and_abstract_sockets_of_the_host_are_not_reachable(

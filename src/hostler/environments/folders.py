@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from hostler.core.errors import EnvironmentError_, EnvironmentFailed, MachineLost
-from hostler.core.providers import Channel, EnvSpec, Handle, NetworkPolicy, Observed, Preflight, Protection
+from hostler.core.providers import Channel, EnvSpec, Finding, Handle, NetworkPolicy, Observed, Preflight, Protection
 from hostler.environments import launching, processes
 from hostler.environments.channel import UnixChannel
 from hostler.environments.machine import SupervisorMachine
 from hostler.environments.places import Launch, Place, Record, free_uid, place, places, remove
 
 READY_SECONDS = 20.0
-PING_SECONDS = 5.0
+PATIENCE = 5.0
+"""Seconds in which a running supervisor must answer; after that `start` replaces it."""
 
 T = TypeVar("T")
 
@@ -64,17 +65,19 @@ class Ways(Protocol):
 class FolderProvider:
     """A `Provider` on this machine; see the protocol for the promises."""
 
-    def __init__(self, root: Path, walls: Walls, ways: Ways | None = None) -> None:
+    def __init__(self, root: Path, walls: Walls, ways: Ways | None = None, patience: float = PATIENCE) -> None:
         self.name = walls.name
         self._root = root.resolve()
         self._walls = walls
         self._ways = ways
+        self._patience = patience
         self._locks: dict[str, asyncio.Lock] = {}
         self._born: set[int] = set()
 
     async def preflight(self) -> Preflight:
-        """Try what the walls need."""
-        return await self._walls.preflight()
+        """Try what the walls need, and whether the environments' own uids can reach their folders."""
+        closed = closed_parent(self._root) if self._walls.uids else None
+        return Preflight("unusable", (_closed(closed),)) if closed else await self._walls.preflight()
 
     async def create(self, spec: EnvSpec) -> Handle:
         """Make the folders; the first creation's settings stay."""
@@ -84,6 +87,8 @@ class FolderProvider:
             self._root.mkdir(parents=True, exist_ok=True)
             if where.record() is None:
                 uids = self._walls.uids
+                if uids and (closed := closed_parent(self._root)):
+                    raise EnvironmentFailed(f"{_closed(closed).problem} {_closed(closed).fix}")
                 uid = free_uid(self._root, spec.id, uids) if uids else -1
                 where.make(Record.of(spec, uid))
 
@@ -156,7 +161,7 @@ class FolderProvider:
         if self._ways:
             await self._ways.open(record.id, where.net, record.uid, record.network)
         launch = where.launch()
-        if launching.alive(launch) and await self._answers(handle, launch, PING_SECONDS):
+        if launching.alive(launch) and await self._answers(handle, launch, self._patience):
             return
         await self._end(where)
         launch = await _in_thread(lambda: self._launch(where, record))
@@ -168,15 +173,7 @@ class FolderProvider:
         incarnation = secrets.token_hex(8)
         with launching.listen(where) as listener:
             program = self._walls.program(where, record, incarnation, listener.fileno())
-            try:
-                return launching.launch(where, program, incarnation, self._born.add)
-            finally:
-                # The listener closes itself; the rest was opened for the program only.
-                for descriptor in {*program.fds, -1 if program.info is None else program.info} - {
-                    listener.fileno(),
-                    -1,
-                }:
-                    os.close(descriptor)
+            return launching.launch(where, program, listener.fileno(), incarnation, self._born.add)
 
     async def _answers(self, handle: Handle, launch: Launch | None, seconds: float) -> bool:
         with contextlib.suppress(EnvironmentError_, TimeoutError):
@@ -204,7 +201,7 @@ class FolderProvider:
         if launch.pid > 0:
             # The first process of a process namespace takes all others with it.
             processes.end(processes.Seen(launch.pid, launch.started))
-        if not processes.end_labelled(str(where.folder)):
+        if not processes.end_labelled(where.folder):
             raise EnvironmentFailed("Some processes of the environment could not be ended.")
         self._reap()
 
@@ -216,6 +213,19 @@ class FolderProvider:
                 ended = pid
             if ended:
                 self._born.discard(pid)
+
+
+def closed_parent(root: Path) -> Path | None:
+    """Return the first folder on the way to the root that other users may not pass; None when all are open."""
+    for folder in reversed((root, *root.parents)):
+        if folder.exists() and not folder.stat().st_mode & 0o001:
+            return folder
+    return None
+
+
+def _closed(folder: Path) -> Finding:
+    fix = f"Choose a data folder elsewhere, such as /var/lib/hostler, or allow passing: chmod o+x {folder}"
+    return Finding(f"Environments have user ids of their own, and {folder} lets nobody but its owner pass.", fix)
 
 
 async def _in_thread(call: Callable[[], T]) -> T:

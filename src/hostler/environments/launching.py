@@ -10,6 +10,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 from hostler.core.errors import EnvironmentFailed
@@ -24,11 +25,12 @@ SOURCE = Path(__file__).parent / "supervisor"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to execute for one environment. `fds` are handed over and then closed here."""
+    """What to execute for one environment, beside the listening socket it inherits."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     fds: tuple[int, ...] = ()
+    """More descriptors to hand over; they were opened for this program only, and are closed here afterwards."""
     info: int | None = None
     """A pipe from which the pid of the process to kill is read, as bubblewrap tells it; None: it is the program's."""
 
@@ -66,17 +68,28 @@ class Inside:
     """Local port to the socket that serves it outside."""
 
 
-def supervisor_words(inside: Inside, listener: int, incarnation: str, limits: Limits, memory: int) -> list[str]:
+def supervisor_words(
+    place: Place, inside: Inside, listener: int, incarnation: str, limits: Limits, memory: int
+) -> list[str]:
     """Return the supervisor's command line; it sees neither site packages nor the user's settings.
 
-    `memory` limits each process by itself, in bytes, for machines that cannot limit the sum; 0 leaves it unlimited.
+    The label is its last word: a process that cannot be looked into still shows its command line. `memory` limits each
+    process by itself, in bytes, for machines that cannot limit the sum; 0 leaves it unlimited.
     """
     start = f"import sys; sys.path.insert(0, {inside.code!r}); from {PACKAGE}.__main__ import main; main()"
-    words = [inside.python, "-I", "-S", "-c", start, f"--listener={listener}", f"--incarnation={incarnation}"]
-    words += [f"--state={inside.state}", f"--workspace={inside.work}", f"--idle={limits.idle_seconds}"]
-    words += [f"--processes={limits.processes}", f"--open-files={limits.open_files}"]
-    words += [f"--file-size={limits.disk_bytes}", f"--memory={memory}"]
-    return words + [f"--forward={port}={path}" for port, path in inside.forwards.items()]
+    options = {
+        "listener": listener,
+        "incarnation": incarnation,
+        "state": inside.state,
+        "workspace": inside.work,
+        "idle": limits.idle_seconds,
+        "processes": limits.processes,
+        "open_files": limits.open_files,
+        "file_size": limits.disk_bytes,
+        "memory": memory,
+        "forwards": dict(inside.forwards),
+    }
+    return [inside.python, "-I", "-S", "-c", start, json.dumps(options), processes.label_of(place.folder)]
 
 
 def listen(place: Place) -> socket.socket:
@@ -91,20 +104,21 @@ def listen(place: Place) -> socket.socket:
     return listener
 
 
-def launch(place: Place, program: Program, incarnation: str, born: Callable[[int], None]) -> Launch:
+def launch(place: Place, program: Program, listener: int, incarnation: str, born: Callable[[int], None]) -> Launch:
     """Start the program in a session of its own and remember it; blocks, so call it in a thread.
 
     `born` is told the child's pid at once: whoever ends the environment reaps it.
     """
     boot = processes.boot_id()
     place.write_launch(Launch(boot, incarnation))
-    env = {**program.env, processes.LABEL: str(place.folder)}
+    name, _, value = processes.label_of(place.folder).partition("=")
+    env = {**program.env, name: value}
     try:
         with place.log.open("wb") as log:
             child = subprocess.Popen(
                 program.argv,
                 env=env,
-                pass_fds=program.fds,
+                pass_fds=(listener, *program.fds),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -113,12 +127,16 @@ def launch(place: Place, program: Program, incarnation: str, born: Callable[[int
             )
     except OSError as error:
         raise EnvironmentFailed(f"{program.argv[0]} could not be started: {error.strerror}") from error
+    finally:
+        for descriptor in program.fds:
+            os.close(descriptor)
     pid = child.pid
     # It outlives this object, which would otherwise wait for it or complain.
     child.returncode = 0
     born(pid)
     if program.info is not None:
-        pid = _told_pid(program.info, place)
+        with open(program.info, "rb", buffering=0) as info:
+            pid = _told_pid(info, place)
     since = processes.started(pid)
     if since is None:
         raise EnvironmentFailed(f"The environment ended at once: {said(place)}")
@@ -127,10 +145,10 @@ def launch(place: Place, program: Program, incarnation: str, born: Callable[[int
     return result
 
 
-def _told_pid(info: int, place: Place) -> int:
+def _told_pid(info: RawIOBase, place: Place) -> int:
     """Read {"child-pid": N}; the pipe ends early when the program fails."""
     text = b""
-    while part := os.read(info, 4096):
+    while part := info.read(4096):
         text += part
         if b"}" in text:
             break

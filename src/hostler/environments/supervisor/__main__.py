@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import json
 import resource
+import signal
 import sys
+from typing import NamedTuple
 
 from .keepers import PR_SET_DUMPABLE, Spawner, prctl
 
 
-def arguments(words: list[str]) -> argparse.Namespace:
-    """Read the command line, written by a provider."""
-    parser = argparse.ArgumentParser(prog="hostler-supervisor")
-    parser.add_argument("--listener", type=int, required=True, help="descriptor of the listening socket, made outside")
-    parser.add_argument("--incarnation", required=True)
-    parser.add_argument("--state", required=True, help="folder for outputs and results")
-    parser.add_argument("--workspace", required=True)
-    parser.add_argument("--idle", type=float, default=86400.0)
-    parser.add_argument("--memory", type=int, default=0, help="bytes of private memory per process, 0: unlimited")
-    parser.add_argument("--processes", type=int, default=0)
-    parser.add_argument("--open-files", type=int, default=0)
-    parser.add_argument("--file-size", type=int, default=0)
-    parser.add_argument("--forward", action="append", default=[], metavar="PORT=SOCKET")
-    return parser.parse_args(words)
+class Options(NamedTuple):
+    """What a provider says about the environment, as one JSON object on the command line."""
+
+    listener: int
+    """Descriptor of the listening socket, made outside."""
+    incarnation: str
+    state: str
+    """Folder for outputs and results."""
+    workspace: str
+    idle: float
+    processes: int
+    open_files: int
+    file_size: int
+    memory: int
+    """Bytes of private memory per process, 0: unlimited."""
+    forwards: dict[str, str]
+    """Local port to socket."""
 
 
-def limit(options: argparse.Namespace) -> None:
+def limit(options: Options) -> None:
     """Take the limits that all processes inherit; set inside, where they count for this environment only."""
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
@@ -39,7 +44,7 @@ def limit(options: argparse.Namespace) -> None:
                 resource.setrlimit(kind, (value, value))
 
 
-def serve(options: argparse.Namespace, spawner: Spawner) -> None:
+def serve(options: Options, spawner: Spawner) -> None:
     """Serve until idle for too long, told to end, or crippled."""
     # asyncio imports TLS when it can; nothing here speaks it, and it costs a fifth of the start.
     sys.modules["ssl"] = None  # type: ignore[assignment]
@@ -50,14 +55,17 @@ def serve(options: argparse.Namespace, spawner: Spawner) -> None:
     from .forward import listen
     from .server import Supervisor
 
+    # Hostile code may send signals; without a handler the first process of a namespace is deaf to them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     async def run() -> None:
         supervisor = Supervisor(spawner, options.incarnation, options.state, options.workspace, options.memory)
         servers = [await supervisor.serve(socket.socket(fileno=options.listener))]
-        for forward in options.forward:
-            port, _, path = forward.partition("=")
+        for port, path in options.forwards.items():
             servers.append(await listen(int(port), path))
         gc.freeze()
-        ways = (supervisor.over.wait(), supervisor.idle(options.idle), supervisor.processes.spawner_ended())
+        supervisor.processes.need_spawner()
+        ways = (supervisor.over.wait(), supervisor.idle(options.idle))
         ends = {asyncio.ensure_future(way) for way in ways}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await supervisor.processes.kill_all()
@@ -71,7 +79,7 @@ def main() -> None:
     """Run as a program."""
     # Hostile code has the same uid; this keeps our memory and descriptors out of its reach in /proc.
     prctl(PR_SET_DUMPABLE, 0)
-    options = arguments(sys.argv[1:])
+    options = Options(**json.loads(sys.argv[1]))
     limit(options)
     serve(options, Spawner.fork())
 

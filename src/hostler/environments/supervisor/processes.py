@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from .keepers import ENDED, FAILED, PID, Spawner, Spec, freeze, send
 
+LAST_WORDS_SECONDS = 0.05
+
 
 class SpawnFailed(Exception):
     """The command could not be started: no such program or folder, or no more processes allowed."""
@@ -44,9 +46,14 @@ class Child:
             asyncio.get_running_loop().remove_reader(self._report)
             os.close(self._report)
             if not self.ended.done():
-                self.ended.set_result(None)
+                # If the spawner died as well, this supervisor ends before it can tell a half-truth.
+                asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._give_up)
             self.known.set()
             self.gone.set()
+
+    def _give_up(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def _understand(self) -> None:
         while len(self._text) >= 5:
@@ -72,12 +79,9 @@ class Processes:
         self._spawner = spawner
         self._children: set[Child] = set()
 
-    async def spawner_ended(self) -> None:
-        """Return when the spawner is dead, and with it all keepers: this supervisor is of no more use."""
-        loop, dead = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._spawner.orders, dead.set)
-        await dead.wait()
-        loop.remove_reader(self._spawner.orders)
+    def need_spawner(self) -> None:
+        """End at once when the spawner dies: the keepers die with it, and nobody knows how commands end."""
+        asyncio.get_running_loop().add_reader(self._spawner.orders, os._exit, 70)
 
     def start(self, group: str, spec: Spec, streams: tuple[int, int, int]) -> Child:
         """Start a command in a group; raises SpawnFailed."""
