@@ -1,6 +1,6 @@
 """Hostler's own small API below /api/hostler/v1: what the command line needs and the contract has no word for.
 
-The same credentials, the same form of errors. Documented in docs/api.md; every answer is JSON but the diff.
+The same credentials, the same form of errors. Documented in docs/reference.md; every answer is JSON but the diff.
 """
 
 import json
