@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -90,13 +91,17 @@ def test_hazard_3_a_turn_that_is_over_at_once_is_seen_running_first(new: Client)
             first.watch_result()
         fresh = start(task="hello")
         fresh.wait_running()
-        tell(idle=idle, phases=phases, end=fresh.watch_result().status.phase)
+        fresh.watch_result()
+        sent = [body["createdAt"] for _, kind, body in conversation(fresh) if kind == 2]
+        tell(idle=idle, phases=phases, sent=sent, end=get(fresh.id())["status"])
         """
     )
     assert seen["idle"] == "PHASE_PENDING"
     assert seen["phases"][0] in ("PHASE_PENDING", "PHASE_RUNNING")
     assert seen["phases"][1:] == ["PHASE_RUNNING", "PHASE_RUNNING"]
-    assert seen["end"] == 30
+    assert seen["end"]["phase"] == "PHASE_WAITING_FOR_INPUT"
+    (sent,), ended = seen["sent"], seen["end"]["waitingInfo"]["waitingSince"]
+    assert datetime.fromisoformat(ended) - datetime.fromisoformat(sent) >= timedelta(seconds=1)
 
 
 def test_hazard_4_what_will_be_retried_is_no_failure(new: Client, gate: GateMaker) -> None:
@@ -194,9 +199,10 @@ async def test_hazard_5_a_quiet_stream_is_kept_alive_without_an_empty_line(old: 
     seen = old.run(
         """
         from gitpod._decoders.jsonl import JSONLDecoder
+        from gitpod.types import EventWatchResponse as Event
         data = bytes.fromhex(arguments[0])
         pieces = (data[n : n + 64] for n in range(0, len(data), 64))
-        tell(read=list(JSONLDecoder(raw_iterator=pieces, line_type=dict, http_response=None)))
+        tell(read=list(JSONLDecoder(raw_iterator=pieces, line_type=Event, http_response=None)))
         """,
         data.hex(),
     )
