@@ -1,0 +1,1 @@
+"""Shipped fakes, fault injection, and one conformance suite per port."""
