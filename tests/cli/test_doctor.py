@@ -12,6 +12,8 @@ import pytest
 from hostler.cli import checkups
 from hostler.cli.diagnosis import Finding
 from hostler.config import Settings
+from hostler.testing.answers import Answer, Called, Failure, Reply
+from hostler.testing.endpoints import Endpoint
 from tests.cli.conftest import Cli
 from tests.cli.scripted import Refused, Scripted
 
@@ -129,3 +131,31 @@ def test_a_wrong_token_is_found(cli: Cli, server: Scripted, monkeypatch: pytest.
     code, findings = found(cli)
     assert code == 1
     assert findings["token"].state == "wrong"
+
+
+CALLED = Reply(calls=(Called(checkups.TOOL.name, '{"word": "ready"}'),))
+
+
+@pytest.mark.parametrize(
+    ("answer", "states"),
+    [
+        (CALLED, {"model answers": "ok", "model calls tools": "ok"}),
+        (Reply("ready"), {"model answers": "ok", "model calls tools": "wrong"}),
+        (Failure(401, "invalid key"), {"model answers": "wrong"}),
+        (Failure(503, "overloaded"), {"model answers": "wrong"}),
+    ],
+    ids=["calls the tool", "does not call it", "refuses the key", "is overloaded"],
+)
+async def test_one_small_call_shows_what_a_model_can_do(answer: Answer, states: dict[str, str]) -> None:
+    async with Endpoint([answer]) as endpoint:
+        settings = Settings(model="openai-chat:llama3")
+        findings = {one.check: one for one in await checkups.models(settings, endpoint.environ(), call=True)}
+    assert {name: findings[name].state for name in findings if name in ("model answers", "model calls tools")} == states
+    assert all(finding.fix for finding in findings.values() if finding.state == "wrong")
+
+
+async def test_the_context_window_comes_from_the_settings() -> None:
+    models = {"openai-chat:llama3": {"context_window": 32768, "base_url": "http://127.0.0.1:9/v1"}}
+    settings = Settings.model_validate({"model": "openai-chat:llama3", "models": models})
+    findings = {one.check: one for one in await checkups.models(settings, {}, call=False)}
+    assert findings["model context"] == Finding("model context", "ok", "32,768 tokens")

@@ -212,12 +212,13 @@ def test_results_of_parallel_actions_name_their_action(cli: Cli, server: Scripte
 
 
 def test_refused_hosts_are_shown_with_the_command_that_allows_them(cli: Cli, server: Scripted) -> None:
-    server.extra = {"refusedHosts": ["example.org:443"]}
+    server.extra = {"refusedHosts": ["example.org:443", "example.org:80", "example.net:8443"]}
     server.executions = [execution(warningMessage="a note; refused by the allow list: example.org:443")]
     failed = {"actionCompleted": {"actionId": "a", "resultDescription": "403", "failed": True}}
     server.streams = [[seen(1), block(2, failed), END]]
     ended = cli("run", "Go")
-    assert ended.out.count("hostler allow example.org:443") == 1
+    assert ended.out.count("allow it with: hostler allow example.org\n") == 1
+    assert ended.out.count("allow it with: hostler allow example.net:8443\n") == 1
     assert ended.out.count("! a note") == 1
 
 

@@ -127,3 +127,13 @@ def test_allow_refuses_what_is_no_host_and_files_it_does_not_understand(cli: Cli
         file.write_text(text)
         assert cli("allow", "example.org").code == 1
         assert file.read_text() == text
+
+
+def test_allow_does_not_pretend_to_change_a_server_elsewhere(
+    cli: Cli, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOSTLER_URL", "https://hostler.example")
+    ended = cli("allow", "example.org")
+    assert ended.code == 1
+    assert "hostler.example" in ended.err
+    assert not (data_dir / "hostler.toml").exists()

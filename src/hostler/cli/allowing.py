@@ -41,6 +41,8 @@ def allow(
     for host in hosts:
         if not HOST.fullmatch(host.lower()):
             raise usage(f"{host!r} is not a host such as example.org, *.example.org or example.org:8443")
+    if config is None and data_dir is None and (url := places.named_url()):
+        raise Problem(f"the settings are on the machine of {url}: run this there, without HOSTLER_URL")
     folder = places.data_dir(data_dir)
     file = settings_file(config, data_dir) or folder / "hostler.toml"
     now = extended(file, [host.lower() for host in hosts])
@@ -49,7 +51,7 @@ def allow(
         return
     say(f"allowed in {file}")
     if pid := places.server_file(folder).get("pid"):
-        note(f"the running server takes it up when it starts again: kill {pid} && hostler serve")
+        note(f"the running server takes it up when it starts again: kill {pid}, then hostler serve (or run)")
 
 
 def extended(file: Path, hosts: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What Hostler serves beside the API of the contract: the whole view, diffs, tokens, replay."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import line
 
 PREFIX = "/api/hostler/v1"
+REFUSED = "{0} is refused by the allow list; allow it with: hostler allow {0}"
 Json = dict[str, Any]
 
 
@@ -29,9 +31,9 @@ def seen(client: Client, execution: str) -> Json:
 def noted(found: Json) -> list[str]:
     """Return what people should know about an execution: notes, warnings, refused hosts and how to allow them."""
     extra = found.get("hostler", {})
-    hosts = [line(host) for host in extra.get("refusedHosts", [])]
+    hosts = [re.sub(r":(443|80)$", "", line(host)) for host in extra.get("refusedHosts", [])]
     said = [text for text in endings.warnings(found) if not text.startswith("refused by the allow list")]
-    return [*said, *(f"{host} is refused by the allow list; allow it with: hostler allow {host}" for host in hosts)]
+    return [*said, *(REFUSED.format(host) for host in dict.fromkeys(hosts))]
 
 
 def patch(client: Client, execution: str) -> Patch:

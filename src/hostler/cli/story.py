@@ -134,7 +134,7 @@ class Story:
             self._print(f"  ↳ {said}", "dim")
         text = clean(str(action.get("resultDescription", ""))).strip("\n")
         for row in self._folded(text.split("\n") if text else []):
-            self._print(f"  {'✗' if failed else '│'} {row}", "red" if failed else "dim")
+            self._print(f"  {'✗' if failed else '│'} {row}".rstrip(), "red" if failed else "dim")
 
     def _change(self, change: Json) -> None:
         diff = change.get("diff", {})
