@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from types import FrameType
@@ -19,7 +19,7 @@ from hostler.api.parts import ApiParts, Health
 from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
-from hostler.core.errors import HostlerError
+from hostler.core.errors import HostlerError, StaleFence
 from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin=True)
 ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
 HEARTBEAT = 5.0
+IDLE_LOOK = 20.0
 LEASE = timedelta(seconds=20)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -115,10 +116,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await environments.reconcile(exists)
         await engine.open()
         stack.push_async_callback(engine.close)
-        beating = asyncio.create_task(_heartbeat(stores, ambient))
-        stack.callback(beating.cancel)
+        stack.enter_context(_background(_heartbeat(stores, desk, ambient), _idle_stop(environments, engine, ambient)))
+        stack.enter_context(_background(_warm(models, model_name(settings))))
         token = await _owner_token(stores, home, ambient)
-        redactor.add([token] if token else [])
+        redactor.add([home.token_file.read_text().strip()])
         parts = ApiParts(
             desk=desk,
             environments=environments,
@@ -190,11 +191,46 @@ def _doctor(
     return doctor
 
 
-async def _heartbeat(stores: Store, ambient: Ambient) -> None:
+@contextmanager
+def _background(*work: Coroutine[Any, Any, None]) -> Generator[None]:
+    """Do work beside the server until it closes."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _heartbeat(stores: Store, desk: Desk, ambient: Ambient) -> None:
+    """Say every few seconds that this incarnation lives; one that was replaced takes nothing more."""
     while True:
         await ambient.until(ambient.now() + timedelta(seconds=HEARTBEAT))
-        with contextlib.suppress(HostlerError):
+        try:
             await stores.runners.heartbeat(ambient.now() + LEASE)
+        except StaleFence:
+            desk.draining = True
+            log.error("another process has taken this runner's place; this one stops")
+            signal.raise_signal(signal.SIGTERM)
+            return
+        except HostlerError as problem:
+            log.warning("the heartbeat did not reach the database", problem=problem.message)
+
+
+async def _idle_stop(environments: Environments, engine: Engine, ambient: Ambient) -> None:
+    """Stop idle environments."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=IDLE_LOOK))
+        try:
+            await environments.stop_idle(engine.runs)
+        except HostlerError as problem:
+            log.warning("idle environments could not be looked at", problem=problem.message)
+
+
+async def _warm(models: Registry, name: str) -> None:
+    """Load the provider's library before the first call needs it; what is wrong is said at the first start."""
+    with contextlib.suppress(HostlerError):
+        await models.prepare(name)
 
 
 async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | None:

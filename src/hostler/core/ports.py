@@ -380,6 +380,10 @@ class Models(Protocol):
         """Return the model PROVIDER:NAME; FailedPrecondition with the reason when it is not configured."""
         ...
 
+    async def prepare(self, name: str) -> Model:
+        """Return the same without holding up the event loop while the provider's library is loaded."""
+        ...
+
 
 # --- the dispatcher ---------------------------------------------------------------------------------------------
 

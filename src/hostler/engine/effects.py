@@ -106,7 +106,7 @@ class Effects:
         offered = [spec(TOOLS[name]) for name in state.begun.agent.tools if name in TOOLS]
         saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, effect.attempt)
         try:
-            model = self.models.get(state.begun.agent.model)
+            model = await self.models.prepare(state.begun.agent.model)
             reply = await model.call(request(state, scene.log, offered), saying.on_delta)
         except (ModelError, HostlerError) as problem:
             return (self._failed(effect, problem),)

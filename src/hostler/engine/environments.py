@@ -25,12 +25,15 @@ from hostler.core.errors import (
 )
 from hostler.core.machines import FileProblem, Machine, Patch
 from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
-from hostler.core.providers import EnvSpec, Handle, Limits, NetworkPolicy, Provider, Source, Workspace
+from hostler.core.providers import EnvSpec, Handle, Limits, NetworkPolicy, Provider, RemoteRepository, Source, Workspace
 from hostler.engine.effects import Prepared
+from hostler.environments.content import host_of
 
 log = structlog.get_logger(__name__)
 
 SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
+TOUCH = 30.0
+"""Seconds after which the use of an environment is noted again."""
 INSTRUCTIONS = 64 << 10
 """Bytes of AGENTS.md that are read."""
 
@@ -251,6 +254,19 @@ class Environments:
                 if observed.state != "running":
                     await self._change(row.id, phase="stopped")
 
+    async def stop_idle(self, works: Callable[[str], bool]) -> None:
+        """Stop what nobody has used for as long as its class allows; `works` says whether an execution is at work."""
+        now = self._ambient.now()
+        for row in await self._rows.find(runner=self._runner, phases=("running",)):
+            cls = self._classes.get(row.class_id)
+            idle = (now - row.last_used_at).total_seconds()
+            if any(works(user) for user in await self._rows.users(row.id)):
+                if idle > TOUCH:
+                    await self._change(row.id, used=True, quiet=True)
+            elif cls is not None and idle > cls.idle_seconds:
+                log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
+                await self.stop(row.id)
+
     async def close(self) -> None:
         """Let go of work in progress; the next boot goes on with it."""
         for task in list(self._tasks):
@@ -297,7 +313,8 @@ class Environments:
         )
         kinds = {kind.__name__: kind for kind in Source.__args__}
         source = TypeAdapter(kinds[row.spec["kind"]]).validate_python(row.spec["source"])
-        network = NetworkPolicy(allow=(*self._allow, *cls.allow), private=self._private)
+        own = (host_of(source.url),) if isinstance(source, RemoteRepository) else ()
+        network = NetworkPolicy(allow=(*own, *self._allow, *cls.allow), private=self._private)
         return EnvSpec(row.id, limits, network, dict(row.spec.get("variables", {})), source)
 
     def _machine(self, row: EnvironmentRow) -> Machine:

@@ -1,4 +1,4 @@
-"""A server's link to its store, where tests cut it: dead before or after an append, or paused like a stopped process."""
+"""A server's link to its store, where tests cut it: dead before or after an append, or paused in the middle."""
 
 import asyncio
 from collections.abc import Sequence

@@ -97,7 +97,7 @@ class MemoryExecutions:
             raise NotFound("there is no such execution")
         if kept.row.fence != position.fence:
             raise StaleFence()
-        decided = kept.row.last_seq == position.seq
+        decided = kept.row.last_seq == position.seq or not decisions
         if decisions and not decided and not facts:
             raise Conflict()
         fresh = [fact for fact in facts if (fact.effect, type(fact.event).__name__) not in kept.facts]
@@ -124,7 +124,9 @@ class MemoryExecutions:
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Take the execution."""
         kept = self._kept.get(execution)
-        if kept is None or kept.row.fence != seen_fence:
+        if kept is None:
+            raise NotFound("there is no such execution")
+        if kept.row.fence != seen_fence:
             return None
         kept.row = replace(kept.row, fence=seen_fence + 1, owner=owner, attempts=kept.row.attempts + 1)
         return kept.row.position
