@@ -27,9 +27,9 @@ def watching(*executions: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def json_lines(api: Api, body: dict[str, Any]) -> AsyncIterator[Response]:
+async def json_lines(api: Api, body: dict[str, Any], kind: str = "application/json") -> AsyncIterator[Response]:
     """Watch as the older clients do."""
-    headers = api.headers({"accept": "application/jsonl", "x-stainless-retry-count": "0"})
+    headers = api.headers({"content-type": kind, "accept": "application/jsonl", "x-stainless-retry-count": "0"})
     async with api.http.stream("POST", f"{api.url}/api/{WATCH}", headers=headers, content=json.dumps(body)) as response:
         yield response
 
@@ -86,9 +86,10 @@ async def test_hazard_4_what_will_be_retried_is_a_warning_and_no_failure(api: Ap
     assert status["warningMessage"] == "the provider is busy"
 
 
-async def test_hazard_5_plain_json_watches_by_lines_that_older_clients_can_read(api: Api) -> None:
+@pytest.mark.parametrize("kind", ["application/json", "application/jsonl", "application/json; charset=utf-8"])
+async def test_hazard_5_plain_json_watches_by_lines_that_older_clients_can_read(api: Api, kind: str) -> None:
     execution = await api.prepared()
-    async with json_lines(api, watching(execution)) as response:
+    async with json_lines(api, watching(execution), kind) as response:
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/jsonl"
         chunks = response.aiter_bytes(chunk_size=64)  # as the official 0.x client reads

@@ -27,6 +27,8 @@ LARGE = frozenset({"SendToAgentExecution", "WriteFile"})
 """Methods whose requests carry images or files."""
 OPS_PATH = re.compile(r"/environments/([0-9a-fA-F-]{36})/ops(/supervisor\.v1\.[A-Za-z]+/[A-Za-z]+)")
 SERVED = re.compile(r"application/(proto|json|connect\+(proto|json)|grpc-web(\+(proto|json))?)")
+JSON_LINES = frozenset({"application/json", "application/jsonl", "application/x-ndjson"})
+"""What clients call a plain JSON request of a streaming method; each generation has its own word."""
 GRPC_WEB = "application/grpc-web"
 
 
@@ -62,14 +64,15 @@ class Edge:
         if service is None or method not in service.methods:
             await refuse(send, ConnectError(Code.UNIMPLEMENTED, f"{path.strip('/')} is not served"), kind)
             return
-        if scope["method"] == "POST" and not SERVED.fullmatch(kind):
+        streams = service.methods[method]
+        plain = streams and kind in JSON_LINES
+        if scope["method"] == "POST" and not plain and not SERVED.fullmatch(kind):
             await self._unsupported(send, kind)
             return
         self._read_page(scope)
-        streams = service.methods[method]
         app = service.large if method in LARGE else service.app
         inner = {**scope, "path": path, "root_path": "", "headers": _uncompressed(scope["headers"])}
-        if streams and kind == "application/json":
+        if plain and scope["method"] == "POST":
             await jsonlines.answer(app, inner, receive, send, BODY, self._ambient)
         elif streams and scope["method"] == "POST":
             early = Early(receive, send, kind)
