@@ -267,6 +267,11 @@ class Environments:
                 log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
                 await self.stop(row.id)
 
+    async def settled(self) -> None:
+        """Return when no work is in progress."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         """Let go of work in progress; the next boot goes on with it."""
         for task in list(self._tasks):
@@ -289,7 +294,7 @@ class Environments:
                 raise EnvironmentFailed(problem.message) from problem
 
     async def _make(self, row: EnvironmentRow) -> EnvironmentRow:
-        spec = self._spec(row)
+        spec = self.spec(row)
         handle = await self._provider.create(spec)
         if row.handle is None:
             row = await self._change(row.id, handle=handle.to_json())
@@ -304,7 +309,8 @@ class Environments:
         status |= {"protections": [asdict(p) for p in observed.protections], "incarnation": observed.incarnation or ""}
         return await self._change(row.id, phase="running", status=status, used=True)
 
-    def _spec(self, row: EnvironmentRow) -> EnvSpec:
+    def spec(self, row: EnvironmentRow) -> EnvSpec:
+        """Return what a provider is asked for; raises EnvironmentFailed when the class is not configured any more."""
         cls = self._classes.get(row.class_id)
         if cls is None:
             raise EnvironmentFailed(f"the environment class {row.class_id} is not configured any more")
