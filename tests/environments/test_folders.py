@@ -132,3 +132,17 @@ async def test_output_beyond_the_cap_of_its_file_is_counted_not_kept(root: Path)
     assert result.out.kept == 64 << 20
     assert result.out.tail.endswith(b"end\n")
     await provider.delete(handle)
+
+
+@pytest.mark.sandbox
+async def test_the_same_id_in_two_data_folders_names_two_environments(root: Path) -> None:
+    providers = [local_provider(root / name) for name in ("a", "b")]
+    handles = [await provider.create(EnvSpec("env")) for provider in providers]
+    for provider, handle in zip(providers, handles, strict=True):
+        await provider.start(handle)
+    await providers[0].delete(handles[0])
+    work = await Work.begin(providers[1].machine(handles[1]))
+    assert (await work.run("echo still here")).out.head == b"still here\n"
+    await providers[1].stop(handles[1])
+    await providers[1].start(handles[1])
+    await providers[1].delete(handles[1])

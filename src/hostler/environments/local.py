@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.providers import Feature, Finding, Limits, Preflight, Protection
-from hostler.environments import cgroups, launching, seccomp
+from hostler.environments import cgroups, launching, processes, seccomp
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.places import Place, Record
 
@@ -168,7 +168,7 @@ class Bubblewrap:
 
     def _limited(self, place: Place, record: Record) -> list[str]:
         """Return the words that put what follows into the environment's cgroups."""
-        files = self._means.make(f"hostler-{place.folder.name}", record.limits)
+        files = self._means.make(_group(place), record.limits)
         if not files:
             return []
         script = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 97; shift; done; shift; exec "$@"'
@@ -176,7 +176,7 @@ class Bubblewrap:
 
     def clear(self, place: Place) -> None:
         """Remove the cgroups."""
-        self._means.remove(f"hostler-{place.folder.name}")
+        self._means.remove(_group(place))
 
 
 _NAMESPACES = (
@@ -254,6 +254,11 @@ def _as(uid: int) -> list[str]:
     if uid < 0:
         return []
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+
+
+def _group(place: Place) -> str:
+    """Return the name of the environment's cgroups; other data folders may have an environment of the same id."""
+    return f"hostler-{processes.label_of(place.folder)[-16:]}"
 
 
 def _put(path: Path, data: bytes) -> None:
