@@ -126,6 +126,9 @@ class _Stream:
                 while not await self._ended():
                     await self._wake.wait()
                     self._wake.clear()
+                    for pump in pumps:
+                        if pump.done():
+                            pump.result()  # raises what ended it
                     await self._look()
             except NotFound:
                 await self._end("deleted")

@@ -32,7 +32,8 @@ class Retries:
 
     async def once(self, key: str, *, again: bool, work: Callable[[], Awaitable[T]]) -> T:
         """Return the outcome of `work`; of its first run when this is it `again`. An empty key remembers nothing."""
-        self._forget_old()
+        if key:
+            self._forget_old()
         known = self._answers.get(key) if again else None
         if known is None or _failed(known.task):
             known = self._begin(key, work)

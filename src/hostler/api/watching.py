@@ -121,6 +121,7 @@ class Watcher:
     executions: dict[str, Known] = field(default_factory=dict[str, Known])
     environments: dict[str, Known] = field(default_factory=dict[str, Known])
     since: float = 0.0
+    looked_at: float = 0.0
 
     async def begin(self) -> list[pb.WatchEventsResponse]:
         """Return an event for every resource that was asked for by its id and exists."""
@@ -138,12 +139,16 @@ class Watcher:
     async def look(self, changed: frozenset[str], *, everything: bool) -> list[pb.WatchEventsResponse]:
         """Return what is to be told of the executions that changed, or of everything."""
         events: list[pb.WatchEventsResponse] = []
-        ids = set(changed)
+        ids = {one for one in changed if self._may_match(one)}
         if everything:
             ids |= set(self.executions) | {row.id for row in await self._newest()}
         for one in sorted(ids):
             events += await self._look_at(one)
-        return events + await self._look_at_environments()
+        now = self.parts.ambient.monotonic()
+        if not changed or now - self.looked_at >= TICK:
+            self.looked_at = now
+            events += await self._look_at_environments()
+        return events
 
     async def _look_at(self, execution: str) -> list[pb.WatchEventsResponse]:
         row = await self.parts.executions.row(execution)
@@ -194,6 +199,10 @@ class Watcher:
         if ids := self._ids("execution"):
             return await self._rows(ids)
         return await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)
+
+    def _may_match(self, execution: str) -> bool:
+        """Return whether an execution may be watched, as far as its id tells."""
+        return any(one.kind == "execution" and (not one.ids or execution in one.ids) for one in self.wanted)
 
     def _watches_row(self, row: Row) -> bool:
         creator = str(row.view.get("metadata", {}).get("creator", {}).get("id", ""))
