@@ -5,7 +5,7 @@ PY := .venv/bin/python
 PYTHON ?= python3
 STAMPS := .venv/.stamps
 
-.PHONY: help install run test check ci sdk crash contract fix golden bench clean
+.PHONY: help install run test check ci sdk crash contract fix golden clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ crash: $(STAMPS)/dev ## kill the real server only
 
 contract: $(STAMPS)/dev ## generate src/hostler/contract from proto/
 	$(PY) proto/generate.py
+
+golden: $(STAMPS)/dev ## write the expected logs of stories anew; review the diff
+	HOSTLER_GOLDEN=write .venv/bin/pytest tests/engine/test_golden.py
 
 fix: $(STAMPS)/dev ## mend what ruff can mend
 	.venv/bin/ruff check --fix .

@@ -8,6 +8,8 @@ import pytest
 
 from hostler.core import events as ev
 from hostler.core.events import Recorded
+from hostler.core.state import State
+from hostler.engine.worker import Worker
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.link import Died, Link
@@ -76,7 +78,7 @@ async def whole_story() -> tuple[Counter[str], int]:
     log = await tell(stage)
     await stage.kill()
     check(log)
-    return essence(log), stage.executions.appends
+    return essence(log), len(stage.executions.commits)
 
 
 async def test_the_story_survives_a_crash_at_every_commit():
@@ -100,6 +102,25 @@ async def test_every_step_doubled_changes_nothing():
     await stage.boot(Link(stage.executions, doubled=True))
     log = await tell(stage)
     await stage.kill()
+    assert essence(log) == expected
+
+
+class Forgetful(Worker):
+    """A worker that throws all memory away after every append and reads the log anew."""
+
+    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
+        self.state, self.log = State(), []
+        await super().catch_up()
+
+
+async def test_memory_thrown_away_after_every_append_changes_nothing():
+    expected, _ = await whole_story()
+    stage = new_stage()
+    stage.worker = Forgetful
+    await stage.boot()
+    log = await tell(stage)
+    await stage.kill()
+    check(log)
     assert essence(log) == expected
 
 

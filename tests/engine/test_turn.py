@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from hostler.core import events as ev
 from hostler.core.commands import DeleteInput, SteerInput
 from hostler.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from hostler.core.events import Limits
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Rule, Script, Step
+from hostler.models.script import Call, Fault, Rule, Script, Step
+from hostler.models.scripted import Gates
 from hostler.testing.stage import Stage
 
 
@@ -45,12 +45,41 @@ async def test_a_story_ends_waiting_for_input_with_one_result_for_its_tool_call(
 
 async def test_a_step_with_one_tool_takes_two_commits(stage: Stage):
     execution = await stage.start("scripted:story", "mend it")
-    commits: list[int] = []
-    stage.executions.after_append = lambda _: commits.append(1)
     await stage.rest(execution)
-    log = await stage.log(execution)
-    first = next(r.seq for r in log if isinstance(r.event, ev.ModelReplied))
-    assert kinds(log)[first - 1 : first + 3] == ["ModelReplied", "ToolStarted", "ToolFinished", "ModelCallStarted"]
+    assert stage.executions.commits[-4:] == [
+        ("ModelReplied", "ToolStarted"),
+        ("ToolFinished", "ModelCallStarted"),
+        ("ModelReplied",),
+        ("TurnEnded",),
+    ]
+
+
+async def test_each_further_parallel_result_is_a_commit_of_its_own_and_never_held_back():
+    gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+
+    async def shell(line: str) -> tuple[int, str]:
+        await gates[line].wait()
+        return 0, line
+
+    calls = (Call("bash", {"command": "a"}), Call("bash", {"command": "b"}))
+    stage = Stage(models(Step(calls=calls), Step(text="Done.")))
+    stage.world.machine.shell = shell
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    await stage.until(execution, lambda state: len(state.tools) == 2 and all(t.started for t in state.tools))
+    gates["b"].set()
+    state = await stage.until(execution, lambda state: len(state.tools) == 1)
+    assert [tool.id for tool in state.tools] == ["c1.0"]
+    gates["a"].set()
+    await stage.rest(execution)
+    assert stage.executions.commits[-5:] == [
+        ("ModelReplied", "ToolStarted", "ToolStarted"),
+        ("ToolFinished",),
+        ("ToolFinished", "ModelCallStarted"),
+        ("ModelReplied",),
+        ("TurnEnded",),
+    ]
+    await stage.kill()
 
 
 async def test_send_says_running_before_it_answers(stage: Stage):
@@ -93,6 +122,21 @@ async def test_queued_input_goes_on_in_the_same_turn(stage: Stage):
     assert state.turn == 1
     assert state.inputs["i2"].state == "taken"
     assert state.inputs["i3"].state == "deleted"
+
+
+async def test_a_stop_does_not_wait_for_the_model():
+    gates = Gates()
+    held = Step(text="A long answer.", faults=(Fault("hold", after=1, reached="talking", until="never"),))
+    stage = Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=(held,)),), chunk=2)}, gates=gates))
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    await gates.wait("talking")
+    assert stage.server.live.open_blocks(execution)
+    await stage.stop(execution)
+    state = await stage.rest(execution)
+    assert (state.phase, state.failure, state.call) == ("STOPPED", None, None)
+    assert not stage.server.live.open_blocks(execution)
+    await stage.kill()
 
 
 async def test_a_stop_kills_the_group_and_gives_every_open_call_one_result(stage: Stage):

@@ -81,7 +81,9 @@ class Engine:
         *,
         slots: int,
         settle: float,
+        worker: type[Worker] = Worker,
     ) -> None:
+        self._worker = worker
         self._identity = identity
         self._executions = executions
         self._effects = effects
@@ -159,7 +161,7 @@ class Engine:
         row = await self._executions.row(execution)
         if row is None or not row.busy or row.runner != self._identity.runner or execution in self._workers:
             return
-        worker = Worker(execution, row.position, self._tools)
+        worker = self._worker(execution, row.position, self._tools)
         self._workers[execution] = worker
         failed = False
         try:

@@ -68,8 +68,8 @@ class Worker:
         self._position = position
         self._tools = tools
         self._poke = asyncio.Event()
-        self._state = State()
-        self._log: list[Recorded] = []
+        self.state = State()
+        self.log: list[Recorded] = []
         self._running: dict[Effect, asyncio.Task[Outcome]] = {}
         self._has_slot = False
         self._purged = False
@@ -85,12 +85,12 @@ class Worker:
     @property
     def waits_for_slot(self) -> bool:
         """Return whether the turn is queued behind others of this process."""
-        return self._state.phase == "RUNNING" and not self._has_slot
+        return self.state.phase == "RUNNING" and not self._has_slot
 
     async def run(self, first: Event | None = None) -> None:
         """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution."""
         try:
-            await self._catch_up()
+            await self.catch_up()
             if first is not None:
                 await self._append_first(first)
             while await self._step():
@@ -103,10 +103,10 @@ class Worker:
     async def _step(self) -> bool:
         """Append facts and decisions, then make running what is wanted; return False when nothing is."""
         self._poke.clear()
-        await self._catch_up()
+        await self.catch_up()
         facts, ripe = self._reported()
         await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
-        want = wanted(self._state)
+        want = wanted(self.state)
         await self._drop(lambda effect: effect not in want)
         if not want or self._purged:
             return False
@@ -128,16 +128,16 @@ class Worker:
 
     def _may_run(self) -> bool:
         """Return whether effects may start: a running turn needs a slot, everything else does not."""
-        if self._state.phase != "RUNNING":
+        if self.state.phase != "RUNNING":
             self._tools.slots.give_back(self._id)
             self._has_slot = False
         elif not self._has_slot:
             self._has_slot = self._tools.slots.take(self._id, self.poke)
-        return self._has_slot or self._state.phase != "RUNNING"
+        return self._has_slot or self.state.phase != "RUNNING"
 
     def _reported(self) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
         """Return what finished effects came to, if they are still wanted; else it is not believed any more."""
-        still = wanted(self._state)
+        still = wanted(self.state)
         facts: list[Fact] = []
         decisions: list[Callable[[State], tuple[Event, ...]]] = []
         for effect in [effect for effect, task in self._running.items() if task.done()]:
@@ -168,11 +168,11 @@ class Worker:
                     progress=any(isinstance(f.event, ev.ModelReplied | ev.ToolFinished) for f in facts),
                 )
             except Conflict:
-                await self._catch_up()
+                await self.catch_up()
                 continue
             facts = ()
-            self._position = Position(appended.position.fence, self._state.seq)
-            await self._catch_up(appended.recorded)
+            self._position = Position(appended.position.fence, self.state.seq)
+            await self.catch_up(appended.recorded)
 
     async def _append_first(self, event: Event) -> None:
         """Append one event, whatever came before it."""
@@ -185,26 +185,26 @@ class Worker:
                 written = appended.decided
             except Conflict:
                 pass
-            await self._catch_up()
+            await self.catch_up()
 
     def _ahead(self, facts: tuple[Fact, ...]) -> State:
         """Return the state as it will be when the facts are in the log."""
         now = self._tools.ambient.now()
-        state = self._state
+        state = self.state
         for fact in facts:
             state = evolve(state, Recorded(state.seq + 1, now, fact.event))
         return state
 
-    async def _catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
+    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
         """Fold what was appended since; `known` spares a read when it is the very next part of the log."""
         fresh = known
-        if not known or known[0].seq != self._state.seq + 1:
-            fresh = await self._tools.executions.read(self._id, self._state.seq)
-        self._log.extend(fresh)
-        self._state = fold(fresh, self._state)
-        if fresh and self._state.call is None:
+        if not known or known[0].seq != self.state.seq + 1:
+            fresh = await self._tools.executions.read(self._id, self.state.seq)
+        self.log.extend(fresh)
+        self.state = fold(fresh, self.state)
+        if fresh and self.state.call is None:
             self._tools.effects.live.end(self._id)
-        self._position = Position(self._position.fence, self._state.seq)
+        self._position = Position(self._position.fence, self.state.seq)
 
     async def _drop(self, unwanted: Callable[[Effect], bool]) -> None:
         """Cancel effects that are no longer wanted and wait until they are gone."""
@@ -218,7 +218,7 @@ class Worker:
                 log.info("an effect failed that was not wanted any more", execution=self._id, problem=str(problem))
 
     async def _perform(self, effect: Effect) -> Outcome:
-        effects, scene = self._tools.effects, Scene(self._id, self._position, self._state, self._log)
+        effects, scene = self._tools.effects, Scene(self._id, self._position, self.state, self.log)
         match effect:
             case plan.PrepareEnvironment():
                 return Outcome(await effects.prepare(effect, scene))
@@ -235,6 +235,6 @@ class Worker:
                 await self._tools.ambient.until(effect.not_before)
                 return Outcome(decide=lambda state: plan.out_of_time(state, self._tools.ambient.now()))
             case plan.Purge():
-                await self._tools.purge(self._id, self._state)
+                await self._tools.purge(self._id, self.state)
                 self._purged = True
                 return Outcome()

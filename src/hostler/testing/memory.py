@@ -49,7 +49,7 @@ class MemoryWatch:
 class MemoryExecutions:
     """The log and the rows, lost with the object; events go through their JSON form, as they do on disk.
 
-    `before_append` is called before every append and may raise: it is where tests cut the story.
+    `commits` are the kinds of the events of each append, in order.
     """
 
     def __init__(self, project: Callable[[State], Projection]) -> None:
@@ -57,9 +57,7 @@ class MemoryExecutions:
         self._kept: dict[str, _Kept] = {}
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
         self._watches: set[MemoryWatch] = set()
-        self.before_append: Callable[[str], None] = lambda _: None
-        self.after_append: Callable[[str], None] = lambda _: None
-        self.appends = 0
+        self.commits: list[tuple[str, ...]] = []
 
     async def create(
         self, execution: str, runner: str, events: Sequence[Event], at: datetime, once: Idempotency | None = None
@@ -91,7 +89,6 @@ class MemoryExecutions:
         progress: bool = False,
     ) -> Appended:
         """Append facts by fence and decisions by compare-and-set."""
-        self.before_append(execution)
         kept = self._kept.get(execution)
         if kept is None:
             raise NotFound("there is no such execution")
@@ -117,8 +114,7 @@ class MemoryExecutions:
             attempts=0 if progress else kept.row.attempts,
         )
         self._refresh(kept, at)
-        self.appends += 1
-        self.after_append(execution)
+        self.commits.append(tuple(type(one.event).__name__ for one in recorded))
         return Appended(kept.row.position, recorded, decided)
 
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:

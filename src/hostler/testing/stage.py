@@ -18,6 +18,7 @@ from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
+from hostler.engine.worker import Worker
 from hostler.projections.row import project
 from hostler.testing.clock import HandClock
 from hostler.testing.link import Link
@@ -49,6 +50,7 @@ class Stage:
     clock: HandClock = field(default_factory=HandClock)
     settle: float = 0.0
     slots: int = 8
+    worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
     executions: MemoryExecutions = field(default_factory=lambda: MemoryExecutions(project))
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
@@ -64,7 +66,9 @@ class Stage:
         live = LiveText(redactor)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
         dispatch = LocalDispatch(self.clock)
-        engine = Engine(identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle)
+        engine = Engine(
+            identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker
+        )
         desk = Desk(identity, link, self.world, engine, dispatch, live, redactor, self.clock)
         await engine.open()
         self.server = Server(engine, desk, live, link)
