@@ -41,23 +41,24 @@ def left_behind(place: Path) -> list[str]:
     return found
 
 
-def test_it_mends_the_project_twice_and_leaves_nothing_running(script: Path, place: Path) -> None:
-    for _ in range(2):
-        done = subprocess.run(["sh", str(script)], env=variables(), capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        for said in ("a scripted one plays its part", "Ran 5 tests", "+    return ranked[:limit]", "7 iterations"):
-            assert said in done.stdout
-        assert left_behind(place) == []
+def run(script: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", str(script)], env=variables(**more), capture_output=True, text=True)
 
 
-def test_an_agent_that_mends_nothing_is_a_failure(script: Path, place: Path) -> None:
+def test_it_ends_well_only_if_the_agent_mended_the_project_and_leaves_nothing_running(
+    script: Path, place: Path
+) -> None:
     plan = place / "idle.json"
     plan.write_text(json.dumps({"rules": [{"steps": [{"text": "I would rather not."}]}]}))
-    told = variables(HOSTLER_MODEL=f"scripted:{plan}")
-    done = subprocess.run(["sh", str(script)], env=told, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "the tests do not pass" in done.stderr
-    assert f"The model is scripted:{plan}." in done.stdout
+    idle = run(script, HOSTLER_MODEL=f"scripted:{plan}")
+    assert idle.returncode == 1
+    assert "the tests do not pass" in idle.stderr
+    assert f"The model is scripted:{plan}." in idle.stdout
+    assert left_behind(place) == []
+    done = run(script)  # again in the same folder
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("a scripted one plays its part", "Ran 5 tests", "+    return ranked[:limit]", "7 iterations"):
+        assert said in done.stdout
     assert left_behind(place) == []
 
 

@@ -1,8 +1,6 @@
 """What the pages name exists: links, files, commands and their options, make targets, variables, settings, words."""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +10,9 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
 
+from hostler.cli.main import app
 from hostler.cli.settings_file import toml
 from hostler.config import Settings
 from tests.docs.pages import PAGES, ROOT, blocks, headings, prose
@@ -69,8 +69,8 @@ def shell_commands(page: Path) -> Iterator[str]:
 @cache
 def help_of(*words: str) -> str | None:
     """Return a command's help; None when there is no such command."""
-    done = subprocess.run([sys.executable, "-m", "hostler", *words, "--help"], capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else None
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="hostler")
+    return done.output if done.exit_code == 0 else None
 
 
 @every_page
