@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import os
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.errors import EnvironmentError_, EnvironmentFailed, MachineLost
+from hostler.core.machines import Machine
 from hostler.core.providers import Channel, EnvSpec, Finding, Handle, NetworkPolicy, Observed, Preflight, Protection
 from hostler.environments import launching, processes
 from hostler.environments.channel import UnixChannel
@@ -65,12 +66,21 @@ class Ways(Protocol):
 class FolderProvider:
     """A `Provider` on this machine; see the protocol for the promises."""
 
-    def __init__(self, root: Path, walls: Walls, ways: Ways | None = None, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        root: Path,
+        walls: Walls,
+        ways: Ways | None = None,
+        *,
+        patience: float = PATIENCE,
+        ambient: Ambient | None = None,
+    ) -> None:
         self.name = walls.name
         self._root = root.resolve()
         self._walls = walls
         self._ways = ways
         self._patience = patience
+        self._ambient = ambient or SystemAmbient()
         self._locks: dict[str, asyncio.Lock] = {}
         self._born: set[int] = set()
 
@@ -139,7 +149,7 @@ class FolderProvider:
         except OSError as error:
             raise MachineLost("The environment does not run.") from error
 
-    def machine(self, handle: Handle) -> SupervisorMachine:
+    def machine(self, handle: Handle) -> Machine:
         """Return the machine inside."""
         return SupervisorMachine(lambda: self.connect(handle))
 
@@ -170,7 +180,7 @@ class FolderProvider:
             raise EnvironmentFailed(f"The environment's supervisor did not start: {launching.said(where)}")
 
     def _launch(self, where: Place, record: Record) -> Launch:
-        incarnation = secrets.token_hex(8)
+        incarnation = self._ambient.new_id()
         with launching.listen(where) as listener:
             program = self._walls.program(where, record, incarnation, listener.fileno())
             return launching.launch(where, program, listener.fileno(), incarnation, self._born.add)

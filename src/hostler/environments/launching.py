@@ -4,10 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import RawIOBase
@@ -42,7 +42,7 @@ def supervisor_code(root: Path, python: str) -> Path:
     target = root / f"supervisor-{mark}"
     if target.is_dir():
         return target
-    part = root / f".{target.name}-{secrets.token_hex(4)}"
+    part = root / f".{target.name}-{os.getpid()}-{threading.get_ident()}"
     (part / PACKAGE).mkdir(parents=True)
     for file in sources:
         shutil.copyfile(file, part / PACKAGE / file.name)
