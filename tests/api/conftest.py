@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 from httpx2 import AsyncClient, Response
+from uvicorn.server import ServerState
 
 from hostler.api.auth import hashed
 from hostler.api.parts import ApiParts, Health
@@ -127,20 +128,32 @@ async def doctor() -> dict[str, Any]:
     return {"sandbox": "ok"}
 
 
-class Listening(uvicorn.Server):
-    """A server in the test's own loop that says when it listens."""
+class Listening:
+    """Uvicorn's own protocol on a socket of the test's loop, without its signals and its waiting."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", loop="none"))
-        self.listening = asyncio.Event()
+        self._config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", interface="asgi3")
+        self._config.load()
+        self._state = ServerState()
 
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+    async def start(self) -> int:
+        """Listen on a free port and return it."""
+        made = self._config.http_protocol_class
+        assert not isinstance(made, str)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: made(config=self._config, server_state=self._state, app_state={}), "127.0.0.1", 0
+        )
+        return self._server.sockets[0].getsockname()[1]
 
-    @property
-    def port(self) -> int:
-        return self.servers[0].sockets[0].getsockname()[1]
+    async def stop(self) -> None:
+        """Close every connection and end what still runs for them."""
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture
@@ -178,14 +191,11 @@ async def api() -> AsyncIterator[Api]:
         model_allowed=lambda name: name != "scripted:forbidden",
     )
     server = Listening(build(parts))
-    serving = asyncio.create_task(server.serve())
-    await server.listening.wait()
-    async with AsyncClient(timeout=30) as http:
-        holder.append(Api(parts, clock, desk, tokens, environments, f"http://127.0.0.1:{server.port}", http))
+    port = await server.start()
+    async with AsyncClient(timeout=30, verify=False) as http:
+        holder.append(Api(parts, clock, desk, tokens, environments, f"http://127.0.0.1:{port}", http))
         yield holder[0]
-    holder[0].stopping = True
-    server.should_exit = server.force_exit = True
-    await serving
+    await server.stop()
 
 
 def with_agent(api: Api, **changes: Any) -> None:

@@ -33,6 +33,8 @@ from hostler.contract.gitpod.v1.event_connect import EventServiceASGIApplication
 from hostler.contract.gitpod.v1.identity_connect import IdentityServiceASGIApplication
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsServiceASGIApplication
 
+PAGES = ("/", "/executions/{execution}")
+"""Where the page of an execution will be."""
 OURS = "hostler.api."
 """Where methods are written; those that only the generated code has are not served."""
 LATER = ("history", "blobs", "blobs/{sha256}", "transcript", "bundle")
@@ -61,6 +63,7 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
         *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
         *House(parts, credentials).routes(),
         Mount("/api", app=edge),
+        *(Route(path, Later(), methods=["GET"]) for path in PAGES),
         Route("/{path:path}", Nothing()),
     ]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)

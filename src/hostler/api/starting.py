@@ -1,7 +1,6 @@
 """StartAgent: which agent, with which model and budget, on which code."""
 
 import json
-from dataclasses import replace
 from hashlib import sha256
 
 from hostler.api.call import current
@@ -83,13 +82,9 @@ class Starting:
     def _agent(self, definition: AgentDefinition, request: StartAgentRequest) -> Agent:
         """Return the agent with this execution's model and limits; FailedPrecondition when the model has no key."""
         agent = with_limits(definition.agent, request.annotations)
-        if name := request.annotations.get(MODEL):
-            if not self._parts.model_allowed(name):
-                raise InvalidArgument(f"model {name!r} is not allowed here", field=f"annotations[{MODEL}]")
-            agent = replace(agent, model=name, context_window=self._parts.models.get(name).info.context_window)
-        else:
-            self._parts.models.get(agent.model)
-        return agent
+        if (name := request.annotations.get(MODEL)) and not self._parts.model_allowed(name):
+            raise InvalidArgument(f"model {name!r} is not allowed here", field=f"annotations[{MODEL}]")
+        return self._parts.models.get(name or agent.model).info.given_to(agent)
 
     def _environment(self, request: StartAgentRequest) -> NewEnvironment | str:
         """Return what the execution works in: an environment by id, or one to be made."""
