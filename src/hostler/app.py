@@ -1,7 +1,6 @@
 """The only wiring: settings become objects, objects become the server. Everything is opened and closed here."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
@@ -117,7 +116,6 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await engine.open()
         stack.push_async_callback(engine.close)
         stack.enter_context(_background(_heartbeat(stores, desk, ambient), _idle_stop(environments, engine, ambient)))
-        stack.enter_context(_background(_warm(models, model_name(settings))))
         token = await _owner_token(stores, home, ambient)
         redactor.add([home.token_file.read_text().strip()])
         parts = ApiParts(
@@ -156,8 +154,14 @@ def _overrides(settings: Settings) -> dict[str, Override]:
 
 
 def _allowed(settings: Settings, name: str) -> bool:
-    """Return whether a caller may choose a model: everything, unless the configuration lists what is allowed."""
-    return not settings.allowed_models or name in (*settings.allowed_models, model_name(settings))
+    """Return whether a caller may choose a model: any, unless the configuration lists what is allowed.
+
+    A script in a file of this machine may be named by callers on this machine only.
+    """
+    if settings.allowed_models:
+        return name in (*settings.allowed_models, model_name(settings))
+    script = name.startswith("scripted:") and ("/" in name or name.endswith(".json"))
+    return not script or settings.server.host in LOOPBACK
 
 
 def _readiness(desk: Desk, preflight: Preflight, stores: Store) -> Callable[[], Awaitable[Health]]:
@@ -225,12 +229,6 @@ async def _idle_stop(environments: Environments, engine: Engine, ambient: Ambien
             await environments.stop_idle(engine.runs)
         except HostlerError as problem:
             log.warning("idle environments could not be looked at", problem=problem.message)
-
-
-async def _warm(models: Registry, name: str) -> None:
-    """Load the provider's library before the first call needs it; what is wrong is said at the first start."""
-    with contextlib.suppress(HostlerError):
-        await models.prepare(name)
 
 
 async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | None:

@@ -48,19 +48,18 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
         system_prompt=section.system_prompt,
         effort=section.effort,
         limits=limits,
-        context_window=context_window(models, name),
         tools=tuple(TOOLS),
         tools_inside=INSIDE,
     )
-    return AgentDefinition(agent, section.description, section.initial_message)
+    return AgentDefinition(_with_model(agent, models), section.description, section.initial_message)
 
 
-def context_window(models: Models, name: str) -> int:
-    """Return a model's context window in tokens; 0 when it is not known or the model cannot be used yet."""
+def _with_model(agent: Agent, models: Models) -> Agent:
+    """Return the agent with what is known of its model; one that cannot be used yet is found out at the start."""
     try:
-        return models.get(name).info.context_window
+        return models.get(agent.model).info.given_to(agent)
     except FailedPrecondition:
-        return 0
+        return agent
 
 
 def classes_of(settings: Settings) -> tuple[EnvironmentClass, ...]:

@@ -47,6 +47,8 @@ class Agent:
     context_window: int = 0
     tools: tuple[str, ...] = ()
     tools_inside: tuple[str, ...] = ()
+    supported_model: str = ""
+    disabled_capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

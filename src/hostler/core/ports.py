@@ -5,12 +5,12 @@ Machines and environments have a file of their own, `machines.py`.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from hostler.core.conversation import Delta, ModelReply, ModelRequest
-from hostler.core.events import Event, Json, Recorded
+from hostler.core.events import Agent, Event, Json, Recorded
 
 # --- the store -------------------------------------------------------------------------------------------------
 
@@ -348,12 +348,27 @@ class EnvironmentRows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a model: `name` is PROVIDER:NAME, `context_window` in tokens (0 = unknown)."""
+    """What is known of a model: `name` is PROVIDER:NAME, `context_window` in tokens (0 = unknown).
+
+    `supported` is the contract's name for it, `disabled` are the contract's capabilities that it does not offer here.
+    """
 
     name: str
     context_window: int = 0
     vision: bool = True
     scripted: bool = False
+    supported: str = "SUPPORTED_MODEL_UNSPECIFIED"
+    disabled: tuple[str, ...] = ("WEB_SEARCH", "FAST_SERVICE_TIER", "SERVER_SIDE_TOOL_SEARCH", "GOAL_MODE")
+
+    def given_to(self, agent: Agent) -> Agent:
+        """Return the agent with this model."""
+        return replace(
+            agent,
+            model=self.name,
+            context_window=self.context_window,
+            supported_model=self.supported,
+            disabled_capabilities=self.disabled,
+        )
 
 
 class Model(Protocol):

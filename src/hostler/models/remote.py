@@ -15,6 +15,7 @@ from hostler.core.ports import ModelInfo
 from hostler.models.failures import told_apart
 from hostler.models.pools import Pools
 from hostler.models.settings import Opening
+from hostler.models.supported import supported_model
 from hostler.models.wire import deltas, parameters_of, reply_of, request_of
 
 # The library would put text of its own before our system prompt, about frames that we do not use.
@@ -45,6 +46,7 @@ class RemoteModel:
             opening.full_name,
             context_window=override.context_window or known or 0,
             vision=True if override.vision is None else override.vision,
+            supported=supported_model(opening.full_name),
         )
 
     @property

@@ -89,6 +89,8 @@ def status(state: State) -> dict[str, Any]:
         usedEnvironments=[{"environmentId": state.environment.id}] if state.environment.id else None,
         currentActivity=activity(state),
         outputs={key: output(value) for key, value in state.outputs.items()},
+        supportedModel=state.begun.agent.supported_model,
+        llmCapabilities=capabilities(state.begun.agent.disabled_capabilities),
         mode=EXECUTION,
         waitingInfo=waiting(state),
     )
@@ -128,6 +130,11 @@ def activity(state: State) -> str:
             f"waiting to try the model again (attempt {state.call.attempt + 1})" if state.call.attempt else "thinking"
         )
     return ", ".join(f"running {tool.name}" for tool in state.tools) or "finishing"
+
+
+def capabilities(disabled: tuple[str, ...]) -> dict[str, Any]:
+    """Return which of the contract's capabilities the model does not offer here."""
+    return {"disabledCapabilities": [f"LLM_DISABLED_CAPABILITY_{name}" for name in disabled]} if disabled else {}
 
 
 def waiting(state: State) -> dict[str, Any] | None:
