@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,23 @@ from tests.server import short_folder
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A data folder; a server that is still there at the end is stopped."""
+    """A data folder; nothing that was started over it is left at the end, environments included."""
     with short_folder() as place:
-        yield place / "data"
-        if pid := places.server_file(place / "data").get("pid"):
-            os.kill(pid, signal.SIGKILL)
+        folder = place / "data"
+        yield folder
+        if not (pid := places.server_file(folder).get("pid")):
+            return
+        started = [entry["id"] for entry in json.loads(hostler(folder, "ps", "--json").stdout)]
+        assert hostler(folder, "rm", *started).returncode == 0
+        until(lambda: json.loads(hostler(folder, "env", "list", "--json").stdout) == [])
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not places.server_file(folder))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Look again until something holds; the test's own timeout is the limit."""
+    while not holds():
+        time.sleep(0.05)
 
 
 def hostler(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
