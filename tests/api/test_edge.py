@@ -130,6 +130,21 @@ async def test_proto_is_served(api: Api) -> None:
     assert (broken.status_code, broken.json()["code"]) == (400, "invalid_argument")
 
 
+async def test_odd_headers_break_nothing(api: Api) -> None:
+    for name, value in (
+        ("x-odd", b"\xe9\xff"),
+        ("idempotency-key", b"\xe9"),
+        ("x-request-id", b"\xe9"),
+        ("x-stainless-retry-count", b"many"),
+    ):
+        headers = [(key.encode(), one.encode()) for key, one in api.headers().items()] + [(name.encode(), value)]
+        answer = await api.http.post(f"{api.url}/api/gitpod.v1.AgentService/StartAgent", headers=headers, content=b"{}")
+        assert answer.status_code == 200, name
+    for name, value in (("connect-timeout-ms", "soon"), ("connect-protocol-version", "2")):
+        assert (await api.refused("StartAgent", {}, {name: value}))["code"] == "invalid_argument"
+    assert (await api.refused("StartAgent", {}, {"content-encoding": "br"}))["code"] == "unimplemented"
+
+
 async def test_other_content_types_are_refused_with_a_word(api: Api) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/grpc", ""):
         refused = await api.refused("StartAgent", {}, {"content-type": kind})

@@ -208,6 +208,13 @@ async def test_hazard_6_a_repeat_of_what_failed_is_tried(api: Api) -> None:
         (b'{"name": 5}', "name"),
         (b'{"codeContext": {"projectId": "a", "environmentId": "b"}}', "exclude each other"),
         (b"\xff\xfe", ""),
+        (b'{"name": "half a character \\ud83d"}', "surrogates"),
+        (b'{"annotations": {"\\uD800": "x"}}', "surrogates"),
+        (b'{"name": "nul \\u0000"}', "name"),
+        (b'{"annotations": {"\\u0000": "x"}}', "annotations"),
+        (b'{"mode": 99999999999999999999}', ""),
+        (b"[" * 100_000, ""),
+        (b'{"codeContext":' * 20_000 + b"1" + b"}" * 20_000, ""),
     ],
 )
 async def test_hazard_7_bad_json_is_invalid_argument(api: Api, body: bytes, word: str) -> None:

@@ -32,7 +32,10 @@ class StrictJson:
 
     def decode(self, data: bytes | bytearray, message_class: type[M]) -> M:
         """Return the message that a JSON text is."""
-        return from_json(message_class, json.loads(data or b"{}"))
+        value = json.loads(data or b"{}")
+        if b"\\ud" in data or b"\\uD" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be kept: UnicodeEncodeError
+        return from_json(message_class, value)
 
 
 def from_json(message_class: type[M], value: object) -> M:

@@ -71,7 +71,7 @@ class Edge:
             return
         self._read_page(scope)
         app = service.large if method in LARGE else service.app
-        inner = {**scope, "path": path, "root_path": "", "headers": _uncompressed(scope["headers"])}
+        inner = {**scope, "path": path, "root_path": "", "headers": _readable(scope["headers"])}
         if plain and scope["method"] == "POST":
             await jsonlines.answer(app, inner, receive, send, BODY, self._ambient)
         elif streams and scope["method"] == "POST":
@@ -126,9 +126,13 @@ class Early:
         await self._send(message)
 
 
-def _uncompressed(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Leave out what would make the server compress the messages of a stream: a published client cannot read them."""
-    return [h for h in headers if h[0] not in (b"connect-accept-encoding", b"grpc-accept-encoding")]
+COMPRESSING = frozenset({b"connect-accept-encoding", b"grpc-accept-encoding"})
+"""Headers that would make the server compress the messages of a stream: a published client cannot read them."""
+
+
+def _readable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out what would compress streams, and write what is not UTF-8 so that the server can read it."""
+    return [(name, value.decode(errors="replace").encode()) for name, value in headers if name not in COMPRESSING]
 
 
 async def refuse(send: Send, error: ConnectError, kind: str = "") -> None:

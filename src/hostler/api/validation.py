@@ -1,4 +1,4 @@
-"""The contract's own rules, checked once for every request: protovalidate, and enum numbers nobody has defined."""
+"""The contract's own rules, checked once for every request: protovalidate, enum numbers nobody has defined, and NUL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,8 +21,8 @@ def check(request: Message) -> None:
         if proto.rule_id == "string.uri" and plain in OURS:
             continue
         raise InvalidArgument(proto.message or proto.rule_id, field=".".join(_named(element) for element in elements))
-    for path in _unknown_enums(request, ""):
-        raise InvalidArgument("the contract has no such value", field=path)
+    for path, what in _faults(request, ""):
+        raise InvalidArgument(what, field=path)
 
 
 def _named(element: Any) -> str:
@@ -31,23 +31,27 @@ def _named(element: Any) -> str:
     return element.field_name if subscript is None else f"{element.field_name}[{subscript.value}]"
 
 
-def _unknown_enums(value: object, path: str) -> Iterator[str]:
-    """Yield the path of every enum value that the contract does not define."""
+def _faults(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, what is wrong) of enum values that the contract does not define, and of texts no store can keep."""
     match value:
         case Enum():
             if enum_is_unknown(value):
-                yield path
+                yield path, "the contract has no such value"
+        case str():
+            if "\0" in value:
+                yield path, "a text must not hold a NUL character"
         case Message():
             for field in type(value).desc().fields:
                 if field in value:
-                    yield from _unknown_enums(value[field], f"{path}.{field.name}" if path else field.name)
+                    yield from _faults(value[field], f"{path}.{field.name}" if path else field.name)
         case Oneof(value=inner):  # pyright: ignore[reportUnknownVariableType]
-            yield from _unknown_enums(inner, path)  # pyright: ignore[reportUnknownArgumentType]
+            yield from _faults(inner, path)  # pyright: ignore[reportUnknownArgumentType]
         case list():
             for number, one in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                yield from _unknown_enums(one, f"{path}[{number}]")  # pyright: ignore[reportUnknownArgumentType]
+                yield from _faults(one, f"{path}[{number}]")  # pyright: ignore[reportUnknownArgumentType]
         case dict():
             for key, one in value.items():  # pyright: ignore[reportUnknownVariableType]
-                yield from _unknown_enums(one, f"{path}[{key}]")  # pyright: ignore[reportUnknownArgumentType]
+                yield from _faults(key, path)  # pyright: ignore[reportUnknownArgumentType]
+                yield from _faults(one, f"{path}[{key}]")  # pyright: ignore[reportUnknownArgumentType]
         case _:
             pass
