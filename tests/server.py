@@ -1,5 +1,6 @@
 """A real Hostler server process for tests: started, killed without a word, started again."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hostler.environments.local import local_provider
+
 READY_SECONDS = 30.0
 T = TypeVar("T")
 WIPED = ("HOSTLER_", "ANTHROPIC_", "OPENAI_")
@@ -33,7 +36,18 @@ def short_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        for root in {
+            found.parent for found in folder.glob("**/environments/*/") if found.parent.name == "environments"
+        }:
+            asyncio.run(_end_environments(root))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _end_environments(root: Path) -> None:
+    """End every environment below a folder: supervisors outlive servers, and nobody comes back for these."""
+    provider = local_provider(root)
+    async for handle in provider.list():
+        await provider.delete(handle)
 
 
 @dataclass
