@@ -17,7 +17,7 @@ AGAIN = ("TurnAdopted", "EnvironmentReady")
 def workspace(server: HostlerProcess, execution: str) -> Path:
     """The execution's workspace as this machine sees it."""
     environment = server.get(execution)["status"]["usedEnvironments"][0]["environmentId"]
-    return next((server.folder / "environments").glob(f"**/{environment}/files/work"))
+    return server.folder / "environments" / environment / "files" / "work"
 
 
 def results(server: HostlerProcess, execution: str) -> list[dict]:
