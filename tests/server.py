@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,6 +101,20 @@ class HostlerProcess:
         code = self.process.wait(seconds)
         self._reap()
         return code
+
+    def close(self) -> None:
+        """Remove all executions and environments, whose supervisors would outlive the server, and stop the server."""
+        while found := self.call("ListAgentExecutions", {"pagination": {"pageSize": 100}}).get("agentExecutions"):
+            for one in found:
+                self._removed("AgentService", "DeleteAgentExecution", "agentExecutionId", one["id"])
+        while found := self.call("ListEnvironments", service="EnvironmentService").get("environments"):
+            for one in found:
+                self._removed("EnvironmentService", "DeleteEnvironment", "environmentId", one["id"])
+        self.stop()
+
+    def _removed(self, service: str, method: str, field: str, id_: str) -> None:
+        with suppress(Refused):  # it is on its way out already
+            self.call(method, {field: id_}, service)
 
     def _reap(self) -> None:
         assert self.process

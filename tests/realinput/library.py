@@ -26,7 +26,7 @@ TESTS = 817
 
 
 def broken(folder: Path) -> Path:
-    """Make the library's sources a repository with one commit, break one line of it, and return the repository's path."""
+    """Make the library's sources, with one line broken, a repository of one commit; return its path."""
     unpacked = folder / "unpacked"
     with tarfile.open(_archive()) as archive:
         archive.extractall(unpacked, filter="data")

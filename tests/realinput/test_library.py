@@ -39,7 +39,7 @@ def server(place: Path) -> Iterator[HostlerProcess]:
     folder.mkdir(mode=0o711)
     process = HostlerProcess(folder, settle=1.0).start()
     yield process
-    process.stop()
+    process.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,7 @@ def command_line(server: HostlerProcess, repository: Path) -> str:
 
 def curl(server: HostlerProcess, repository: Path) -> str:
     """Start, send and wait for the end of the stream with curl alone; return the execution's id."""
+
     def call(method: str, **body: Any) -> dict[str, Any]:
         return json.loads(curled(f"/api/gitpod.v1.AgentService/{method}", "--json", json.dumps(body)))
 

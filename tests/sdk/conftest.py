@@ -37,7 +37,7 @@ def server(house: Path) -> Iterator[HostlerProcess]:
     folder.mkdir(mode=0o711)
     process = HostlerProcess(folder, settle=1.0).start()
     yield process
-    process.stop()
+    process.close()
 
 
 @pytest.fixture(scope="package")
@@ -79,7 +79,10 @@ def gate(tmp_path: Path) -> Callable[..., Gate]:
         reached, until = tmp_path / "reached", tmp_path / "until"
         hold = {"kind": "hold", "after": 1, "reached": str(reached), "until": str(until)}
         spoken = steps or [{"text": text} for text in texts or ("I hold, and then I go on to the end.",)]
-        rules = [{"match": "hold", "steps": [{**spoken[0], "faults": [hold]}, *spoken[1:]]}, {"steps": [{"text": "Yes."}]}]
+        rules = [
+            {"match": "hold", "steps": [{**spoken[0], "faults": [hold]}, *spoken[1:]]},
+            {"steps": [{"text": "Yes."}]},
+        ]
         script = tmp_path / "script.json"
         script.write_text(json.dumps({"rules": rules}))
         return Gate({"hostler/model": f"scripted:{script}"}, reached, until)

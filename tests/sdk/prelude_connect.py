@@ -22,7 +22,7 @@ MODULES = {"agent": agent_pb2, "event": event_pb2, "identity": identity_pb2}
 
 def tell(**seen):
     """Report what the client saw, as one line of JSON."""
-    print(json.dumps(seen, default=str))
+    print(json.dumps(seen, default=str))  # noqa: T201
 
 
 def call(method, service="agent", timeout=None, **fields):
@@ -95,5 +95,5 @@ def refusal(method, *arguments, **fields):
     except ConnectError as error:
         code = getattr(error.code, "value", error.code)
         return {"class": type(error).__name__, "code": code, "message": error.message}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return {"class": type(error).__name__, "message": str(error)}

@@ -12,7 +12,8 @@ agents = client.agents
 
 def tell(**seen):
     """Report what the client saw, as one line of JSON; times and models are written as their text."""
-    print(json.dumps(seen, default=lambda value: value.to_dict() if hasattr(value, "to_dict") else str(value)))
+    line = json.dumps(seen, default=lambda value: value.to_dict() if hasattr(value, "to_dict") else str(value))
+    print(line)  # noqa: T201
 
 
 def start(repository="", task="", **more):
@@ -39,8 +40,11 @@ def watch(execution, *phases):
     """Watch an execution's events and get it after each, as its users do; return every phase up to one of `phases`."""
     kind = {"resource_type": "RESOURCE_TYPE_AGENT_EXECUTION", "resource_ids": [execution]}
     seen = []
-    for event in client.events.watch(organization=True, extra_body={"resourceTypeFilters": [kind]} if OLD else {},
-                                     **({} if OLD else {"resource_type_filters": [kind]})):
+    for event in client.events.watch(
+        organization=True,
+        extra_body={"resourceTypeFilters": [kind]} if OLD else {},
+        **({} if OLD else {"resource_type_filters": [kind]}),
+    ):
         if event.resource_id == execution:
             seen.append(get(execution).status.phase)
             if seen[-1] in phases:
@@ -49,7 +53,7 @@ def watch(execution, *phases):
 
 
 def conversation(execution):
-    """Return the conversation's frames up to its end, each as (number, kind, body); this generation has no method for it."""
+    """Return the conversation's frames up to its end, each as (number, kind, body); the client has no method for it."""
     token = agents.create_execution_conversation_token(agent_execution_id=execution).token
     url = get(execution).to_dict()["status"]["conversationUrls"]["live"]
     frames, number = [], ""

@@ -1,4 +1,4 @@
-"""The eight hazards of real clients: each broke a plausible server once, and each is driven by the client it came from."""
+"""The eight hazards of real clients: each broke a plausible server once; each is driven by the client it came from."""
 
 import asyncio
 import json
@@ -26,7 +26,8 @@ def test_hazard_1_the_next_page_is_asked_for_in_the_query(old: Client, server: H
         requests = []
         client._client.event_hooks["request"] = [lambda r: requests.append((dict(r.url.params), json.loads(r.read())))]
         filtered = {{"annotations": {{{GROUP!r}: arguments[0]}}}}
-        tell(found=[one.id for one in agents.list_executions(filter=filtered, pagination={{"page_size": 1}})], requests=requests)
+        listed = agents.list_executions(filter=filtered, pagination={{"page_size": 1}})
+        tell(found=[one.id for one in listed], requests=requests)
         """,
         name,
     )
@@ -178,7 +179,9 @@ async def test_hazard_5_a_quiet_stream_is_kept_alive_without_an_empty_line(old: 
         await send({"type": "http.response.body", "body": enveloped(0, event), "more_body": True})
         silent.set()
         await speak.wait()
-        await send({"type": "http.response.body", "body": enveloped(0, event) + enveloped(2, b"{}"), "more_body": False})
+        await send(
+            {"type": "http.response.body", "body": enveloped(0, event) + enveloped(2, b"{}"), "more_body": False}
+        )
 
     async def request() -> dict[str, Any]:
         return {"type": "http.request", "body": b"{}", "more_body": False}
@@ -246,7 +249,8 @@ def test_hazard_6_a_start_whose_answer_was_lost_is_not_made_twice(old: Client, s
         RETRY
         + f"""
     losing = Gitpod(http_client=httpx.Client(transport=Losing()))
-    started = losing.agents.start_execution(name=arguments[0], extra_body={{"annotations": {{{GROUP!r}: arguments[0]}}}})
+    note = {{"annotations": {{{GROUP!r}: arguments[0]}}}}
+    started = losing.agents.start_execution(name=arguments[0], extra_body=note)
     tell(started=started.agent_execution_id, lost=Losing.lost)
     """,
         name,
@@ -284,8 +288,8 @@ def test_hazard_7_what_the_connect_server_gets_wrong_is_right(old: Client) -> No
         two = refusal(agents.send_to_execution, agent_execution_id=known, user_input={"text": {"content": "a"}},
                       extra_body={"agentMessage": {"payload": "b"}})
         kind = refusal(agents.start_execution, name=7)
-        method = refusal(client.post, "/gitpod.v1.AgentService/Nope", cast_to=object, body={}, options={"max_retries": 0})
-        service = refusal(client.post, "/gitpod.v1.NopeService/Nope", cast_to=object, body={}, options={"max_retries": 0})
+        method = refusal(client.post, "/gitpod.v1.AgentService/Nope", cast_to=object, body={})
+        service = refusal(client.post, "/gitpod.v1.NopeService/Nope", cast_to=object, body={})
         tell(known=known, mistakes=[enum, two, kind], unknown=[method, service])
         """
     )

@@ -26,7 +26,8 @@ def test_a_json_client_walks_through_all_pages(old: Client, group: tuple[str, li
     name, made = group
     seen = old.run(
         f"""
-        listed = agents.list_executions(filter={{"annotations": {{{GROUP!r}: arguments[0]}}}}, pagination={{"page_size": 3}})
+        filtered = {{"annotations": {{{GROUP!r}: arguments[0]}}}}
+        listed = agents.list_executions(filter=filtered, pagination={{"page_size": 3}})
         pages = [[one.id for one in page.agent_executions] for page in listed.iter_pages()]
         tell(pages=pages)
         """,

@@ -34,7 +34,9 @@ def ordered(seen: dict[str, Any]) -> None:
     taken = [block["userInputSeen"]["id"] for block in blocks if "userInputSeen" in block]
     assert taken[1:] == [ids["four"], ids["three"], ids["one"]]
     queues = [
-        block["userInputQueueUpdated"].get("queuedUserInputIds", []) for block in blocks if "userInputQueueUpdated" in block
+        block["userInputQueueUpdated"].get("queuedUserInputIds", [])
+        for block in blocks
+        if "userInputQueueUpdated" in block
     ]
     assert [ids[name] for name in ("four", "three", "one")] in queues
     assert queues[-1] == []
@@ -48,7 +50,8 @@ def test_a_connect_client_orders_the_queue(new: Client, gate: GateMaker) -> None
     seen = new.run(
         """
     def say(run, text, id):
-        call("SendToAgentExecution", agentExecutionId=run, userInput={"id": id, "inputs": [{"text": {"content": text}}]})
+        block = {"id": id, "inputs": [{"text": {"content": text}}]}
+        call("SendToAgentExecution", agentExecutionId=run, userInput=block)
 
     def control(run, **what):
         call("SendToAgentExecution", agentExecutionId=run, controlInput=what)

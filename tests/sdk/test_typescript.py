@@ -36,11 +36,10 @@ def test_events_arrive_until_the_turn_is_over(server: HostlerProcess) -> None:
         const filter = { resourceType: 'RESOURCE_TYPE_AGENT_EXECUTION', resourceIds: [id] };
         const events = await client.events.watch({ organization: true, resourceTypeFilters: [filter] });
         const told = [];
-        let sent = false;
+        const input = { agentExecutionId: id, userInput: { text: { content: 'hello' } } };
         for await (const event of events) {
           told.push(event);
-          if (!sent) await call('SendToAgentExecution', { agentExecutionId: id, userInput: { text: { content: 'hello' } } });
-          sent = true;
+          if (told.length === 1) await call('SendToAgentExecution', input);
           if ((await get(id)).status.phase === 'PHASE_WAITING_FOR_INPUT') break;
         }
         tell({ id, told });
@@ -94,7 +93,9 @@ def test_refusals_have_the_clients_own_classes(server: HostlerProcess) -> None:
         });
         """,
     )
-    found = {name: (one["class"], one["code"]) for name, one in seen.items() if isinstance(one, dict) and "class" in one}
+    found = {
+        name: (one["class"], one["code"]) for name, one in seen.items() if isinstance(one, dict) and "class" in one
+    }
     assert found == {
         "missing": ("NotFoundError", "not_found"),
         "malformed": ("BadRequestError", "invalid_argument"),
