@@ -4,8 +4,10 @@ PY := .venv/bin/python
 # The oldest CPython that will do is 3.11; PYTHON=/path/to/python3 chooses another one.
 PYTHON ?= python3
 STAMPS := .venv/.stamps
+# The lock files are complete, so nothing is resolved again; what is imported is compiled when it is.
+PIP := $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-compile
 
-.PHONY: help install run test check ci sdk crash contract fix golden clean
+.PHONY: help install run test check ci sdk crash contract fix golden lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,7 +48,7 @@ fix: $(STAMPS)/dev ## mend what ruff can mend
 	.venv/bin/ruff format .
 
 lock: $(STAMPS)/dev ## resolve requirements/*.in again
-	@for name in main dev; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for name in build main dev; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade \
 	  requirements/$$name.in -o requirements/$$name.txt; done
 
@@ -54,20 +56,21 @@ clean: ## remove everything that was made here
 	rm -rf .venv .cache .hostler .coverage* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMPS)/venv:
-	@scripts/system-packages git:git bwrap:bubblewrap
+	@PYTHON=$(PYTHON) scripts/system-packages git python3-venv -- bubblewrap
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making .venv"
-	@$(PYTHON) -m venv .venv || { echo "python3 with venv is needed: apt-get install python3-venv" >&2; rm -rf .venv; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/main: $(STAMPS)/venv requirements/main.txt pyproject.toml
+$(STAMPS)/main: $(STAMPS)/venv requirements/main.txt requirements/build.txt pyproject.toml
 	@echo "Installing Hostler into .venv"
-	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/main.txt
-	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . 2>/dev/null \
-	  || $(PY) -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(PIP) --require-hashes -r requirements/main.txt -r requirements/build.txt
+	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/main requirements/dev.txt
-	@scripts/system-packages "/usr/lib/postgresql/*/bin/initdb:postgresql" npm:npm curl:curl
+	@scripts/system-packages -- postgresql curl openssl
 	@echo "Installing what the tests need into .venv"
-	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
