@@ -144,3 +144,30 @@ def test_a_reader_who_comes_back_gets_only_what_is_new(new: Client) -> None:
     finished = [frame for frame in seen["frames"][seen["half"] :] if frame[2].get("phase") != "PHASE_DELTA"]
     assert len(finished) > 1
     assert [frame[2]["id"] for frame in seen["again"]] == [frame[2]["id"] for frame in finished]
+
+
+def test_a_steered_message_joins_the_turn_that_runs(new: Client, gate: GateMaker) -> None:
+    """It goes to the model with the results of the turn's tools, so that two calls of the model are enough."""
+    held = gate(
+        steps=[{"text": "I look.", "calls": [{"name": "bash", "arguments": {"command": "true"}}]}, {"text": "So."}]
+    )
+    seen = new.run(
+        """
+        from pathlib import Path
+        talk = start(task="hold", annotations=json.loads(arguments[0]))
+        talk.wait_running()
+        aside = {"id": "aside", "inputs": [{"text": {"content": "by the way"}}]}
+        call("SendToAgentExecution", agentExecutionId=talk.id(), userInput=aside)
+        steer = {"steerQueuedMessage": {"userInputId": "aside"}}
+        call("SendToAgentExecution", agentExecutionId=talk.id(), controlInput=steer)
+        Path(arguments[1]).touch()
+        frames = conversation(talk)
+        tell(frames=frames, status=get(talk.id())["status"])
+        """,
+        json.dumps(held.annotations),
+        held.until,
+    )
+    blocks = [body for _, kind, body in seen["frames"] if kind == 1]
+    taken = [block["userInputSeen"]["id"] for block in blocks if "userInputSeen" in block]
+    assert (len(taken), taken[-1]) == (2, "aside")
+    assert seen["status"]["iterations"] == "2"
