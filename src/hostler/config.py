@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hostler.datafolder import default_data_folder
+
 BUILTIN = "00000000-0000-0000-0000-000000007100"
 GIB = 1 << 30
 REGISTRIES = (
@@ -119,7 +121,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOSTLER_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: Server = Server()  # pyright: ignore[reportCallIssue]
-    data_dir: Path = Path("~/.local/share/hostler")
+    data_dir: str = ""
     database_url: str = ""
     model: str = ""
     allowed_models: tuple[str, ...] = ()
@@ -159,7 +161,7 @@ class Settings(BaseSettings):
     @property
     def home(self) -> Path:
         """Return the data folder, absolute."""
-        return self.data_dir.expanduser().resolve()
+        return (Path(self.data_dir) if self.data_dir else default_data_folder()).expanduser().resolve()
 
     @property
     def database(self) -> str:

@@ -9,7 +9,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        help="The server's data folder [HOSTLER_DATA_DIR, else ~/.local/share/hostler].",
+        help="The server's data folder [HOSTLER_DATA_DIR, else ~/.local/share/hostler; root: /var/lib/hostler].",
         show_default=False,
     ),
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hostler.cli.problems import Problem, Unreachable
+from hostler.datafolder import default_data_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,11 @@ class Server:
 
 
 def data_dir(given: Path | None = None) -> Path:
-    """Return the data folder: the option, else HOSTLER_DATA_DIR, else ~/.local/share/hostler."""
+    """Return the data folder: the option, else HOSTLER_DATA_DIR, else the default one."""
     if given is not None:
         return given.expanduser().resolve()
     named = os.environ.get("HOSTLER_DATA_DIR", "")
-    return Path(named or "~/.local/share/hostler").expanduser().resolve()
+    return (Path(named).expanduser() if named else default_data_folder()).resolve()
 
 
 def named_url() -> str:

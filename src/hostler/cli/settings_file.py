@@ -19,7 +19,7 @@ MEANINGS: Mapping[str, str] = {
     "server.host": "The address to listen on. Beyond 127.0.0.1, repositories of this machine cannot be named by path.",
     "server.port": "The port; 0 takes a free one.",
     "server.public_url": "Where clients reach the server, such as https://hostler.example; empty: as they asked.",
-    "data_dir": "Where the log, blobs, environments, the token and server.json live.",
+    "data_dir": "Where log, blobs, environments, token and server.json live; empty: the default folder.",
     "database_url": "postgresql://… instead of hostler.db in the data folder.",
     "model": "The model of agents that name none, PROVIDER:NAME with the provider out of anthropic, openai-responses, "
     "openai-chat, scripted. Keys come from the provider's own variables. Empty: the scripted demonstration.",

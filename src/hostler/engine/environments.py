@@ -37,8 +37,11 @@ TOUCH = 30.0
 INSTRUCTIONS = 64 << 10
 """Bytes of AGENTS.md that are read."""
 
-Bring = Callable[[Machine, EnvSpec], Awaitable[Workspace]]
-"""Brings an environment's content into its workspace; raises EnvironmentFailed. Repeating it is fine."""
+Bring = Callable[[Machine, EnvSpec, int], Awaitable[Workspace]]
+"""Brings an environment's content into its workspace; raises EnvironmentFailed.
+
+Repeating it under the same number of tries goes on where it was; after a failure the number is the next one.
+"""
 MachineOf = Callable[[Handle], Machine]
 
 
@@ -253,6 +256,8 @@ class Environments:
                 observed = await self._provider.observe(Handle.from_json(row.handle))
                 if observed.state != "running":
                     await self._change(row.id, phase="stopped")
+                elif row.phase == "running":
+                    self._begin(row.id)
 
     async def stop_idle(self, works: Callable[[str], bool]) -> None:
         """Stop what nobody has used for as long as its class allows; `works` says whether an execution is at work."""
@@ -290,7 +295,8 @@ class Environments:
             try:
                 return await self._make(row)
             except (EnvironmentFailed, MachineLost) as problem:
-                await self._change(environment, status={"failure": problem.message}, quiet=True)
+                failures = int(row.status.get("failures", 0)) + 1
+                await self._change(environment, status={"failure": problem.message, "failures": failures}, quiet=True)
                 raise EnvironmentFailed(problem.message) from problem
 
     async def _make(self, row: EnvironmentRow) -> EnvironmentRow:
@@ -302,7 +308,7 @@ class Environments:
         machine = self._machine_of(handle)
         status: dict[str, Any] = {"failure": ""}
         if not row.status.get("content"):
-            workspace = await self._bring(machine, spec)
+            workspace = await self._bring(machine, spec, int(row.status.get("failures", 0)))
             status |= {"content": True, "base": workspace.base or "", "branch": workspace.branch or ""}
             status |= {"notes": list(workspace.notes)}
         observed = await self._provider.observe(handle)

@@ -37,14 +37,14 @@ class Outside:
         """Return the inside of an environment."""
         return self.provider.machine(handle)
 
-    async def bring(self, machine: Machine, spec: EnvSpec) -> Workspace:
+    async def bring(self, machine: Machine, spec: EnvSpec, tries: int) -> Workspace:
         """Bring an environment's content into its workspace; raises EnvironmentFailed, MachineLost."""
         owner = f"content/{spec.id}"
         incarnation = await machine.register(owner, 1)
         self._refusals.pop(spec.id, None)
         site = content.Site(
             machine,
-            Operation(owner, 1, "content"),
+            Operation(owner, 1, f"content-{tries}"),
             incarnation,
             spec.network,
             lambda: self._refusals.get(spec.id),
