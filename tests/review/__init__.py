@@ -1,0 +1,1 @@
+"""Findings of a review: each test shows one broken promise."""
