@@ -21,6 +21,7 @@ from hostler.store.folding import Fold
 from hostler.store.opening import open_store
 from hostler.testing.clock import HandClock
 from hostler.testing.stage import SOMEBODY
+from tests.conftest import ROOT
 from tests.server import repository_at
 
 CLASSES = classes_of(load())
@@ -114,13 +115,13 @@ async def test_a_diff_shows_what_changed_since_the_beginning_new_files_too(envir
 
 
 async def test_a_repository_that_is_not_there_is_said_plainly_and_can_be_tried_again(
-    environments: Environments, place: Path, wordcount: Path
+    environments: Environments, place: Path
 ):
     environment = await made(environments, LocalRepository(str(place / "nowhere")))
     with pytest.raises(EnvironmentFailed, match="nowhere"):
         await environments.prepare(environment, "execution", 1)
     assert "nowhere" in (await environments.get(environment)).status["failure"]
-    repository_at(place / "nowhere", wordcount)
+    repository_at(place / "nowhere", ROOT / "examples" / "wordcount")
     again = await environments.prepare(environment, "execution", 2)
     assert len(again.base_commit) == 40
     assert (await environments.get(environment)).status["failure"] == ""

@@ -86,8 +86,14 @@ def _own() -> dict[str, str]:
 
 
 def _delegated(unified: Path) -> dict[str, Path]:
-    """Return the nearest folder of the unified hierarchy whose children can be limited: our own, or the root's."""
-    for parent in (unified, ROOT):
+    """Return the nearest folder of the unified hierarchy whose children can be limited: our own, its parent, the root.
+
+    Our own holds this process, so it can hand controllers on only where it is the root; where a service manager
+    delegated our parent to us and put us into a group below, that one can.
+    """
+    for parent in dict.fromkeys((unified, unified.parent, ROOT)):
+        if not parent.is_relative_to(ROOT):
+            continue
         if not _writable(parent):
             continue
         granted: dict[str, Path] = {}

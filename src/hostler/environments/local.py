@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 import pwd
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,8 @@ CERTIFICATE_VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
 )
 SYSTEM_FILES = ("alternatives", "ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "localtime", "mime.types")
+OLDEST_PYTHON = 11
+"""The minor version of the oldest Python 3 that the supervisor runs on."""
 TRY_SECONDS = 5.0
 
 
@@ -283,7 +286,8 @@ def find_bwrap() -> str | None:
 def find_python() -> str | None:
     """Return a Python for environments: the system's, else the server's own if others may read it."""
     system = Path("/usr/bin/python3")
-    if system.exists() and system.resolve().name >= "python3.11":
+    version = re.fullmatch(r"python3\.(\d+)", system.resolve().name)
+    if system.exists() and version and int(version[1]) >= OLDEST_PYTHON:
         return str(system)
     own = Path(os.path.realpath(sys.executable))
     readable = os.geteuid() != 0 or not own.is_relative_to(pwd.getpwuid(0).pw_dir)

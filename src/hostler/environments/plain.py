@@ -19,7 +19,9 @@ class NoWalls:
     async def preflight(self) -> Preflight:
         """Say plainly what this is."""
         problem = "Agents run without a sandbox: they can read and change all that the server can."
-        return Preflight("degraded", (Finding(problem, 'Choose sandbox = "local".'),), self.protections(Record("", -1)))
+        return Preflight(
+            "degraded", (Finding(problem, 'Choose sandbox = "bubblewrap".'),), self.protections(Record("", -1))
+        )
 
     def furnish(self, place: Place, record: Record) -> None:
         """Nothing is needed."""
