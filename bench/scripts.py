@@ -1,0 +1,34 @@
+"""What the scripted model does while we measure: small prompts, one command a step, no delay."""
+
+from typing import Any
+
+
+def _bash(command: str) -> dict[str, Any]:
+    return {"text": "Next.", "calls": [{"name": "bash", "arguments": {"command": command}}]}
+
+
+def _steps(count: int) -> dict[str, Any]:
+    return {"match": f"^steps {count}$", "steps": [*[_bash("true")] * count, {"text": "Done."}]}
+
+
+def quick(*counts: int) -> dict[str, Any]:
+    """`steps N` runs `true` N times, `run COMMAND` runs a command once, everything else is answered with a word."""
+    named = {"match": "^run (?P<command>.+)$", "steps": [_bash("${command}"), {"text": "Done."}]}
+    return {"rules": [*map(_steps, counts), named, {"steps": [{"text": "Done."}]}]}
+
+
+SLOW: dict[str, Any] = {
+    "pace": 0.02,
+    "rules": [
+        {
+            "steps": [
+                _bash("true"),
+                {
+                    "text": "A long answer in many pieces that takes its time. " * 2000,
+                    "faults": [{"kind": "hold", "after": 3, "reached": "@/streams", "until": "@"}],
+                },
+            ]
+        }
+    ],
+}
+"""A command, then an answer that streams for a minute and more; the file `streams` appears when it has begun."""
