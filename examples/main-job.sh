@@ -135,7 +135,10 @@ title "An agent: hostler run '$task' --repo $repository"
 "$hostler" run "$task" --repo "$repository" && ran=0 || ran=$?
 execution=$("$hostler" ps --json | pick 'it[0]["id"] if it else ""')
 [ -n "$execution" ] || fail "no agent was started"
-[ $ran = 0 ] || fail "the agent did not come to its end (exit code $ran)"
+if [ $ran != 0 ]; then
+    "$hostler" doctor || :
+    fail "the agent did not come to its end (exit code $ran)"
+fi
 environment=$("$hostler" show "$execution" --json | pick 'it["status"]["usedEnvironments"][0]["environmentId"]')
 
 title "The tests, inside the environment: hostler env exec $environment -- python3 -m unittest"

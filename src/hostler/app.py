@@ -82,6 +82,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         places = Outside(settings.sandbox, home.folder / "environments", environ)
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()
+        if preflight.verdict == "unusable":
+            for finding in preflight.findings:
+                log.error("no sandbox can be made", problem=finding.problem, mend=finding.fix)
         environments = Environments(
             identity.runner,
             stores.environments,

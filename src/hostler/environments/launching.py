@@ -155,7 +155,8 @@ def _told_pid(info: RawIOBase, place: Place) -> int:
     try:
         return int(json.loads(text)["child-pid"])
     except (ValueError, KeyError) as error:
-        raise EnvironmentFailed(f"The sandbox could not be made: {said(place)}") from error
+        hint = "`hostler doctor` says what to mend."
+        raise EnvironmentFailed(f"The sandbox could not be made: {said(place)} {hint}") from error
 
 
 def said(place: Place) -> str:

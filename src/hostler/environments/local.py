@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.providers import Feature, Finding, Limits, Preflight, Protection
-from hostler.environments import cgroups, launching, processes, seccomp
+from hostler.environments import cgroups, launching, namespaces, processes, seccomp
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.places import Place, Record
 
@@ -113,7 +113,7 @@ class Bubblewrap:
             child.kill()
             await child.wait()
             return Finding("bubblewrap does not come to an end.", "see whether namespaces are allowed for this user")
-        return None if child.returncode == 0 else _explain(said.decode(errors="replace").strip())
+        return None if child.returncode == 0 else _explain(said.decode(errors="replace").strip(), str(self._bwrap))
 
     def protections(self, record: Record) -> tuple[Protection, ...]:
         """Say what holds, and by which means."""
@@ -294,14 +294,9 @@ def find_python() -> str | None:
     return str(own) if readable else None
 
 
-def _explain(said: str) -> Finding:
-    if any(sign in said for sign in ("uid map", "new namespace", "Operation not permitted", "Permission denied")):
-        fix = (
-            "Allow unprivileged user namespaces: on Ubuntu 23.10 and later install an AppArmor profile for this bwrap "
-            "with `userns,`, or sysctl kernel.apparmor_restrict_unprivileged_userns=0; elsewhere see sysctl "
-            "user.max_user_namespaces."
-        )
-        return Finding(f"This machine does not let bubblewrap make a sandbox: {said[-300:]}", fix)
+def _explain(said: str, bwrap: str) -> Finding:
+    if step := namespaces.remedy(said, bwrap):
+        return Finding(f"This machine does not let bubblewrap make a sandbox: {said[-300:]}", step)
     return Finding(f"bubblewrap failed: {said[-300:] or 'it said nothing'}", "Run it by hand to see why.")
 
 
