@@ -70,7 +70,6 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
     ambient = SystemAmbient()
     async with AsyncExitStack() as stack:
         home = stack.enter_context(Home.locked(settings.home, ambient))
-        identity = Identity(home.runner, ambient.new_id())
         models = Registry(environ, overrides=_overrides(settings), ambient=ambient)
         stack.push_async_callback(models.close)
         redactor = Redactor([*models.secrets(), *settings.secrets])
@@ -78,7 +77,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
-        await stores.runners.boot(identity.runner, identity.incarnation, ambient.now() + LEASE)
+        incarnation = ambient.new_id()
+        before = await stores.runners.boot(home.runner, incarnation, ambient.now() + LEASE)
+        identity = Identity(home.runner, incarnation, before.until - LEASE if before else None)
         places = Outside(settings.sandbox, home.folder / "environments", environ)
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()

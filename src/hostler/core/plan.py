@@ -70,6 +70,8 @@ class Purge:
 
 Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | Purge
 
+FOREVER = 10 * 365 * 86_400.0
+"""Seconds; a time limit above it is as good as none."""
 STOPPED_TEXT = "This call was stopped before it finished. What it had done by then stands."
 NOT_STARTED_TEXT = "This call was not started: the turn was stopped first."
 UNKNOWN_TEXT = (
@@ -108,7 +110,8 @@ def _wanted_in_turn(state: State) -> frozenset[Effect]:
         return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
     effects: set[Effect] = set()
     if (seconds := state.limits.max_seconds) and state.ran_since:
-        effects.add(EnforceTime(state.turn, state.ran_since + timedelta(seconds=max(0.0, seconds - state.ran))))
+        left = min(max(0.0, seconds - state.ran), FOREVER)
+        effects.add(EnforceTime(state.turn, state.ran_since + timedelta(seconds=left)))
     if state.call and not state.call.lost:
         effects.add(CallModel(state.call.id, state.call.attempt, state.call.retry_at))
     effects.update(RunTool(t.id, t.name, t.arguments, t.incarnation) for t in state.tools if t.started)

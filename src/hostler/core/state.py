@@ -201,7 +201,8 @@ def _life(
                 spec_version=s.spec_version + (before.phase == "STOPPED"),
             )
         case ev.TurnAdopted(session, alive_until):
-            last = alive_until or before.updated_at
+            signs = [sign for sign in (alive_until, before.updated_at) if sign]
+            last = min(at, max(signs)) if signs else None
             rested = _rest(s, last) if last else s
             environment = replace(s.environment, ready=False)
             return replace(rested, session=session, ran_since=at, environment=environment)

@@ -1,5 +1,6 @@
 """How each effect is carried out; every one ends in facts. Nothing here decides what should happen."""
 
+import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ import structlog
 from hostler.agents.builtin.context import request
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
+from hostler.core.commands import MAX_OUTPUTS
 from hostler.core.conversation import ModelReply
-from hostler.core.errors import EnvironmentFailed, Fenced, HostlerError, MachineLost, ModelError, ModelUnavailable
+from hostler.core.errors import EnvironmentFailed, Fenced, HostlerError, MachineLost, ModelUnavailable
 from hostler.core.events import Recorded
 from hostler.core.machines import Machine, Operation
 from hostler.core.plan import CallModel, KillGroup, PrepareEnvironment, RunTool
@@ -27,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 8
 """Tries of one model call before the provider is given up."""
+LONGEST_RETRY_AFTER = 3600.0
+"""Seconds that a provider may ask us to wait."""
 LONGEST_WAIT = 60.0
 """Seconds between two tries, unless the provider asks for longer."""
 
@@ -108,15 +112,21 @@ class Effects:
         try:
             model = await self.models.prepare(state.begun.agent.model)
             reply = await model.call(request(state, scene.log, offered), saying.on_delta)
-        except (ModelError, HostlerError) as problem:
+        except HostlerError as problem:
             return (self._failed(effect, problem),)
+        except Exception as problem:  # noqa: BLE001 a provider library's fault; another try may help, and ends
+            log.error("a model call failed", execution=scene.execution, trace=traceback.format_exc())
+            message = f"the model call failed inside Hostler: {type(problem).__name__}"
+            return (self._failed(effect, ModelUnavailable(message)),)
         return (Fact(effect.call_id, self._replied(effect.call_id, reply, saying)),)
 
     def _failed(self, effect: CallModel, problem: HostlerError) -> Fact:
         message = self.redactor.text(problem.message)
         retry_at = None
         if isinstance(problem, ModelUnavailable) and effect.attempt + 1 < MAX_ATTEMPTS:
-            wait = max(problem.retry_after or 0.0, min(LONGEST_WAIT, 2.0**effect.attempt / 2))
+            asked = problem.retry_after or 0.0
+            bounded = min(asked, LONGEST_RETRY_AFTER) if math.isfinite(asked) else 0.0
+            wait = max(bounded, min(LONGEST_WAIT, 2.0**effect.attempt / 2))
             retry_at = self.ambient.now() + timedelta(seconds=wait)
         failed = ev.ModelCallFailed(effect.call_id, message, retry_at)
         return Fact(f"{effect.call_id}/{effect.attempt}", failed)
@@ -145,7 +155,7 @@ class Effects:
         try:
             answer = await tool.run(arguments, await self._inside(effect, scene))
         except MachineLost:
-            return (Fact(f"lost/{effect.incarnation}", ev.SupervisorLost(effect.incarnation)),)
+            return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
             raise
         except HostlerError as problem:
@@ -153,6 +163,8 @@ class Effects:
         except Exception:  # noqa: BLE001 a tool's fault is the model's to hear, and ours to log
             log.error("a tool failed", tool=effect.name, execution=scene.execution, trace=traceback.format_exc())
             answer = Answer("unknown", f"{effect.name} failed inside Hostler; its outcome is unknown.")
+        if _outputs_after(scene.state, answer) > MAX_OUTPUTS:
+            answer = Answer("failed", f"an execution has at most {MAX_OUTPUTS} outputs; nothing was set")
         return await self._finished(effect.call_id, scene.execution, answer)
 
     async def _inside(self, effect: RunTool, scene: Scene) -> Inside | None:
@@ -181,6 +193,12 @@ class Effects:
         """End every process of the execution in its environment."""
         await self.places.kill_group(scene.state.environment.id, scene.execution, scene.position.fence)
         return (Fact(f"group/{effect.turn}/{scene.position.fence}", ev.GroupGone(effect.turn)),)
+
+
+def _outputs_after(state: State, answer: Answer) -> int:
+    """Return how many outputs the execution would have after a tool's answer."""
+    keys = {key for event in answer.events if isinstance(event, ev.OutputsSet) for key in event.values}
+    return len(keys | state.outputs.keys()) if keys else 0
 
 
 def _as_replied(event: ev.Event) -> ev.ModelReplied:

@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -62,10 +63,14 @@ class TurnSlots:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this process is: its runner (machine and data folder) and the runner's incarnation."""
+    """Who this process is: its runner (machine and data folder) and the runner's incarnation.
+
+    `predecessor_alive_until` is the last sign of life of the incarnation before, where there was one.
+    """
 
     runner: str
     incarnation: str
+    predecessor_alive_until: datetime | None = None
 
 
 class Engine:
@@ -93,6 +98,7 @@ class Engine:
         self._tools = Tools(executions, effects, ambient, TurnSlots(slots), self.session, self._purge)
         self._workers: dict[str, Worker] = {}
         self._again: set[str] = set()
+        self._failed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -175,6 +181,7 @@ class Engine:
             failed = True
             log.exception("a worker failed; its execution will be tried again", execution=execution)
         finally:
+            (self._failed.add if failed else self._failed.discard)(execution)
             del self._workers[execution]
             again = execution in self._again
             self._again.discard(execution)
@@ -183,8 +190,8 @@ class Engine:
 
     async def _run(self, worker: Worker, row: Row) -> None:
         """Claim what another incarnation owned, or what failed here before, and go on with it."""
-        owned = row.owner == self._identity.incarnation and row.attempts == 0
-        if owned:
+        owned = row.owner == self._identity.incarnation
+        if owned and row.attempts == 0 and row.id not in self._failed:
             await worker.run()
             return
         position = await self._executions.claim(row.id, row.fence, self._identity.incarnation)
@@ -195,8 +202,9 @@ class Engine:
             await self._give_up(row.id, position)
             return
         worker.move(position)
-        adopted = ev.TurnAdopted(self._identity.incarnation) if row.phase == "RUNNING" else None
-        await worker.run(adopted)
+        alive_until = self._ambient.now() if owned else self._identity.predecessor_alive_until
+        adopted = ev.TurnAdopted(self._identity.incarnation, alive_until)
+        await worker.run(adopted if row.phase == "RUNNING" else None)
 
     async def _give_up(self, execution: str, position: Position) -> None:
         state = fold(await self._executions.read(execution))

@@ -128,6 +128,8 @@ class Worker:
 
     def _may_run(self) -> bool:
         """Return whether effects may start: a running turn needs a slot, everything else does not."""
+        if self.state.killing:
+            return True
         if self.state.phase != "RUNNING":
             self._tools.slots.give_back(self._id)
             self._has_slot = False
@@ -165,7 +167,7 @@ class Worker:
                     facts=facts,
                     decisions=decisions,
                     new_fence=any(isinstance(e, ev.TurnEnded | ev.Stopped) for e in decisions),
-                    progress=any(isinstance(f.event, ev.ModelReplied | ev.ToolFinished) for f in facts),
+                    progress=any(self._moves_on(fact.event) for fact in facts),
                 )
             except Conflict:
                 await self.catch_up()
@@ -173,6 +175,17 @@ class Worker:
             facts = ()
             self._position = Position(appended.position.fence, self.state.seq)
             await self.catch_up(appended.recorded)
+
+    def _moves_on(self, event: Event) -> bool:
+        """Return whether a fact is progress: a result, or that all open commands were found again by an adoption."""
+        match event:
+            case ev.ModelReplied() | ev.ToolFinished():
+                return True
+            case ev.EnvironmentReady(incarnation=found):
+                inside = [tool for tool in self.state.tools if tool.started and tool.incarnation]
+                return bool(inside) and all(tool.incarnation == found for tool in inside)
+            case _:
+                return False
 
     async def _append_first(self, event: Event) -> None:
         """Append one event, whatever came before it."""

@@ -8,7 +8,7 @@ def intent(name: str, arguments: str) -> str:
     """Return one line about what a call is about to do."""
     try:
         parsed: Any = json.loads(arguments or "{}")
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return name
     given = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
     match name:

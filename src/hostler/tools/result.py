@@ -28,6 +28,8 @@ class AddResult:
         value = typed(arguments.value) if isinstance(arguments.value, str) else arguments.value
         if isinstance(value, str) and len(value) > 4096:
             return Answer("failed", "the value has more than 4096 characters; nothing was set")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return Answer("failed", "a whole number must fit 64 bits; nothing was set")
         if isinstance(value, float) and not math.isfinite(value):
             return Answer("failed", "the value must be a finite number; nothing was set")
         return Answer("ok", f"{arguments.key} = {value!r}", events=(OutputsSet({arguments.key: value}),))

@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from hostler.core.machines import Command, Exited
-from hostler.tools.bash import answer, shown
-from hostler.tools.tool import Answer, Arguments, Inside, bounded
+from hostler.tools.bash import answer
+from hostler.tools.tool import Answer, Arguments, Inside
 
 SCRIPT = r"""
 pattern=$1 path=$2
@@ -41,6 +41,4 @@ class Search:
         result = await inside.machine.exec(inside.operation, command, incarnation=inside.incarnation)
         if result.outcome == Exited(1):
             return Answer("ok", "(nothing found)", 1)
-        if result.outcome == Exited(0):
-            return Answer("ok", bounded(shown(result.out)), 0)
         return await answer(result, inside, 120)

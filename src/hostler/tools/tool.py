@@ -88,8 +88,8 @@ def parse(tool: Tool, text: str) -> Any:
     """Return the arguments that the model wrote; raises ValueError with a message that the model can act on."""
     try:
         raw = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise ValueError(f"The arguments of {tool.name} are not valid JSON: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"The arguments of {tool.name} are not valid JSON: {str(error)[:200]}.") from None
     try:
         return tool.arguments.model_validate(raw)
     except ValidationError as error:
