@@ -88,8 +88,8 @@ async def test_a_model_that_fails_in_a_way_nobody_foresaw_is_not_called_for_ever
     await stage.send(execution, "go")
     await turns_of_the_loop(stage, 30)
     for _ in range(50):
-        await asyncio.sleep(0.01)
-        await stage.server.engine.sweep()
+        stage.clock.advance(60)
+        await turns_of_the_loop(stage, 1)
     state = await stage.state(execution)
     await stage.kill()
     assert state.phase == "STOPPED", f"still {state.phase} after {calls['n']} calls of the model"

@@ -163,8 +163,6 @@ class Effects:
         except Exception:  # noqa: BLE001 a tool's fault is the model's to hear, and ours to log
             log.error("a tool failed", tool=effect.name, execution=scene.execution, trace=traceback.format_exc())
             answer = Answer("unknown", f"{effect.name} failed inside Hostler; its outcome is unknown.")
-        if _outputs_after(scene.state, answer) > MAX_OUTPUTS:
-            answer = Answer("failed", f"an execution has at most {MAX_OUTPUTS} outputs; nothing was set")
         return await self._finished(effect.call_id, scene.execution, answer)
 
     async def _inside(self, effect: RunTool, scene: Scene) -> Inside | None:
@@ -195,10 +193,13 @@ class Effects:
         return (Fact(f"group/{effect.turn}/{scene.position.fence}", ev.GroupGone(effect.turn)),)
 
 
-def _outputs_after(state: State, answer: Answer) -> int:
-    """Return how many outputs the execution would have after a tool's answer."""
-    keys = {key for event in answer.events if isinstance(event, ev.OutputsSet) for key in event.values}
-    return len(keys | state.outputs.keys()) if keys else 0
+def within_outputs(state: State, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Return a tool's facts, or its refusal where the execution would have too many outputs after them."""
+    for fact in facts:
+        if isinstance(fact.event, ev.OutputsSet) and len(fact.event.values.keys() | state.outputs.keys()) > MAX_OUTPUTS:
+            text = f"an execution has at most {MAX_OUTPUTS} outputs; nothing was set"
+            return (Fact(fact.effect, ev.ToolFinished(fact.effect, "failed", text)),)
+    return facts
 
 
 def _as_replied(event: ev.Event) -> ev.ModelReplied:

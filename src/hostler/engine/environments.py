@@ -5,6 +5,7 @@ Work on one environment is done by one task at a time in this process.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -175,9 +176,10 @@ class Environments:
                 raise
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
-        """Give the environment up; one that was made for the execution and has no other user is removed."""
+        """Give the environment up; one that was made for an execution goes with its last user."""
         await self._rows.release(environment, execution)
-        if owned and not await self._rows.users(environment):
+        row = await self._rows.get(environment)
+        if row is not None and (owned or row.owner_execution) and not await self._rows.users(environment):
             await self._remove(environment)
 
     # --- the desk -----------------------------------------------------------------------------------------------
@@ -247,10 +249,9 @@ class Environments:
                 log.warning("an environment that nobody knows is removed", environment=handle.environment)
                 await self._provider.delete(handle)
         for row in known.values():
-            orphan = row.owner_execution and not await exists(row.owner_execution)
-            if row.phase == "deleting" or orphan:
+            if row.phase == "deleting" or (row.owner_execution and not await self._wanted_by_any(row, exists)):
                 self._spawn(self._remove(row.id))
-            elif row.phase in ("creating", "starting") and not row.owner_execution:
+            elif row.phase == "starting" or (row.phase == "creating" and not row.owner_execution):
                 self._begin(row.id)
             elif row.phase in ("running", "stopping") and row.handle is not None:
                 observed = await self._provider.observe(Handle.from_json(row.handle))
@@ -258,6 +259,10 @@ class Environments:
                     await self._change(row.id, phase="stopped")
                 elif row.phase == "running":
                     self._begin(row.id)
+
+    async def _wanted_by_any(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> bool:
+        """Return whether the execution that an environment was made for, or any of its users, is still there."""
+        return any([await exists(one) for one in (row.owner_execution, *await self._rows.users(row.id))])
 
     async def stop_idle(self, works: Callable[[str], bool]) -> None:
         """Stop what nobody has used for as long as its class allows; `works` says whether an execution is at work."""
@@ -335,8 +340,11 @@ class Environments:
         return self._machine_of(Handle.from_json(row.handle))
 
     async def _remove(self, environment: str) -> None:
-        """Remove an environment for good; a creation under way ends first."""
-        await self._change(environment, phase="deleting", quiet=True)
+        """Remove an environment for good; a creation under way ends first, and repeating it is fine."""
+        if await self._rows.get(environment) is None:
+            return
+        with contextlib.suppress(EnvironmentFailed):
+            await self._change(environment, phase="deleting")
         async with self._lock(environment):
             row = await self._rows.get(environment)
             if row is None:

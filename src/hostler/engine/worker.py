@@ -20,7 +20,7 @@ from hostler.core.events import Event, Recorded
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, Position
 from hostler.core.state import State, evolve, fold
-from hostler.engine.effects import Effects, Scene
+from hostler.engine.effects import Effects, Scene, within_outputs
 
 log = structlog.get_logger(__name__)
 
@@ -128,24 +128,24 @@ class Worker:
 
     def _may_run(self) -> bool:
         """Return whether effects may start: a running turn needs a slot, everything else does not."""
-        if self.state.killing:
-            return True
         if self.state.phase != "RUNNING":
             self._tools.slots.give_back(self._id)
             self._has_slot = False
         elif not self._has_slot:
             self._has_slot = self._tools.slots.take(self._id, self.poke)
-        return self._has_slot or self.state.phase != "RUNNING"
+        return self._has_slot or self.state.killing or self.state.phase != "RUNNING"
 
     def _reported(self) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
         """Return what finished effects came to, if they are still wanted; else it is not believed any more."""
-        still = wanted(self.state)
+        still, ahead = wanted(self.state), self.state
         facts: list[Fact] = []
         decisions: list[Callable[[State], tuple[Event, ...]]] = []
         for effect in [effect for effect, task in self._running.items() if task.done()]:
             outcome = self._running.pop(effect).result()
             if effect in still:
-                facts.extend(outcome.facts)
+                kept = within_outputs(ahead, outcome.facts)
+                facts.extend(kept)
+                ahead = self._ahead(kept, ahead)
                 decisions.extend([outcome.decide] if outcome.decide else [])
 
         def ripe(state: State) -> tuple[Event, ...]:
@@ -200,10 +200,10 @@ class Worker:
                 pass
             await self.catch_up()
 
-    def _ahead(self, facts: tuple[Fact, ...]) -> State:
+    def _ahead(self, facts: tuple[Fact, ...], state: State | None = None) -> State:
         """Return the state as it will be when the facts are in the log."""
         now = self._tools.ambient.now()
-        state = self.state
+        state = state or self.state
         for fact in facts:
             state = evolve(state, Recorded(state.seq + 1, now, fact.event))
         return state

@@ -20,6 +20,8 @@ from hostler.projections.status import stamp
 SPACE = uuid.UUID("6b1e2f0e-3f0b-5f57-9c1e-7c8f6a1d2b40")
 RESULT_SHOWN = 4000
 """Characters of a result that its block shows; the log has what the model read, the blob has everything."""
+COMPARED = 20_000
+"""Pairs of lines of a change that are compared to show it line by line."""
 TODO_PHASES = {"pending": "PHASE_PENDING", "in_progress": "PHASE_IN_PROGRESS", "done": "PHASE_DONE"}
 
 
@@ -139,7 +141,7 @@ def modification(action: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
     old, new = str(details["old"]).splitlines(), str(details["new"]).splitlines()
     groups: list[dict[str, Any]] = []
     additions = deletions = 0
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in _opcodes(old, new):
         if tag == "equal":
             groups.append({"type": "TYPE_UNCHANGED", "lines": old[i1:i2]})
             continue
@@ -155,6 +157,22 @@ def modification(action: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
         "startLine": details.get("line", 1),
         "diff": {"diffGroups": groups, "stats": {"additions": additions, "deletions": deletions}},
     }
+
+
+def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """Return what changed between two lists of lines; where comparing would take long, the middle changed whole."""
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    end_old, end_new = len(old) - tail, len(new) - tail
+    if (end_old - head) * (end_new - head) <= COMPARED:
+        return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    around = (("equal", 0, head, 0, head), ("equal", end_old, len(old), end_new, len(new)))
+    changed = ("replace", head, end_old, head, end_new)
+    return [op for op in (around[0], changed, around[1]) if op[2] > op[1] or op[4] > op[3]]
 
 
 def _done(**output: Any) -> Mapping[str, Any]:

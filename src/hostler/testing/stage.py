@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import NewEnvironment, NewExecution
@@ -55,13 +56,15 @@ class Stage:
     executions: MemoryExecutions = field(default_factory=lambda: MemoryExecutions(project))
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     lives: int = 0
+    alive_until: datetime | None = None
     server: Server = field(init=False)
 
     async def boot(self, link: Link | None = None) -> Server:
         """Begin a life: a new incarnation adopts what the last one left."""
         self.lives += 1
+        alive_until, self.alive_until = self.alive_until, None
         link = link or Link(self.executions)
-        identity = Identity("runner", f"life-{self.lives}")
+        identity = Identity("runner", f"life-{self.lives}", alive_until)
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
@@ -77,6 +80,7 @@ class Stage:
     async def kill(self) -> None:
         """End the life without a word; the world goes on."""
         self.server.link.cut()
+        self.alive_until = self.clock.now()
         await self.server.engine.close()
 
     async def restart(self) -> None:
