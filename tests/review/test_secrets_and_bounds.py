@@ -140,8 +140,11 @@ async def test_a_library_that_cancels_itself_does_not_leave_the_turn_alone():
     await stage.until(execution, lambda s: s.environment.ready)
     await stage.send(execution, "go")
     for _ in range(60):
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
+        stage.clock.advance(60)
         await stage.server.engine.sweep()
+        for _ in range(20):
+            await asyncio.sleep(0)
     state = await stage.state(execution)
     await stage.kill()
     assert state.phase == "STOPPED", f"still {state.phase} after {calls['n']} calls that were given up without a word"

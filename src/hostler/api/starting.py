@@ -102,7 +102,7 @@ class Starting:
             case _:
                 raise NotFound("there is no such project", field="code_context.project_id")
         class_id = class_named(self._parts, class_id, "code_context.context_url.environment_class_id")
-        return NewEnvironment(class_id, source, name=request.name[:80])
+        return NewEnvironment(class_id, source, name=self._parts.redactor.text(request.name)[:80])
 
     def _of_pull_request(self, pull: PullRequest) -> Source:
         """Return the code of a pull request that stands alone."""

@@ -57,14 +57,35 @@ class Redactor:
         """Return a masker for one text that arrives in pieces."""
         return RedactingStream(self)
 
-    @property
-    def longest(self) -> int:
-        """Return the length of the longest form that is known."""
-        return len(self._forms[0]) if self._forms else 0
+    def safe_end(self, text: str) -> int:
+        """Return how much of the beginning of a growing text can be masked for good.
+
+        What follows could still be the beginning of a secret; a secret that is there already is never cut in two.
+        """
+        if not self._forms:
+            return len(text)
+        end = len(text)
+        for start in range(max(0, len(text) - len(self._forms[0]) + 1), len(text)):
+            tail = text[start:]
+            if any(len(form) > len(tail) and form.startswith(tail) for form in self._forms):
+                end = start
+                break
+        while (earlier := self._cut_match(text, end)) < end:
+            end = earlier
+        return end
+
+    def _cut_match(self, text: str, end: int) -> int:
+        """Return where the first known secret begins that reaches over `end`, or `end`."""
+        first = end
+        for form in self._forms:
+            at = text.find(form, max(0, end - len(form) + 1))
+            if 0 <= at < first and at + len(form) > end:
+                first = at
+        return first
 
 
 class RedactingStream:
-    """Masks a text piece by piece; it holds back the longest secret minus one character."""
+    """Masks a text piece by piece; it holds back what could still become a secret, less than the longest one."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -72,24 +93,15 @@ class RedactingStream:
 
     def feed(self, piece: str) -> str:
         """Return what can be shown now."""
-        text = self._redactor.text(self._held + piece)
-        hold = self._overlap(text)
-        self._held = text[len(text) - hold :] if hold else ""
-        return text[: len(text) - hold]
+        raw = self._held + piece
+        end = self._redactor.safe_end(raw)
+        self._held = raw[end:]
+        return self._redactor.text(raw[:end])
 
     def flush(self) -> str:
         """Return what was held back, at the end of the text."""
         held, self._held = self._held, ""
         return self._redactor.text(held)
-
-    def _overlap(self, text: str) -> int:
-        """Return how many last characters could be the beginning of a secret."""
-        longest = min(self._redactor.longest - 1, len(text))
-        for size in range(longest, 0, -1):
-            tail = text[len(text) - size :]
-            if any(form.startswith(tail) for form in self._redactor._forms):  # pyright: ignore[reportPrivateUsage]
-                return size
-        return 0
 
 
 def _encodings(secret: str) -> set[str]:

@@ -10,6 +10,8 @@ from hostler.core.conversation import ToolCall, Usage
 from hostler.core.events import Event, Recorded
 from hostler.core.phases import Phase, check
 
+MAX_HOSTS = 50
+"""Refused hosts that are shown; an agent may try any number."""
 InputState = Literal["queued", "taken", "deleted", "dropped"]
 
 
@@ -163,7 +165,8 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
         case ev.AnnotationsSet(values):
             return replace(s, annotations={k: v for k, v in {**s.annotations, **values}.items() if v})
         case ev.EgressRefused(host):
-            return s if host in s.refused_hosts else replace(s, refused_hosts=(*s.refused_hosts, host))
+            known = host in s.refused_hosts or len(s.refused_hosts) >= MAX_HOSTS
+            return s if known else replace(s, refused_hosts=(*s.refused_hosts, host))
         case ev.Deleted():
             return replace(s, deleted=True)
 

@@ -15,7 +15,7 @@ from hostler.core.errors import Conflict, HostlerError, NotFound, StaleFence, Un
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
-from hostler.core.state import State, fold
+from hostler.core.state import MAX_HOSTS, State, fold
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
 
@@ -182,9 +182,12 @@ class Desk:
 
     async def refused(self, environment: str, host: str, reason: str) -> None:
         """Note in the log of everybody who uses an environment that it asked for a host and was refused."""
+        host, reason = self._redactor.text(host), self._redactor.text(reason)
         for execution in await self._environments.users(environment):
             row = await self._executions.row(execution)
             if row is None or row.deleted_at is not None:
+                continue
+            if len(row.view.get("hostler", {}).get("refusedHosts", ())) >= MAX_HOSTS:
                 continue
             fact = Fact(f"egress/{row.turn}/{host}", ev.EgressRefused(host, reason))
             with contextlib.suppress(StaleFence, NotFound):

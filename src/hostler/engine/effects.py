@@ -1,9 +1,10 @@
 """How each effect is carried out; every one ends in facts. Nothing here decides what should happen."""
 
+import asyncio
 import math
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
@@ -114,7 +115,10 @@ class Effects:
             reply = await model.call(request(state, scene.log, offered), saying.on_delta)
         except HostlerError as problem:
             return (self._failed(effect, problem),)
-        except Exception as problem:  # noqa: BLE001 a provider library's fault; another try may help, and ends
+        except (Exception, asyncio.CancelledError) as problem:
+            # A provider library's fault, unless we are told to stop; another try may help, and the tries end.
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
             log.error("a model call failed", execution=scene.execution, trace=traceback.format_exc())
             message = f"the model call failed inside Hostler: {type(problem).__name__}"
             return (self._failed(effect, ModelUnavailable(message)),)
@@ -141,9 +145,9 @@ class Effects:
             reply.native,
             tuple(saying.block(number) for number in range(len(reply.parts))),
         )
-        kind, version, body = ev.encode(replied)
-        masked = self.redactor.json(body)
-        return replied if masked == body else _as_replied(ev.decode(kind, version, masked))
+        masked = self._masked(replied)
+        assert isinstance(masked, ev.ModelReplied)
+        return masked
 
     async def run_tool(self, effect: RunTool, scene: Scene) -> tuple[Fact, ...]:
         """Run or rejoin a tool call; a lost supervisor is a fact of its own."""
@@ -185,7 +189,12 @@ class Effects:
             answer.whole_bytes,
             self.redactor.json(answer.details),
         )
-        return (Fact(call_id, finished), *(Fact(call_id, event) for event in answer.events))
+        return (Fact(call_id, finished), *(Fact(call_id, self._masked(event)) for event in answer.events))
+
+    def _masked(self, event: ev.Event) -> ev.Event:
+        """Return an event without secrets, also where the model had written them in another form."""
+        kind, version, body = ev.encode(event)
+        return ev.decode(kind, version, self.redactor.json(body))
 
     async def kill_group(self, effect: KillGroup, scene: Scene) -> tuple[Fact, ...]:
         """End every process of the execution in its environment."""
@@ -200,8 +209,3 @@ def within_outputs(state: State, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
             text = f"an execution has at most {MAX_OUTPUTS} outputs; nothing was set"
             return (Fact(fact.effect, ev.ToolFinished(fact.effect, "failed", text)),)
     return facts
-
-
-def _as_replied(event: ev.Event) -> ev.ModelReplied:
-    assert isinstance(event, ev.ModelReplied)
-    return replace(event)

@@ -141,7 +141,10 @@ class Worker:
         facts: list[Fact] = []
         decisions: list[Callable[[State], tuple[Event, ...]]] = []
         for effect in [effect for effect, task in self._running.items() if task.done()]:
-            outcome = self._running.pop(effect).result()
+            task = self._running.pop(effect)
+            if task.cancelled():
+                raise RuntimeError(f"{type(effect).__name__} cancelled itself")
+            outcome = task.result()
             if effect in still:
                 kept = within_outputs(ahead, outcome.facts)
                 facts.extend(kept)

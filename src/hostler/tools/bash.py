@@ -2,7 +2,17 @@
 
 from pydantic import Field
 
-from hostler.core.machines import Cancelled, Command, ExecResult, Exited, Output, Signalled, TimedOut, Unknown
+from hostler.core.machines import (
+    Cancelled,
+    Command,
+    ExecResult,
+    Exited,
+    FileProblem,
+    Output,
+    Signalled,
+    TimedOut,
+    Unknown,
+)
 from hostler.tools.tool import FOR_THE_MODEL, Answer, Arguments, Inside, bounded
 
 
@@ -36,9 +46,7 @@ async def answer(result: ExecResult, inside: Inside, timeout: float) -> Answer:
     """Return a finished command as the model reads it; the whole output is fetched when the answer is cut."""
     text, whole = shown(result.out), None
     if result.out.cut or len(text) > FOR_THE_MODEL:
-        operation = inside.operation
-        kept = await inside.machine.output(operation.execution, operation.id, "out", limit=16 << 20)
-        whole = kept.data
+        whole = await _whole(inside)
     said = bounded(text)
     total = result.out.total
     match result.outcome:
@@ -55,6 +63,15 @@ async def answer(result: ExecResult, inside: Inside, timeout: float) -> Answer:
             return Answer("cancelled", f"{said}\n[stopped]".lstrip("\n"), None, whole, total)
         case Unknown(reason):
             return Answer("unknown", f"The outcome of this command is unknown: {reason}", None, whole, total)
+
+
+async def _whole(inside: Inside) -> bytes | None:
+    """Return the whole output; None when somebody inside removed what was kept of it."""
+    operation = inside.operation
+    try:
+        return (await inside.machine.output(operation.execution, operation.id, "out", limit=16 << 20)).data
+    except FileProblem:
+        return None
 
 
 def shown(output: Output) -> str:
