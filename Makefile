@@ -7,6 +7,9 @@ STAMPS := .venv/.stamps
 # The lock files are complete, so nothing is resolved again; what is imported is compiled when it is.
 PIP := $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-compile
 
+# A .venv that was moved, or whose Python has gone, does not work: make another one.
+$(shell [ ! -e $(STAMPS)/venv ] || { [ -x $(PY) ] && [ "$$(cat $(STAMPS)/venv)" = "$(CURDIR)" ]; } || rm -rf .venv)
+
 .PHONY: help install run test check ci sdk crash contract fix golden lock clean
 
 help: ## say what can be made
@@ -61,7 +64,7 @@ $(STAMPS)/venv:
 	  || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Making .venv"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
-	@mkdir -p $(STAMPS) && touch $@
+	@mkdir -p $(STAMPS) && echo "$(CURDIR)" >$@
 
 $(STAMPS)/main: $(STAMPS)/venv requirements/main.txt requirements/build.txt pyproject.toml
 	@echo "Installing Hostler into .venv"
