@@ -1,6 +1,7 @@
 """More promises that were found broken: a hiccup of the database, a boot with a broken environment, a configuration."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,16 +10,18 @@ import pytest
 from hostler.app import opened
 from hostler.config import BadConfiguration, load
 from hostler.core import events as ev
-from hostler.core.ambient import SystemAmbient
 from hostler.core.desk import NewEnvironment, NewExecution
 from hostler.core.errors import EnvironmentFailed, FailedPrecondition, HostlerError, Unavailable
-from hostler.core.machines import Machine
+from hostler.core.machines import FileProblem, Machine
 from hostler.core.providers import Handle, LocalRepository, Observed, Scratch
 from hostler.definitions import Definitions, classes_of
+from hostler.engine.effects import Prepared
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.stage import SOMEBODY, Stage, said
 from hostler.testing.world import World
+from hostler.tools.read import numbered
+from hostler.tools.result import typed
 
 BASH = Call("bash", {"command": "make test"})
 CANARY = "canary-0123456789"
@@ -87,7 +90,13 @@ def test_two_agents_with_one_id_are_refused_at_start_up(tmp_path: Path):
 @pytest.fixture
 async def server(place: Path) -> AsyncIterator:
     file = place / "hostler.toml"
-    file.write_text(f'sandbox = "none"\nsettle_seconds = 0\nsecrets = ["{CANARY}"]\ndata_dir = "{place}/data"\n')
+    script = place / "script.json"
+    hold = {"kind": "hold", "until": f"{place}/never"}
+    script.write_text(json.dumps({"rules": [{"steps": [{"text": "hm", "faults": [hold]}]}]}))
+    file.write_text(
+        f'sandbox = "none"\nsettle_seconds = 0\nsecrets = ["{CANARY}"]\ndata_dir = "{place}/data"\n'
+        f'model = "scripted:{script}"\n'
+    )
     async with opened(load(file), {}) as server:
         yield server
         for row in await server.desk._executions.busy(server.home.runner):
@@ -120,8 +129,8 @@ async def test_a_secret_in_an_environments_failure_is_masked_in_its_status_too(s
 
 async def test_an_environment_is_not_stopped_under_a_running_turn(server):
     execution, environment = await started(server, Scratch())
-    await server.desk.command(execution, said("!", "00000000-0000-4000-8000-000000000001"))
-    await until(server, execution, lambda row: row.phase == "RUNNING")
+    await server.desk.command(execution, said("go", "00000000-0000-4000-8000-000000000001"))
+    await until(server, execution, lambda row: row.view["status"].get("currentActivity") == "thinking")
     with pytest.raises(FailedPrecondition):
         await server.desk._environments.stop(environment)
 
@@ -156,4 +165,35 @@ async def test_one_damaged_environment_does_not_keep_the_server_from_starting(se
         environments._provider = real
 
 
-_ = SystemAmbient
+
+class Full(World):
+    """A world whose disk is full while the repository is brought in."""
+
+    async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
+        raise FileProblem("no_space", ".git/hostler.bundle: no space left on device")
+
+
+async def test_a_full_disk_while_the_content_is_brought_in_is_said_as_the_environments_failure():
+    stage = stage_of(Step(text="Done."), world=Full())
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    for _ in range(10):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        await stage.server.engine.sweep()
+    state = await stage.rest(execution)
+    await stage.kill()
+    assert state.failure
+    assert state.failure.reason == "environment"
+    assert "no space" in state.failure.message
+
+
+@pytest.mark.parametrize("text", ["2024_11", "1_0.5", " 12 ", "\u0661\u0662"])
+def test_only_what_everybody_calls_a_number_becomes_one(text: str):
+    assert typed(text) == text
+
+
+@pytest.mark.parametrize("odd", ["\x0c", "\x85", "\u2028", "\x1c"])
+def test_lines_are_counted_as_editors_and_compilers_count_them(odd: str):
+    shown = numbered(f"first{odd}still first\nsecond\n", 1, 10)
+    assert "     2\tsecond" in shown
