@@ -69,10 +69,16 @@ class Stage:
 
     def turn(self, execution: str, text: str) -> float:
         """Run one turn; return the milliseconds from the request until its end is in the log."""
-        before = self.count(execution, "TurnEnded")
+        before, stops = self.count(execution, "TurnEnded"), self.count(execution, "Stopped")
         since = time.perf_counter()
         self.send(execution, text)
-        return (self.until(execution, "TurnEnded", before + 1) - since) * 1000
+        self.until_true(
+            lambda: self.count(execution, "TurnEnded") > before or self.count(execution, "Stopped") > stops, "its end"
+        )
+        took = (time.perf_counter() - since) * 1000
+        if self.count(execution, "Stopped") > stops:
+            raise RuntimeError(f"the turn was stopped: {self.server.get(execution)['status']}")
+        return took
 
     def events(self, execution: str) -> list[tuple[int, str, int]]:
         """Return (seq, kind, microseconds since 1970) of every event."""
@@ -144,4 +150,4 @@ def serving(scripts: Mapping[str, Any], **env: str) -> Iterator[Stage]:
             with opened(server) as stage:
                 yield stage
         finally:
-            server.stop()
+            server.close()
