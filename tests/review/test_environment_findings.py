@@ -12,6 +12,7 @@ from hostler.core.errors import AlreadyExists, EnvironmentFailed, NotFound
 from hostler.core.events import Agent
 from hostler.core.ports import Idempotency
 from hostler.core.providers import RemoteRepository, Scratch
+from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import classes_of
 from hostler.engine.environments import Environments
@@ -51,6 +52,7 @@ async def environments(place: Path, port: int) -> AsyncIterator[Environments]:
             (),
             private,
             SystemAmbient(),
+            Redactor(),
         )
         yield made
         for row in await store.environments.find():

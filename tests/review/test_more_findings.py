@@ -100,7 +100,9 @@ async def server(place: Path) -> AsyncIterator:
     async with opened(load(file), {}) as server:
         yield server
         for row in await server.desk._executions.busy(server.home.runner):
-            await server.desk._environments.delete(row.view["status"]["usedEnvironments"][0]["environmentId"], force=True)
+            await server.desk._environments.delete(
+                row.view["status"]["usedEnvironments"][0]["environmentId"], force=True
+            )
 
 
 async def started(server, source) -> tuple[str, str]:
@@ -163,7 +165,6 @@ async def test_one_damaged_environment_does_not_keep_the_server_from_starting(se
         pytest.fail(f"the server would not start: {problem.message}")
     finally:
         environments._provider = real
-
 
 
 class Full(World):

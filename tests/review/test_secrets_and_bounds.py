@@ -11,7 +11,6 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
-from hostler.projections.blocks import modification
 from hostler.projections.status import view
 from hostler.testing.stage import Stage
 from hostler.testing.world import MemoryMachine, World
@@ -76,7 +75,10 @@ def test_a_secret_that_begins_with_another_secret_is_masked_whole_while_it_strea
     short, long = "token-12345678", "token-12345678-and-the-rest-of-it"
     redactor = Redactor([short, long])
     stream = redactor.stream()
-    shown = "".join(stream.feed(piece) for piece in ("it is token-12345678", "-and-the-rest-of-it", ", see")) + stream.flush()
+    shown = (
+        "".join(stream.feed(piece) for piece in ("it is token-12345678", "-and-the-rest-of-it", ", see"))
+        + stream.flush()
+    )
     assert redactor.text(f"it is {long}, see") == "it is [redacted], see"
     assert "rest-of-it" not in shown
 
