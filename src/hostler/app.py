@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -79,7 +79,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         incarnation = ambient.new_id()
         before = await stores.runners.boot(home.runner, incarnation, ambient.now() + LEASE)
-        identity = Identity(home.runner, incarnation, before.until - LEASE if before else None)
+        identity = Identity(home.runner, incarnation)
+        if before:
+            identity = replace(identity, predecessor=before.incarnation, alive_until=before.until - LEASE)
         places = Outside(settings.sandbox, home.folder / "environments", environ)
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()
@@ -96,6 +98,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             settings.allow,
             settings.private_hosts,
             ambient,
+            redactor,
         )
         stack.push_async_callback(environments.close)
         live = LiveText(redactor)
@@ -112,6 +115,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
         places.on_refusal = desk.refused
+        environments.works = engine.runs
 
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
@@ -119,7 +123,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await environments.reconcile(exists)
         await engine.open()
         stack.push_async_callback(engine.close)
-        stack.enter_context(_background(_heartbeat(stores, desk, ambient), _idle_stop(environments, engine, ambient)))
+        stack.enter_context(_background(_heartbeat(stores, desk, ambient), _idle_stop(environments, ambient)))
         token = await _owner_token(stores, home, ambient)
         redactor.add([home.token_file.read_text().strip()])
         parts = ApiParts(
@@ -225,12 +229,12 @@ async def _heartbeat(stores: Store, desk: Desk, ambient: Ambient) -> None:
             log.warning("the heartbeat did not reach the database", problem=problem.message)
 
 
-async def _idle_stop(environments: Environments, engine: Engine, ambient: Ambient) -> None:
+async def _idle_stop(environments: Environments, ambient: Ambient) -> None:
     """Stop idle environments."""
     while True:
         await ambient.until(ambient.now() + timedelta(seconds=IDLE_LOOK))
         try:
-            await environments.stop_idle(engine.runs)
+            await environments.stop_idle()
         except HostlerError as problem:
             log.warning("idle environments could not be looked at", problem=problem.message)
 

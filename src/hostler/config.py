@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hostler.datafolder import default_data_folder
@@ -140,6 +140,19 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(1.0, ge=0)
     secrets: tuple[str, ...] = ()
     idle_exit_minutes: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Settings":
+        """Refuse what could only fail later."""
+        for name, ids in (("agents", [a.id for a in self.agents]), ("classes", [c.id for c in self.classes])):
+            if not ids:
+                raise ValueError(f"{name}: there must be at least one")
+            if len(ids) != len(set(ids)):
+                raise ValueError(f"{name}: two have the same id")
+        names = [cls.name for cls in self.classes]
+        if self.default_class not in names:
+            raise ValueError(f"default_class: there is no class {self.default_class!r}; there are {', '.join(names)}")
+        return self
 
     @field_validator("private_hosts", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from hostler.core.desk import NewEnvironment
 from hostler.core.errors import EnvironmentFailed, FailedPrecondition, NotFound
 from hostler.core.machines import Command, Exited, Operation
 from hostler.core.providers import LocalRepository, RemoteRepository, Scratch
+from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import classes_of
 from hostler.engine.environments import Environments
@@ -44,7 +45,16 @@ async def environments(place: Path) -> AsyncIterator[Environments]:
     url = f"sqlite:///{place / 'hostler.db'}"
     async with open_store(url, blobs=place / "blobs", fold=Fold(State(), evolve, project)) as store:
         made = Environments(
-            "runner", store.environments, outside.provider, outside.machine, outside.bring, CLASSES, (), (), ambient
+            "runner",
+            store.environments,
+            outside.provider,
+            outside.machine,
+            outside.bring,
+            CLASSES,
+            (),
+            (),
+            ambient,
+            Redactor(),
         )
         made.ambient = ambient  # type: ignore[attr-defined]
         yield made
@@ -85,12 +95,14 @@ async def test_an_idle_environment_is_stopped_and_one_at_work_is_not(environment
     await environments.prepare(environment, "execution", 1)
     await environments.use(environment, "execution")
     environments.ambient.ahead = timedelta(hours=1)  # type: ignore[attr-defined]
-    await environments.stop_idle(lambda _: True)
+    environments.works = lambda _: True
+    await environments.stop_idle()
     assert (await environments.get(environment)).phase == "running"
-    await environments.stop_idle(lambda _: False)
+    environments.works = lambda _: False
+    await environments.stop_idle()
     assert (await environments.get(environment)).phase == "running", "it was at work a moment ago"
     environments.ambient.ahead = timedelta(hours=2)  # type: ignore[attr-defined]
-    await environments.stop_idle(lambda _: False)
+    await environments.stop_idle()
     assert (await environments.get(environment)).phase == "stopped"
 
 

@@ -73,7 +73,8 @@ async def test_a_turn_that_fails_for_ever_after_a_send_is_given_up_too():
     tries = BrokenLater.tries
     await stage.kill()
     assert state.phase == "STOPPED", f"still {state.phase} after {tries} tries without progress"
-    assert state.failure and state.failure.reason == "service"
+    assert state.failure
+    assert state.failure.reason == "service"
 
 
 async def test_a_model_that_fails_in_a_way_nobody_foresaw_is_not_called_for_ever():

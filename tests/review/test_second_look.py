@@ -78,3 +78,29 @@ async def test_a_result_that_can_never_be_kept_does_not_repeat_for_ever():
     events = len(await stage.log(execution))
     await stage.kill()
     assert state.phase == "STOPPED", f"still {state.phase} after {FullBlobs.tries} tries; the log has {events} events"
+
+
+async def test_a_turn_that_waits_for_a_slot_outlives_any_number_of_restarts():
+    gate = asyncio.Event()
+
+    async def slow(line: str) -> tuple[int, str]:
+        await gate.wait()
+        return 0, "done"
+
+    steps = (Step(text="I look.", calls=(Call("bash", {"command": "make"}),)), Step(text="Done."))
+    stage = Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), slots=1)
+    stage.world.machine.shell = slow
+    await stage.boot()
+    first = await stage.start("scripted:story", "go")
+    await stage.until(first, lambda s: any(t.started for t in s.tools))
+    second = await stage.start("scripted:story", "go")
+    await stage.until(second, lambda s: s.phase == "RUNNING")
+    for _ in range(8):
+        await stage.restart()
+        life = f"life-{stage.lives}"
+        for execution in (first, second):
+            await stage.until(execution, lambda s, life=life: s.phase == "STOPPED" or s.session == life)
+        await stage.until(first, lambda s: s.environment.ready or any(t.started for t in s.tools))
+    states = [await stage.state(execution) for execution in (first, second)]
+    await stage.kill()
+    assert [(s.phase, s.failure) for s in states] == [("RUNNING", None), ("RUNNING", None)]

@@ -145,7 +145,7 @@ async def test_a_library_that_cancels_itself_does_not_leave_the_turn_alone():
         await asyncio.sleep(0)
         stage.clock.advance(60)
         await stage.server.engine.sweep()
-        for _ in range(20):
+        for _ in range(300):
             await asyncio.sleep(0)
     state = await stage.state(execution)
     await stage.kill()

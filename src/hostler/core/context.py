@@ -95,11 +95,16 @@ def _remote(parts: SplitResult, local: bool, field: str) -> tuple[str, str | Non
     return f"{parts.scheme}://{parts.netloc}/{path}", ref
 
 
+PAGES = frozenset({"tree", "commits", "commit", "pull", "releases", "tags", "issues"})
+"""What stands behind owner and repository where no `/-/` divides them from the page."""
+
+
 def _page(segments: list[str]) -> Page:
     """Read the path of a page; one that is no known page is the repository itself."""
     if segments[-1].endswith(".git"):
         return Page(len(segments), None)
-    if "-" in segments[2:]:
+    plain = len(segments) > 3 and segments[2] in PAGES and segments[3] != "-"
+    if "-" in segments[2:] and not plain:
         depth = segments.index("-", 2)
         return _named(depth, segments[depth + 1 :], "merge_requests", "refs/merge-requests/{}/head")
     if len(segments) > 3:

@@ -15,7 +15,13 @@ from hostler.core import events as ev
 from hostler.core.ambient import Ambient
 from hostler.core.commands import MAX_OUTPUTS
 from hostler.core.conversation import ModelReply
-from hostler.core.errors import EnvironmentFailed, Fenced, HostlerError, MachineLost, ModelUnavailable
+from hostler.core.errors import (
+    EnvironmentError_,
+    Fenced,
+    HostlerError,
+    MachineLost,
+    ModelUnavailable,
+)
 from hostler.core.events import Recorded
 from hostler.core.machines import Machine, Operation
 from hostler.core.plan import CallModel, KillGroup, PrepareEnvironment, RunTool
@@ -92,7 +98,9 @@ class Effects:
         key = f"environment/{scene.position.fence}/{scene.position.seq}"
         try:
             done = await self.places.prepare(effect.environment_id, scene.execution, scene.position.fence)
-        except (EnvironmentFailed, MachineLost) as problem:
+        except Fenced:
+            raise
+        except EnvironmentError_ as problem:
             return (Fact(key, ev.EnvironmentFailed(self.redactor.text(problem.message))),)
         ready = ev.EnvironmentReady(
             effect.environment_id,
@@ -162,8 +170,10 @@ class Effects:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
             raise
-        except HostlerError as problem:
+        except EnvironmentError_ as problem:
             answer = Answer("failed", problem.message)
+        except HostlerError:
+            raise
         except Exception:  # noqa: BLE001 a tool's fault is the model's to hear, and ours to log
             log.error("a tool failed", tool=effect.name, execution=scene.execution, trace=traceback.format_exc())
             answer = Answer("unknown", f"{effect.name} failed inside Hostler; its outcome is unknown.")

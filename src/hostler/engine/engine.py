@@ -65,12 +65,19 @@ class TurnSlots:
 class Identity:
     """Who this process is: its runner (machine and data folder) and the runner's incarnation.
 
-    `predecessor_alive_until` is the last sign of life of the incarnation before, where there was one.
+    `predecessor` is the incarnation before, where there was one, and `alive_until` its last sign of life.
     """
 
     runner: str
     incarnation: str
-    predecessor_alive_until: datetime | None = None
+    predecessor: str = ""
+    alive_until: datetime | None = None
+
+    def last_seen(self, owner: str, now: datetime) -> datetime | None:
+        """Return when an owner was last known to be alive; None when only its log can say."""
+        if owner == self.incarnation:
+            return now
+        return self.alive_until if owner and owner == self.predecessor else None
 
 
 class Engine:
@@ -202,7 +209,7 @@ class Engine:
             await self._give_up(row.id, position)
             return
         worker.move(position)
-        alive_until = self._ambient.now() if owned else self._identity.predecessor_alive_until
+        alive_until = self._identity.last_seen(row.owner, self._ambient.now())
         adopted = ev.TurnAdopted(self._identity.incarnation, alive_until)
         await worker.run(adopted if row.phase == "RUNNING" else None)
 

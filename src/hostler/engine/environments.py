@@ -17,6 +17,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.desk import EnvironmentClass, NewEnvironment
 from hostler.core.errors import (
     Conflict,
+    EnvironmentError_,
     EnvironmentFailed,
     FailedPrecondition,
     Fenced,
@@ -27,6 +28,7 @@ from hostler.core.errors import (
 from hostler.core.machines import FileProblem, Machine, Patch
 from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
 from hostler.core.providers import EnvSpec, Handle, Limits, NetworkPolicy, Provider, RemoteRepository, Source, Workspace
+from hostler.core.redaction import Redactor
 from hostler.engine.effects import Prepared
 from hostler.environments.content import host_of
 
@@ -60,7 +62,11 @@ class Environments:
         allow: Sequence[str],
         private: Sequence[str],
         ambient: Ambient,
+        redactor: Redactor,
     ) -> None:
+        self._redactor = redactor
+        self.works: Callable[[str], bool] = lambda _: False
+        """Says whether an execution is at work now."""
         self._runner = runner
         self._rows = rows
         self._provider = provider
@@ -201,6 +207,8 @@ class Environments:
 
     async def stop(self, environment: str) -> EnvironmentRow:
         """End every process of the environment and keep its files."""
+        if busy := [user for user in await self._rows.users(environment) if self.works(user)]:
+            raise FailedPrecondition(f"agent execution {busy[0]} works in the environment; stop it first")
         async with self._lock(environment):
             row = await self.get(environment)
             if row.handle is not None:
@@ -247,30 +255,37 @@ class Environments:
         async for handle in self._provider.list():
             if handle.environment not in known:
                 log.warning("an environment that nobody knows is removed", environment=handle.environment)
-                await self._provider.delete(handle)
+                with contextlib.suppress(EnvironmentFailed):
+                    await self._provider.delete(handle)
         for row in known.values():
-            if row.phase == "deleting" or (row.owner_execution and not await self._wanted_by_any(row, exists)):
-                self._spawn(self._remove(row.id))
-            elif row.phase == "starting" or (row.phase == "creating" and not row.owner_execution):
+            try:
+                await self._reconcile(row, exists)
+            except HostlerError as problem:
+                log.warning("an environment could not be looked at", environment=row.id, problem=problem.message)
+
+    async def _reconcile(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> None:
+        if row.phase == "deleting" or (row.owner_execution and not await self._wanted_by_any(row, exists)):
+            self._spawn(self._remove(row.id))
+        elif row.phase == "starting" or (row.phase == "creating" and not row.owner_execution):
+            self._begin(row.id)
+        elif row.phase in ("running", "stopping") and row.handle is not None:
+            observed = await self._provider.observe(Handle.from_json(row.handle))
+            if observed.state != "running":
+                await self._change(row.id, phase="stopped")
+            elif row.phase == "running":
                 self._begin(row.id)
-            elif row.phase in ("running", "stopping") and row.handle is not None:
-                observed = await self._provider.observe(Handle.from_json(row.handle))
-                if observed.state != "running":
-                    await self._change(row.id, phase="stopped")
-                elif row.phase == "running":
-                    self._begin(row.id)
 
     async def _wanted_by_any(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> bool:
         """Return whether the execution that an environment was made for, or any of its users, is still there."""
         return any([await exists(one) for one in (row.owner_execution, *await self._rows.users(row.id))])
 
-    async def stop_idle(self, works: Callable[[str], bool]) -> None:
-        """Stop what nobody has used for as long as its class allows; `works` says whether an execution is at work."""
+    async def stop_idle(self) -> None:
+        """Stop what nobody has used for as long as its class allows."""
         now = self._ambient.now()
         for row in await self._rows.find(runner=self._runner, phases=("running",)):
             cls = self._classes.get(row.class_id)
             idle = (now - row.last_used_at).total_seconds()
-            if any(works(user) for user in await self._rows.users(row.id)):
+            if any(self.works(user) for user in await self._rows.users(row.id)):
                 if idle > TOUCH:
                     await self._change(row.id, used=True, quiet=True)
             elif cls is not None and idle > cls.idle_seconds:
@@ -299,10 +314,12 @@ class Environments:
                 raise EnvironmentFailed("the environment was deleted")
             try:
                 return await self._make(row)
-            except (EnvironmentFailed, MachineLost) as problem:
-                failures = int(row.status.get("failures", 0)) + 1
-                await self._change(environment, status={"failure": problem.message, "failures": failures}, quiet=True)
-                raise EnvironmentFailed(problem.message) from problem
+            except Fenced:
+                raise
+            except EnvironmentError_ as problem:
+                failures, message = int(row.status.get("failures", 0)) + 1, self._redactor.text(problem.message)
+                await self._change(environment, status={"failure": message, "failures": failures}, quiet=True)
+                raise EnvironmentFailed(message) from problem
 
     async def _make(self, row: EnvironmentRow) -> EnvironmentRow:
         spec = self.spec(row)
@@ -315,7 +332,7 @@ class Environments:
         if not row.status.get("content"):
             workspace = await self._bring(machine, spec, int(row.status.get("failures", 0)))
             status |= {"content": True, "base": workspace.base or "", "branch": workspace.branch or ""}
-            status |= {"notes": list(workspace.notes)}
+            status |= {"notes": [self._redactor.text(note) for note in workspace.notes]}
         observed = await self._provider.observe(handle)
         status |= {"protections": [asdict(p) for p in observed.protections], "incarnation": observed.incarnation or ""}
         return await self._change(row.id, phase="running", status=status, used=True)

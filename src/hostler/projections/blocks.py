@@ -168,11 +168,12 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int,
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
     end_old, end_new = len(old) - tail, len(new) - tail
+    middle = [("replace", 0, end_old - head, 0, end_new - head)]
     if (end_old - head) * (end_new - head) <= COMPARED:
-        return difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        middle = difflib.SequenceMatcher(None, old[head:end_old], new[head:end_new], autojunk=False).get_opcodes()
+    moved = [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in middle]
     around = (("equal", 0, head, 0, head), ("equal", end_old, len(old), end_new, len(new)))
-    changed = ("replace", head, end_old, head, end_new)
-    return [op for op in (around[0], changed, around[1]) if op[2] > op[1] or op[4] > op[3]]
+    return [op for op in (around[0], *moved, around[1]) if op[2] > op[1] or op[4] > op[3]]
 
 
 def _done(**output: Any) -> Mapping[str, Any]:

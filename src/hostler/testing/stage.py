@@ -64,7 +64,7 @@ class Stage:
         self.lives += 1
         alive_until, self.alive_until = self.alive_until, None
         link = link or Link(self.executions)
-        identity = Identity("runner", f"life-{self.lives}", alive_until)
+        identity = Identity("runner", f"life-{self.lives}", f"life-{self.lives - 1}", alive_until)
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)

@@ -44,9 +44,9 @@ class Read:
 
 def numbered(text: str, offset: int, limit: int) -> str:
     """Return lines `offset` to `offset + limit - 1` with their numbers, as many as fit the model."""
-    lines = text.splitlines()
-    if not lines:
+    if not text:
         return "(empty file)"
+    lines = text.removesuffix("\n").split("\n")
     out: list[str] = []
     size = 0
     for number, line in enumerate(lines[offset - 1 : offset - 1 + limit], start=offset):

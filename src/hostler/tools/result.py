@@ -1,11 +1,15 @@
 """The tool that sets a typed output of the execution."""
 
 import math
+import re
 
 from pydantic import Field
 
 from hostler.core.events import OutputScalar, OutputsSet
 from hostler.tools.tool import Answer, Arguments, Inside
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+DECIMAL = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][+-]?[0-9]{1,4})?")
 
 
 class ResultArguments(Arguments):
@@ -39,11 +43,8 @@ def typed(text: str) -> OutputScalar:
     """Return "true" and "false" as bool, then integers, then finite floats as numbers, everything else as text."""
     if text in ("true", "false"):
         return text == "true"
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        if math.isfinite(number) and abs(number) < 2**63:
-            return number
+    if WHOLE.fullmatch(text) and abs(whole := int(text)) < 2**63:
+        return whole
+    if DECIMAL.fullmatch(text) and math.isfinite(decimal := float(text)):
+        return decimal
     return text
