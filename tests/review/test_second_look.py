@@ -100,7 +100,8 @@ async def test_a_turn_that_waits_for_a_slot_outlives_any_number_of_restarts():
         life = f"life-{stage.lives}"
         for execution in (first, second):
             await stage.until(execution, lambda s, life=life: s.phase == "STOPPED" or s.session == life)
-        await stage.until(first, lambda s: s.environment.ready or any(t.started for t in s.tools))
+        while not any([(await stage.state(one)).environment.ready for one in (first, second)]):
+            await asyncio.sleep(0)
     states = [await stage.state(execution) for execution in (first, second)]
     await stage.kill()
     assert [(s.phase, s.failure) for s in states] == [("RUNNING", None), ("RUNNING", None)]
