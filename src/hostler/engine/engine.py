@@ -209,9 +209,11 @@ class Engine:
             await self._give_up(row.id, position)
             return
         worker.move(position)
-        alive_until = self._identity.last_seen(row.owner, self._ambient.now())
-        adopted = ev.TurnAdopted(self._identity.incarnation, alive_until)
-        await worker.run(adopted if row.phase == "RUNNING" else None)
+        await worker.run(self._adopted, inherited=not owned)
+
+    def _adopted(self, state: State) -> ev.TurnAdopted:
+        """Return what is said when a turn gets a new owner: the last one is who said so in the log."""
+        return ev.TurnAdopted(self._identity.incarnation, self._identity.last_seen(state.session, self._ambient.now()))
 
     async def _give_up(self, execution: str, position: Position) -> None:
         state = fold(await self._executions.read(execution))

@@ -73,6 +73,7 @@ class Worker:
         self._running: dict[Effect, asyncio.Task[Outcome]] = {}
         self._has_slot = False
         self._purged = False
+        self._inherited = False
 
     def poke(self) -> None:
         """Look again."""
@@ -87,12 +88,17 @@ class Worker:
         """Return whether the turn is queued behind others of this process."""
         return self.state.phase == "RUNNING" and not self._has_slot
 
-    async def run(self, first: Event | None = None) -> None:
-        """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution."""
+    async def run(self, adopt: Callable[[State], Event] | None = None, *, inherited: bool = False) -> None:
+        """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution.
+
+        `adopt` gives the first event of an adoption; `inherited` says that the last owner died, and not that a
+        worker of this process failed.
+        """
+        self._inherited = inherited
         try:
             await self.catch_up()
-            if first is not None:
-                await self._append_first(first)
+            if adopt is not None and self.state.phase == "RUNNING":
+                await self._append_first(adopt(self.state), untried=not self._may_run())
             while await self._step():
                 await self._wait()
         finally:
@@ -180,23 +186,23 @@ class Worker:
             await self.catch_up(appended.recorded)
 
     def _moves_on(self, event: Event) -> bool:
-        """Return whether a fact is progress: a result, or that all open commands were found again by an adoption."""
+        """Return whether a fact is progress: a result, or that all commands of a dead owner were found again."""
         match event:
             case ev.ModelReplied() | ev.ToolFinished():
                 return True
             case ev.EnvironmentReady(incarnation=found):
                 inside = [tool for tool in self.state.tools if tool.started and tool.incarnation]
-                return bool(inside) and all(tool.incarnation == found for tool in inside)
+                return self._inherited and bool(inside) and all(tool.incarnation == found for tool in inside)
             case _:
                 return False
 
-    async def _append_first(self, event: Event) -> None:
-        """Append one event, whatever came before it."""
+    async def _append_first(self, event: Event, *, untried: bool) -> None:
+        """Append one event, whatever came before it; a claim that cannot try anything yet does not count as one."""
         written = False
         while not written:
             try:
                 appended = await self._tools.executions.append(
-                    self._id, self._position, self._tools.ambient.now(), decisions=(event,)
+                    self._id, self._position, self._tools.ambient.now(), decisions=(event,), progress=untried
                 )
                 written = appended.decided
             except Conflict:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,6 +72,7 @@ class Tool(Protocol):
         ...
 
 
+@cache
 def spec(tool: Tool) -> ToolSpec:
     """Return the tool as the model sees it."""
     schema = tool.arguments.model_json_schema()
