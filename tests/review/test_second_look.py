@@ -4,12 +4,14 @@ import asyncio
 import subprocess
 import sys
 
+from hostler.core.errors import MachineLost
 from hostler.core.events import Limits
+from hostler.core.machines import Command, ExecResult, Operation
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.link import Link
 from hostler.testing.stage import Stage
-from hostler.testing.world import MemoryBlobs
+from hostler.testing.world import MemoryBlobs, MemoryMachine, World
 
 
 def test_a_small_edit_between_many_equal_lines_does_not_hold_the_server_either():
@@ -105,3 +107,22 @@ async def test_a_turn_that_waits_for_a_slot_outlives_any_number_of_restarts():
     states = [await stage.state(execution) for execution in (first, second)]
     await stage.kill()
     assert [(s.phase, s.failure) for s in states] == [("RUNNING", None), ("RUNNING", None)]
+
+
+class Deaf(MemoryMachine):
+    """A machine whose supervisor answers, but never to a command."""
+
+    async def exec(self, operation: Operation, command: Command, **more) -> ExecResult:
+        raise MachineLost
+
+
+async def test_a_supervisor_that_answers_but_never_runs_the_command_does_not_fill_the_log():
+    steps = (Step(text="I look.", calls=(Call("bash", {"command": "make"}),)), Step(text="Done."))
+    stage = Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), world=World(machine=Deaf()))
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    for _ in range(800):
+        await asyncio.sleep(0)
+    state, events = await stage.state(execution), len(await stage.log(execution))
+    await stage.kill()
+    assert events < 100, f"{events} events, {state.phase}: lost and found without a pause and without an end"
