@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
 import uvicorn
@@ -72,7 +73,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         home = stack.enter_context(Home.locked(settings.home, ambient))
         models = Registry(environ, overrides=_overrides(settings), ambient=ambient)
         stack.push_async_callback(models.close)
-        redactor = Redactor([*models.secrets(), *settings.secrets])
+        password = urlsplit(settings.database).password or ""
+        redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])
         configure(redactor, json=not sys.stderr.isatty())
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))

@@ -14,7 +14,7 @@ def configure(redactor: Redactor, *, json: bool) -> None:
     """Write structured lines to standard error: JSON when `json`, else for people."""
 
     def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: redactor.text(value) if isinstance(value, str) else value for key, value in event.items()}
+        return redactor.json(event)
 
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from hostler.core import events as ev
 from hostler.core.commands import DeleteInput, SteerInput
 from hostler.core.errors import AlreadyExists, FailedPrecondition, NotFound
 from hostler.core.events import Limits
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Fault, Rule, Script, Step
 from hostler.models.scripted import Gates
+from hostler.projections.blocks import frames
 from hostler.testing.stage import Stage
 
 
@@ -136,6 +138,11 @@ async def test_a_stop_does_not_wait_for_the_model():
     state = await stage.rest(execution)
     assert (state.phase, state.failure, state.call) == ("STOPPED", None, None)
     assert not stage.server.live.open_blocks(execution)
+    cut = [r.event for r in await stage.log(execution) if isinstance(r.event, ev.ModelCallCut)]
+    assert [text for event in cut for text in event.said]
+    assert "A long answer.".startswith(cut[0].said[0].text)
+    shown = [f.body["text"]["content"] for f in frames(execution, await stage.log(execution)) if "text" in f.body]
+    assert shown == [cut[0].said[0].text]
     await stage.kill()
 
 

@@ -223,6 +223,24 @@ class ModelReplied:
 
 
 @dataclass(frozen=True, slots=True)
+class CutText:
+    """Text that was said before its call was cut off."""
+
+    block: str
+    text: str
+    thinking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCallCut:
+    """A stop cut a reply off while it streamed; `said` is what people had been shown. Its usage is not known."""
+
+    call_id: str
+    said: tuple[CutText, ...]
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ToolStarted:
     """The intent to run a tool; `call_id` is ours, `incarnation` the supervisor that may run it ('' = runs outside)."""
 
@@ -339,6 +357,7 @@ Event = (
     | ModelCallStarted
     | ModelCallFailed
     | ModelReplied
+    | ModelCallCut
     | ToolStarted
     | ToolFinished
     | OutputsSet

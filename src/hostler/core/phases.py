@@ -32,6 +32,7 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
             "ModelCallStarted",
             "ModelCallFailed",
             "ModelReplied",
+            "ModelCallCut",
             "ToolStarted",
             "ToolFinished",
             "TodosSet",

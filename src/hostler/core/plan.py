@@ -72,6 +72,9 @@ Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | Kill
 
 FOREVER = 10 * 365 * 86_400.0
 """Seconds; a time limit above it is as good as none."""
+MAX_LOSSES = 4
+"""Times in a row that the supervisor may be lost before any result comes."""
+LOST_TEXT = f"The environment's supervisor was lost {MAX_LOSSES} times in a row; stop and start the environment."
 STOPPED_TEXT = "This call was stopped before it finished. What it had done by then stands."
 NOT_STARTED_TEXT = "This call was not started: the turn was stopped first."
 UNKNOWN_TEXT = (
@@ -135,6 +138,8 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return stopping(state, session)
     if state.environment.failed:
         return failing(state, "environment", state.environment.failed)
+    if state.losses >= MAX_LOSSES:
+        return failing(state, "environment", LOST_TEXT)
     if state.killing or not state.environment.ready:
         return ()
     if state.call:

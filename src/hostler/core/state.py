@@ -105,6 +105,7 @@ class State:
     stop_seq: int = 0
     dirty: bool = False
     killing: bool = False
+    losses: int = 0
     failure: Failure | None = None
     warning: str = ""
     notes: tuple[str, ...] = ()
@@ -156,6 +157,8 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
             return _unqueue(s, event)
         case ev.ModelCallStarted() | ev.ModelCallFailed() | ev.ModelReplied() | ev.ToolStarted() | ev.ToolFinished():
             return _step(s, event)
+        case ev.ModelCallCut():
+            return s
         case ev.GroupGone():
             return replace(s, dirty=False, killing=False)
         case ev.OutputsSet(values):
@@ -199,6 +202,7 @@ def _life(
                 ran_since=at,
                 stop=None,
                 failure=None,
+                losses=0,
                 warning="",
                 environment=replace(s.environment, ready=ready, failed=""),
                 spec_version=s.spec_version + (before.phase == "STOPPED"),
@@ -238,7 +242,7 @@ def _environment(
         case ev.SupervisorLost(incarnation):
             if incarnation != s.environment.incarnation:
                 return s
-            return replace(s, environment=replace(s.environment, ready=False))
+            return replace(s, environment=replace(s.environment, ready=False), losses=s.losses + 1)
         case ev.EnvironmentFailed(message) | ev.EnvironmentLost(message):
             return replace(s, environment=replace(s.environment, ready=False, failed=message))
 
@@ -292,13 +296,14 @@ def _step(
                 iterations=s.iterations + 1,
                 usage=s.usage + usage,
                 context_length=usage.whole_input,
+                losses=0,
                 warning="",
             )
         case ev.ToolStarted(call_id, _, _, incarnation):
             started = (replace(t, started=True, incarnation=incarnation) if t.id == call_id else t for t in s.tools)
             return replace(s, tools=tuple(started), dirty=s.dirty or bool(incarnation))
         case ev.ToolFinished(call_id):
-            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=True)
+            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=True, losses=0)
 
 
 def first_line(block: ev.Json) -> str:

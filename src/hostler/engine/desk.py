@@ -11,7 +11,7 @@ from hostler.core import events as ev
 from hostler.core.ambient import Ambient
 from hostler.core.commands import Command, Send, decide
 from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
-from hostler.core.errors import Conflict, HostlerError, NotFound, StaleFence, Unavailable
+from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
@@ -105,7 +105,7 @@ class Desk:
         now = self._ambient.now()
         try:
             known, fresh = await self._executions.create(execution, self._identity.runner, events, now, new.once)
-        except HostlerError:
+        except AlreadyExists:
             await self._environments.forget(environment if owned else "")
             raise
         if not fresh:

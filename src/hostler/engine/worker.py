@@ -165,7 +165,7 @@ class Worker:
     async def _append(self, facts: tuple[Fact, ...], decide: Callable[[State], tuple[Event, ...]]) -> None:
         """Append facts, and decisions made from the state they lead to, until no decision is due."""
         while True:
-            decisions = decide(self._ahead(facts))
+            decisions = self._with_cut_text(decide(self._ahead(facts)))
             if not facts and not decisions:
                 return
             try:
@@ -184,6 +184,14 @@ class Worker:
             facts = ()
             self._position = Position(appended.position.fence, self.state.seq)
             await self.catch_up(appended.recorded)
+
+    def _with_cut_text(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Return decisions that end a turn with what was being said first, so that it is not lost."""
+        if self.state.call is None or not any(isinstance(event, ev.Stopped) for event in decisions):
+            return decisions
+        blocks = self._tools.effects.live.open_blocks(self._id)
+        said = tuple(ev.CutText(b.block, b.text, b.kind == "thinking") for b in blocks if b.text)
+        return (ev.ModelCallCut(self.state.call.id, said), *decisions) if said else decisions
 
     def _moves_on(self, event: Event) -> bool:
         """Return whether a fact is progress: a result, or that all commands of a dead owner were found again."""

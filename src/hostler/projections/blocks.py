@@ -80,6 +80,9 @@ class Framer:
                 yield 1, "deleted", _done(userInputDeleted={"id": input_id})
             case ev.ModelReplied():
                 yield from self._said(recorded.event)
+            case ev.ModelCallCut(_, said):
+                for number, cut in enumerate(said):
+                    yield 1, f"cut/{number}", {"id": cut.block, **_text(cut.text, thinking=cut.thinking)}
             case ev.ToolStarted(call_id, name, arguments):
                 self._announced.add(call_id)
                 yield (
@@ -102,8 +105,7 @@ class Framer:
                 continue
             known = event.blocks[number] if number < len(event.blocks) else ""
             block = known or block_id(self._execution, event.call_id, number)
-            kind = "TYPE_USER_FACING_OUTPUT" if isinstance(part, Text) else "TYPE_THOUGHTS"
-            yield 1, f"part/{number}", {"id": block, **_done(text={"type": kind, "content": part.text})}
+            yield 1, f"part/{number}", {"id": block, **_text(part.text, thinking=isinstance(part, Thinking))}
 
     def _finished(self, event: ev.ToolFinished, before: State) -> Iterable[tuple[Literal[1], str, Mapping[str, Any]]]:
         tool = next((t for t in before.tools if t.id == event.call_id), None)
@@ -174,6 +176,10 @@ def _opcodes(old: Sequence[str], new: Sequence[str]) -> Sequence[tuple[str, int,
     moved = [(tag, a + head, b + head, c + head, d + head) for tag, a, b, c, d in middle]
     around = (("equal", 0, head, 0, head), ("equal", end_old, len(old), end_new, len(new)))
     return [op for op in (around[0], *moved, around[1]) if op[2] > op[1] or op[4] > op[3]]
+
+
+def _text(text: str, *, thinking: bool) -> Mapping[str, Any]:
+    return _done(text={"type": "TYPE_THOUGHTS" if thinking else "TYPE_USER_FACING_OUTPUT", "content": text})
 
 
 def _done(**output: Any) -> Mapping[str, Any]:

@@ -54,6 +54,10 @@ def request(state: State, log: Iterable[Recorded], tools: Sequence[ToolSpec]) ->
                 messages.append(ModelMessage(said, native))
                 calls = [part for part in said if isinstance(part, ToolCall)]
                 asked.update({f"{call_id}.{number}": call for number, call in enumerate(calls)})
+            case ev.ModelCallCut(_, said):
+                if text := "\n".join(cut.text for cut in said if not cut.thinking):
+                    hear()
+                    messages.append(ModelMessage((Said(f"{text}\n[stopped here]"),)))
             case ev.ToolFinished(call_id, outcome, text):
                 if call := asked.get(call_id):
                     results[call_id] = ToolResult(call.id, call.name, text, failed=outcome != "ok")
