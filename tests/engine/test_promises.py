@@ -9,18 +9,12 @@ from hostler.core.commands import Delete, MoveInput, SteerInput
 from hostler.core.errors import NotFound
 from hostler.core.events import Limits
 from hostler.engine.effects import Prepared
-from hostler.models.registry import Registry
-from hostler.models.script import Call, Fault, Rule, Script, Step
+from hostler.models.script import Call, Fault, Step
 from hostler.projections.blocks import frames
 from hostler.projections.status import view
 from hostler.testing.stage import Stage
 from hostler.testing.world import World
-
-BASH = Call("bash", {"command": "make test"})
-
-
-def stage_of(*steps: Step, **fields) -> Stage:
-    return Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), **fields)
+from tests.engine.stories import BASH, stage_of
 
 
 class Gate:

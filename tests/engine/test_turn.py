@@ -13,6 +13,7 @@ from hostler.models.script import Call, Fault, Rule, Script, Step
 from hostler.models.scripted import Gates
 from hostler.projections.blocks import frames
 from hostler.testing.stage import Stage
+from tests.engine.stories import BASH
 
 
 def kinds(log) -> list[str]:
@@ -23,7 +24,6 @@ def models(*steps: Step) -> Registry:
     return Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))})
 
 
-BASH = Call("bash", {"command": "make test"})
 STORY = (Step(text="I look.", calls=(BASH,)), Step(text="All is well."))
 
 

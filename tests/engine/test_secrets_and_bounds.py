@@ -1,4 +1,4 @@
-"""Secrets that get past the redactor, and sizes that nothing bounds."""
+"""Secrets in odd places, and sizes that are bounded."""
 
 import asyncio
 import subprocess
@@ -10,18 +10,15 @@ from hostler.core.machines import Chunk, FileProblem, Stream
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Rule, Script, Step
+from hostler.models.script import Call, Step
 from hostler.projections.status import view
 from hostler.testing.stage import Stage
 from hostler.testing.world import MemoryMachine, World
 from tests.api.conftest import SECRET, Api, api
+from tests.engine.stories import stage_of
 
 __all__ = ["api"]
 CANARY = "canary-0123456789"
-
-
-def stage_of(*steps: Step, **fields) -> Stage:
-    return Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), **fields)
 
 
 class Shared(World):

@@ -1,4 +1,4 @@
-"""Promises around environments that were found broken, with a real supervisor and a real store."""
+"""Environments that others use, that are gone, that failed, that were being started."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

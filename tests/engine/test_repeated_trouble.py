@@ -1,4 +1,4 @@
-"""A second look, at what was mended."""
+"""Trouble that comes again and again."""
 
 import asyncio
 import subprocess

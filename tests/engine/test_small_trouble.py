@@ -1,4 +1,4 @@
-"""More promises that were found broken: a hiccup of the database, a boot with a broken environment, a configuration."""
+"""A hiccup of the database, a boot with a damaged environment, a configuration that cannot work."""
 
 import asyncio
 import json
@@ -17,18 +17,14 @@ from hostler.core.providers import Handle, LocalRepository, Observed, Scratch
 from hostler.definitions import Definitions, classes_of
 from hostler.engine.effects import Prepared
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Rule, Script, Step
-from hostler.testing.stage import SOMEBODY, Stage, said
+from hostler.models.script import Step
+from hostler.testing.stage import SOMEBODY, said
 from hostler.testing.world import World
 from hostler.tools.read import numbered
 from hostler.tools.result import typed
+from tests.engine.stories import BASH, stage_of
 
-BASH = Call("bash", {"command": "make test"})
 CANARY = "canary-0123456789"
-
-
-def stage_of(*steps: Step, **fields) -> Stage:
-    return Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), **fields)
 
 
 class Hiccup(World):

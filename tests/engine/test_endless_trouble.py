@@ -1,4 +1,4 @@
-"""Promises of the engine that were found broken, each with the shortest story that shows it."""
+"""What could go on for ever, and ends: failing workers, lost supervisors, absurd bounds."""
 
 import asyncio
 from collections import Counter
@@ -11,17 +11,12 @@ from hostler.core.events import Limits
 from hostler.core.machines import Command, ExecResult, Operation
 from hostler.engine.effects import Prepared
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Fault, Rule, Script, Step
+from hostler.models.script import Call, Fault, Step
 from hostler.projections.actions import intent
 from hostler.projections.status import view
 from hostler.testing.stage import Stage
 from hostler.testing.world import MemoryMachine, World
-
-BASH = Call("bash", {"command": "make test"})
-
-
-def stage_of(*steps: Step, **fields) -> Stage:
-    return Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), **fields)
+from tests.engine.stories import BASH, stage_of
 
 
 def counting(answer):

@@ -1,1 +1,0 @@
-"""Findings of a review: each test shows one broken promise."""
