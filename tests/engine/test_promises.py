@@ -8,10 +8,12 @@ from hostler.core import events as ev
 from hostler.core.commands import Delete, MoveInput, SteerInput
 from hostler.core.errors import NotFound
 from hostler.core.events import Limits
+from hostler.core.ports import Position
 from hostler.engine.effects import Prepared
 from hostler.models.script import Call, Fault, Step
 from hostler.projections.blocks import frames
 from hostler.projections.status import view
+from hostler.testing.link import Link
 from hostler.testing.stage import Stage
 from hostler.testing.world import World
 from tests.engine.stories import BASH, stage_of
@@ -224,3 +226,24 @@ async def test_an_execution_that_never_makes_progress_is_given_up_with_a_message
     assert "without any progress" in state.failure.message
     assert 0 < BrokenWorld.tries <= 6
     await stage.kill()
+
+
+async def test_a_running_turn_without_a_live_owner_is_said_to_be_recovering():
+    stage = stage_of(Step(text="I look.", calls=(BASH,)), Step(text="Done."))
+    stage.world.machine.shell = Gate()
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    await running_tool(stage, execution)
+    await stage.kill()
+    successor = await stage.boot(Paused(stage.executions))
+    stage.clock.advance(60)
+    assert (await successor.desk.seen(execution)).liveness == "recovering"
+    await stage.kill()
+
+
+class Paused(Link):
+    """A store that lets nobody claim anything yet."""
+
+    async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
+        await asyncio.Event().wait()
+        return None
