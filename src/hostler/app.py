@@ -24,7 +24,7 @@ from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
-from hostler.definitions import Definitions, classes_of, model_name
+from hostler.definitions import Definitions, classes_of, model_name, truthful
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
@@ -136,7 +136,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             prompts=stores.prompts,
             tokens=stores.tokens,
             agents=Definitions(settings, models),
-            classes=classes_of(settings),
+            classes=truthful(classes_of(settings), preflight),
             models=models,
             redactor=redactor,
             ambient=ambient,

@@ -1,12 +1,14 @@
 """Agents and environment classes as the settings define them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hostler.config import GIB, AgentSection, Settings
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Agent, Limits
 from hostler.core.ports import Models
+from hostler.core.providers import Preflight
 from hostler.tools.registry import INSIDE, TOOLS
 
 DEMO = "scripted:demo"
@@ -79,3 +81,11 @@ def classes_of(settings: Settings) -> tuple[EnvironmentClass, ...]:
         for section in settings.classes
     ]
     return tuple(sorted(made, key=lambda cls: cls.name != settings.default_class))
+
+
+def truthful(classes: Sequence[EnvironmentClass], preflight: Preflight) -> tuple[EnvironmentClass, ...]:
+    """Return the classes with what this machine cannot hold of them said in their descriptions."""
+    weak = ", ".join(f"{one.limit} ({one.means})" for one in preflight.protections if not one.holds)
+    if not weak:
+        return tuple(classes)
+    return tuple(replace(cls, description=f"{cls.description}; not held on this machine: {weak}") for cls in classes)
