@@ -57,7 +57,7 @@ async def tell(stage: Stage) -> Sequence[Recorded]:
     try:
         execution = await stage.start("scripted:story", "mend it")
     except Died:
-        rows = await stage.executions.busy("runner")
+        rows = await stage.executions.busy(stage.runner)
         await stage.restart()
         execution = rows[0].id
         if not (await stage.state(execution)).inputs:
@@ -78,7 +78,7 @@ async def whole_story() -> tuple[Counter[str], int]:
     log = await tell(stage)
     await stage.kill()
     check(log)
-    return essence(log), len(stage.executions.commits)
+    return essence(log), len(stage.commits)
 
 
 async def test_the_story_survives_a_crash_at_every_commit():

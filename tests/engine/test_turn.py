@@ -48,7 +48,7 @@ async def test_a_story_ends_waiting_for_input_with_one_result_for_its_tool_call(
 async def test_a_step_with_one_tool_takes_two_commits(stage: Stage):
     execution = await stage.start("scripted:story", "mend it")
     await stage.rest(execution)
-    assert stage.executions.commits[-4:] == [
+    assert stage.commits[-4:] == [
         ("ModelReplied", "ToolStarted"),
         ("ToolFinished", "ModelCallStarted"),
         ("ModelReplied",),
@@ -74,7 +74,7 @@ async def test_each_further_parallel_result_is_a_commit_of_its_own_and_never_hel
     assert [tool.id for tool in state.tools] == ["c1.0"]
     gates["a"].set()
     await stage.rest(execution)
-    assert stage.executions.commits[-5:] == [
+    assert stage.commits[-5:] == [
         ("ModelReplied", "ToolStarted", "ToolStarted"),
         ("ToolFinished",),
         ("ToolFinished", "ModelCallStarted"),

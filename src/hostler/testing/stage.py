@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import NewEnvironment, NewExecution
 from hostler.core.events import Agent, Limits, Recorded
-from hostler.core.ports import Models, Principal
+from hostler.core.ports import Executions, Models, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, fold
@@ -53,7 +53,10 @@ class Stage:
     slots: int = 8
     worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
-    executions: MemoryExecutions = field(default_factory=lambda: MemoryExecutions(project))
+    executions: Executions = field(default_factory=lambda: MemoryExecutions(project))
+    runner: str = "runner"
+    register: Callable[[Identity], Awaitable[object]] | None = None
+    """Told of every new life before it begins, for a store that knows its runners."""
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     lives: int = 0
     alive_until: datetime | None = None
@@ -64,7 +67,9 @@ class Stage:
         self.lives += 1
         alive_until, self.alive_until = self.alive_until, None
         link = link or Link(self.executions)
-        identity = Identity("runner", f"life-{self.lives}", f"life-{self.lives - 1}", alive_until)
+        identity = Identity(self.runner, f"life-{self.lives}", f"life-{self.lives - 1}", alive_until)
+        if self.register is not None:
+            await self.register(identity)
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
@@ -110,6 +115,12 @@ class Stage:
     async def command(self, execution: str, command: Command) -> State:
         """Ask for anything."""
         return await self.server.desk.command(execution, command)
+
+    @property
+    def commits(self) -> Sequence[tuple[str, ...]]:
+        """Return the kinds of events of each append, in order; known of a store in memory only."""
+        assert isinstance(self.executions, MemoryExecutions)
+        return self.executions.commits
 
     async def log(self, execution: str) -> Sequence[Recorded]:
         """Return the log."""
