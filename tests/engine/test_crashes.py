@@ -8,6 +8,7 @@ import pytest
 
 from hostler.core import events as ev
 from hostler.core.events import Recorded
+from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State
 from hostler.engine.worker import Worker
 from hostler.models.registry import Registry
@@ -57,7 +58,7 @@ async def tell(stage: Stage) -> Sequence[Recorded]:
     try:
         execution = await stage.start("scripted:story", "mend it")
     except Died:
-        rows = await stage.executions.busy(stage.runner)
+        rows = await stage.executions.find(ExecutionQuery(), limit=1)
         await stage.restart()
         execution = rows[0].id
         if not (await stage.state(execution)).inputs:
