@@ -58,7 +58,7 @@ def _caption(result: Mapping[str, Any]) -> str:
     quiet = (
         ""
         if before < made["cores"] / 4
-        else " Others worked on the machine meanwhile, so this was **not a quiet run**."
+        else " The machine was not idle meanwhile, so this was **not a quiet run**."
     )
     return (
         f"Measured on {result['date']} in {result['seconds']:.0f} s: {made['cores']} cores ({made['cpu']}), "
