@@ -56,9 +56,7 @@ def _caption(result: Mapping[str, Any]) -> str:
     made = result["machine"]
     before, after = result["load_before"], result["load_after"]
     quiet = (
-        ""
-        if before < made["cores"] / 4
-        else " The machine was not idle meanwhile, so this was **not a quiet run**."
+        "" if before < made["cores"] / 4 else " The machine was not idle meanwhile, so this was **not a quiet run**."
     )
     return (
         f"Measured on {result['date']} in {result['seconds']:.0f} s: {made['cores']} cores ({made['cpu']}), "

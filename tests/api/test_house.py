@@ -47,7 +47,8 @@ async def test_a_token_is_made_used_listed_and_revoked(api: Api) -> None:
     await api.call("ListAgentExecutions", token=token["token"])
     assert (await api.refused("StartAgent", token=token["token"]))["code"] == "permission_denied"
     listed = (await ask(api, "GET", "/tokens")).json()["tokens"]
-    assert listed[0] == {key: value for key, value in token.items() if key != "token"}
+    kept = {key: value for key, value in token.items() if key != "token"}
+    assert listed[0] == {**kept, "lastUsedAt": "2026-01-01T00:00:00Z"}
     assert token["token"] not in json.dumps(listed)
     assert (await ask(api, "DELETE", f"/tokens/{token['id']}")).json() == {}
     assert (await api.refused("ListAgentExecutions", token=token["token"]))["code"] == "unauthenticated"

@@ -1,5 +1,6 @@
 """Who sends a request: API tokens by their hash, and short signed tokens for one execution or environment."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -10,11 +11,13 @@ from jwt.types import Options
 
 from hostler.api.call import Caller, CredentialKind
 from hostler.core.ambient import Ambient
-from hostler.core.errors import Unauthenticated
-from hostler.core.ports import Principal, Tokens
+from hostler.core.errors import HostlerError, Unauthenticated
+from hostler.core.ports import ApiToken, Principal, Tokens
 
 LIFETIME = timedelta(hours=24)
 """How long conversation and environment tokens are good for."""
+NOTED = timedelta(minutes=1)
+"""How exactly it is kept when an API token was last used."""
 ALGORITHM = "HS256"
 UNCLOCKED: Options = {"verify_exp": False, "verify_iat": False, "require": ["kind", "sub", "by", "exp"]}
 """Expiry is judged by our own clock."""
@@ -84,8 +87,16 @@ class Credentials:
         known = await self._tokens.by_sha256(hashed(token))
         if known is None or _expired(known.expires_at, self._ambient.now()):
             raise Unauthenticated("this API token is unknown, revoked or expired")
+        await self._note_use(known)
         expires = known.expires_at.timestamp() if known.expires_at else 0.0
         return Caller(known.principal, scope=known.scope, expires_at=expires)
+
+    async def _note_use(self, known: ApiToken) -> None:
+        """Keep when a token was last used, to the minute; a database that cannot write refuses nobody."""
+        now = self._ambient.now()
+        if known.last_used_at is None or now - known.last_used_at >= NOTED:
+            with contextlib.suppress(HostlerError):
+                await self._tokens.used(known.id, now)
 
     async def short(self, token: str, kind: CredentialKind) -> Caller:
         """Return who a short token, or else an API token, speaks for."""

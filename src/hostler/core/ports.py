@@ -276,6 +276,10 @@ class Tokens(Protocol):
         """Return all tokens, newest first."""
         ...
 
+    async def used(self, token: str, at: datetime) -> None:
+        """Note when a token was used; one that is gone meanwhile is let alone."""
+        ...
+
     async def revoke(self, token: str) -> bool:
         """Remove a token by id; return whether it was there."""
         ...

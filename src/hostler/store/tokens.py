@@ -1,8 +1,9 @@
 """API tokens, of which only the sha256 is kept, and the principals behind them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select
+from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from hostler.core.errors import AlreadyExists
 from hostler.core.ports import ApiToken, Principal
@@ -40,6 +41,15 @@ class StoredTokens:
     async def find(self) -> tuple[ApiToken, ...]:
         """Return all tokens, newest first."""
         return await self._fetch(TOKENS.order_by(api_token.c.created_at.desc(), api_token.c.id.desc()))
+
+    async def used(self, token: str, at: datetime) -> None:
+        """Note when a token was used."""
+        statement = update(api_token).where(api_token.c.id == token).values(last_used_at=at.astimezone(UTC))
+
+        def work(writing: Writing) -> None:
+            writing.connection.execute(statement)
+
+        await self._writer.do(work)
 
     async def revoke(self, token: str) -> bool:
         """Remove a token by id; return whether it was there."""

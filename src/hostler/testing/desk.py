@@ -6,6 +6,7 @@ What an engine would do a test does by hand: `append` what happened, `say` what 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
@@ -159,6 +160,10 @@ class MemoryTokens:
     async def find(self) -> tuple[ApiToken, ...]:
         """Return all tokens, newest first."""
         return tuple(reversed(self.kept))
+
+    async def used(self, token: str, at: datetime) -> None:
+        """Note when a token was used."""
+        self.kept = [replace(one, last_used_at=at) if one.id == token else one for one in self.kept]
 
     async def revoke(self, token: str) -> bool:
         """Remove a token."""

@@ -144,6 +144,10 @@ class TokenBook(StoreSuite):
             await store.tokens.add(token)
         assert await store.tokens.find() == tuple(tokens[::-1])
         assert await store.tokens.by_sha256(tokens[1].sha256) == tokens[1]
+        later = NOW + timedelta(days=1)
+        await store.tokens.used(tokens[1].id, later)
+        assert await store.tokens.by_sha256(tokens[1].sha256) == replace(tokens[1], last_used_at=later)
+        await store.tokens.used("nobody", later)
         assert await store.tokens.revoke(tokens[1].id)
         assert not await store.tokens.revoke(tokens[1].id)
         assert await store.tokens.by_sha256(tokens[1].sha256) is None
