@@ -1,14 +1,22 @@
 """Fixtures that every part of the suite may use."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.server import HostlerProcess, repository_at, short_folder
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A busy machine is no fault of the code; and a red CI should be about the change, so there the examples are fixed.
+settings.register_profile(
+    "hostler", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("hostler")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
