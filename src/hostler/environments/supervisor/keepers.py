@@ -164,6 +164,10 @@ def _lead(described: int, report: int, streams: list[int]) -> None:
             fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
+        # What came over the socket survives an exec, as the listening socket does: nothing of it is for the command.
+        os.set_inheritable(report, False)
+        os.closerange(3, report)
+        os.closerange(report + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if spec.memory:
             resource.setrlimit(resource.RLIMIT_DATA, (spec.memory, spec.memory))
         what = spec.cwd
