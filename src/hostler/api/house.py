@@ -16,7 +16,7 @@ from hostler.api.auth import Credentials, bearer, hashed
 from hostler.api.call import current, only_admins
 from hostler.api.parts import ApiParts
 from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
-from hostler.core.events import encode
+from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import ApiToken, Principal, PromptQuery
 from hostler.core.state import fold
 from hostler.projections.row import project
@@ -163,7 +163,7 @@ class House:
         if not (after.isascii() and after.isdigit() and len(after) < 16):
             raise InvalidArgument("the seq of an event is needed", field="after")
         events = await self._parts.desk.log(_execution(request), int(after))
-        shown = [_event_json(one) for one in events[:PAGE]]
+        shown = [_event_json(one, admin=current().principal.admin) for one in events[:PAGE]]
         return JSONResponse({"events": shown, "more": len(events) > PAGE})
 
     async def diff(self, request: Request) -> Response:
@@ -248,8 +248,12 @@ def _expiry(asked: Mapping[str, Any], now: datetime) -> datetime | None:
     return now + timedelta(days=days)
 
 
-def _event_json(recorded: Any) -> dict[str, Any]:
+def _event_json(recorded: Recorded, *, admin: bool) -> dict[str, Any]:
+    """Return an event; the agent's system prompt is shown to administrators only."""
     kind, version, body = encode(recorded.event)
+    if isinstance(recorded.event, Started) and not admin:
+        agent = cast("dict[str, Any]", body["agent"])
+        body = {**body, "agent": {key: value for key, value in agent.items() if key != "system_prompt"}}
     return {"seq": recorded.seq, "at": stamp(recorded.at), "kind": kind, "version": version, "body": body}
 
 
