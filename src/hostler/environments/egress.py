@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -81,9 +82,23 @@ def permit(target: Target, policy: NetworkPolicy) -> bool:
 def check_address(address: str) -> None:
     """Raise Refusal unless the address is a public one."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
-    if not parsed.is_global or parsed.is_multicast or (mapped is not None and not mapped.is_global):
+    meant = [parsed, *(_embedded(parsed) if isinstance(parsed, ipaddress.IPv6Address) else ())]
+    local = any(parsed in network for network in _LOCAL)
+    if local or parsed.is_multicast or not all(one.is_global for one in meant):
         raise Refusal(f"it resolves to {address}, which is not a public address; list the host in private_hosts.")
+
+
+def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """Return the addresses that an IPv6 one is only another spelling of, for gateways that translate."""
+    known = [one for one in (address.ipv4_mapped, address.sixtofour) if one is not None]
+    if any(address in network for network in _TRANSLATED):
+        known.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return known
+
+
+_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+_LOCAL = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "5f00::/16")))
+"""Local by their standards, whatever this Python thinks of them."""
 
 
 async def system_resolve(host: str, port: int) -> list[str]:
@@ -208,9 +223,11 @@ class Egress:
 
     async def _through_upstream(self, target: Target, private: bool) -> Streams:
         """Have the server's own proxy connect. It resolves names itself; an address is still checked here."""
-        with contextlib.suppress(ValueError):
-            if not private:
+        if not private:
+            with contextlib.suppress(ValueError):
                 check_address(target.host)
+            with contextlib.suppress(OSError):  # Old spellings, such as 127.1 or one large number.
+                check_address(socket.inet_ntoa(socket.inet_aton(target.host)))
         url = self._upstream.url
         if url is None or not url.hostname:
             raise Refusal("the server's own proxy has no host.", 502)
@@ -219,9 +236,13 @@ class Egress:
         lines = [f"CONNECT {name} HTTP/1.1", f"Host: {name}"]
         if url.username:
             lines.append(f"Proxy-Authorization: Basic {_basic(url)}")
-        far[1].write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(DIAL_SECONDS):
-            answer = await far[0].readuntil(b"\r\n\r\n")
+        try:
+            far[1].write("\r\n".join([*lines, "", ""]).encode())
+            async with asyncio.timeout(DIAL_SECONDS):
+                answer = await far[0].readuntil(b"\r\n\r\n")
+        except BaseException:
+            far[1].transport.abort()
+            raise
         if answer.split(b" ", 2)[1:2] != [b"200"]:
             far[1].transport.abort()
             raise Refusal(f"the server's own proxy said: {answer.splitlines()[0].decode(errors='replace')}", 502)
@@ -261,19 +282,22 @@ def parse_head(head: bytes) -> tuple[str, str, str, list[str]]:
 
 def target_of(method: str, address: str) -> Target:
     """Return where a request goes; raises Refusal when it does not say."""
-    if method == "CONNECT":
-        host, port = split_port(address)
-    else:
-        try:
+    scheme = "http"
+    try:
+        if method == "CONNECT":
+            host, port = split_port(address)
+        else:
             url = urlsplit(address)
-            host, port = url.hostname or "", url.port or 80
-        except ValueError as error:
-            raise Refusal("not an address", 400) from error
-        if url.scheme != "http":
-            raise Refusal("only http addresses and CONNECT are served", 400)
-    if not host or port is None:
+            scheme, host, port = url.scheme, url.hostname or "", url.port or 80
+    except ValueError as error:
+        raise Refusal("not an address", 400) from error
+    if scheme != "http":
+        raise Refusal("only http addresses and CONNECT are served", 400)
+    host = host.lower().rstrip(".")
+    # What is passed on to another proxy, or shown to people, may hold no line ends nor other surprises.
+    if not _HOST.fullmatch(host) or port is None or not 0 < port < 1 << 16:
         raise Refusal("not an address", 400)
-    return Target(host.lower().rstrip("."), port)
+    return Target(host, port)
 
 
 def request_head(method: str, address: str, version: str, fields: list[str]) -> bytes:
@@ -284,6 +308,7 @@ def request_head(method: str, address: str, version: str, fields: list[str]) -> 
     return "\r\n".join([f"{method} {path} {version}", *kept, "Connection: close", "", ""]).encode("latin-1")
 
 
+_HOST = re.compile(r"[a-z0-9_.:-]{1,253}")
 _HOP = {"proxy-connection", "proxy-authorization", "connection", "keep-alive"}
 
 

@@ -1,0 +1,102 @@
+"""Promises that hostile code inside an environment, or a lying supervisor, must not be able to break."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hostler.core.providers import NetworkPolicy
+from hostler.environments.egress import Egress, Refusal, Upstream, check_address
+from hostler.environments.folders import FolderProvider
+from hostler.environments.local import local_provider
+from hostler.testing.environments_suite import Work, text
+
+PRIVATE = [
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a00:1",
+    "::a00:1",
+    "::ffff:0:a00:1",
+    "::ffff:10.0.0.1",
+    "2002:7f00:1::",
+    "fec0::1",
+    "fe80::1%eth0",
+    "fd00::1",
+    "0.0.0.0",
+    "100.64.0.1",
+    "ff0e::1",
+]
+
+
+@pytest.fixture
+def provider(root: Path) -> FolderProvider:
+    return local_provider(root)
+
+
+@pytest.mark.sandbox
+async def test_a_command_inherits_nothing_but_its_standard_streams(work: Work) -> None:
+    listing = text(await work.run("ls -l /proc/self/fd | grep -- '->'"))
+    held = {line.split(" -> ")[0].split()[-1] for line in listing.splitlines()}
+    assert held == {"0", "1", "2", "3"}, listing
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_a_private_address_stays_private_in_every_spelling(address: str) -> None:
+    with pytest.raises(Refusal):
+        check_address(address)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::808:808", "2606:4700::1111", "8.8.8.8", "::ffff:8.8.8.8"])
+def test_a_public_address_is_public(address: str) -> None:
+    check_address(address)
+
+
+HOSTILE_HOSTS = [
+    "internal:443\tHTTP/1.1\nX:.far.test:443",
+    "internal:443\tHTTP/1.1\rX:.far.test:443",
+    "a\0.far.test:443",
+    "a\x1b[2J.far.test:443",
+    "a/.far.test:443",
+    "user@b.far.test:443",
+    f"{'a' * 300}.far.test:443",
+    "a.far.test:99999",
+    "a.far.test:0",
+    "a.far.test:4\xb23",
+]
+
+
+@pytest.mark.parametrize("target", HOSTILE_HOSTS)
+async def test_a_host_that_is_no_host_is_never_told_to_the_servers_own_proxy(root: Path, target: str) -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    told: list[str] = []
+    egress = Egress(
+        Upstream.of({"HTTPS_PROXY": f"http://127.0.0.1:{port}"}),
+        on_refusal=lambda _, host, why: told.append(host + why),
+    )
+    await egress.open("env", root, -1, NetworkPolicy(allow=("*.far.test",), private=("*.far.test",)))
+    reader, writer = await asyncio.open_unix_connection(str(root / "egress.sock"))
+    writer.write(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode("latin-1"))
+    assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    assert (heads, told) == ([], [])
+    writer.close()
+    await egress.close_all()
+    proxy.close()
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f.0.0.1", "10.1"])
+async def test_an_old_spelling_of_a_private_address_does_not_pass_the_servers_own_proxy(root: Path, host: str) -> None:
+    egress = Egress(Upstream.of({"HTTPS_PROXY": "http://127.0.0.1:9"}))
+    await egress.open("env", root, -1, NetworkPolicy(open=True))
+    reader, writer = await asyncio.open_unix_connection(str(root / "egress.sock"))
+    writer.write(f"CONNECT {host}:443 HTTP/1.1\r\n\r\n".encode())
+    assert (await reader.read()).startswith(b"HTTP/1.1 403")
+    writer.close()
+    await egress.close_all()
