@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hostler.core.errors import EnvironmentFailed
-from hostler.core.machines import Operation
+from hostler.core.machines import ExecResult, Exited, Operation, Output
 from hostler.core.providers import EnvSpec, LocalRepository, NetworkPolicy, RemoteRepository, Scratch
-from hostler.environments.content import Site, address_of, bring
+from hostler.environments.content import Site, address_of, bring, explain
 from hostler.environments.egress import Egress
 from hostler.environments.local import local_provider
 from hostler.testing.environments_suite import Work, text
@@ -144,6 +144,14 @@ async def test_what_goes_wrong_is_said_with_what_to_do(sites: Sites, served: Ser
     step = Site(site.machine, Operation("work", 1, "ref"), site.incarnation, site.network, site.refused)
     with pytest.raises(EnvironmentFailed, match="no branch, tag or commit 'nope'"):
         await bring(step, RemoteRepository(served.url(), "nope"))
+
+
+def test_a_number_in_an_address_is_not_taken_for_a_status() -> None:
+    said = b"fatal: repository 'http://127.0.0.1:40145/502/missing.git/' not found; returned error: 404"
+    told = explain(ExecResult(Exited(128), err=Output(said)), "http://127.0.0.1:40145/502/missing.git", None)
+    assert told.startswith("There is no repository at")
+    said = b"CONNECT tunnel failed, response 403"
+    assert "needs authentication" in explain(ExecResult(Exited(128), err=Output(said)), "https://a.test/404", None)
 
 
 async def test_a_private_address_that_is_not_listed_is_explained(sites: Sites, served: Served) -> None:

@@ -120,7 +120,7 @@ async def _remote_refs(site: Site, url: str, ref: str | None) -> dict[str, str]:
     wanted = ("HEAD",) if ref is None else ("HEAD", ref, f"refs/heads/{ref}", f"refs/tags/{ref}")
     result = await site.git("list", "ls-remote", "--symref", "origin", *wanted)
     if result.outcome != Exited(0):
-        raise EnvironmentFailed(_explain(result, url, site.refused()))
+        raise EnvironmentFailed(explain(result, url, site.refused()))
     refs: dict[str, str] = {}
     for line in _text(result.out.head + result.out.tail).splitlines():
         value, _, name = line.partition("\t")
@@ -156,7 +156,7 @@ async def _fetch(site: Site, step: str, url: str, depth: tuple[str, ...], *refs:
     if depth and NO_DEPTH in _text(result.err.head):
         result = await site.git(f"{step}-whole", "fetch", "--quiet", "--no-tags", "origin", *tracked)
     if result.outcome != Exited(0):
-        raise EnvironmentFailed(_explain(result, url, site.refused()))
+        raise EnvironmentFailed(explain(result, url, site.refused()))
 
 
 async def _clone_commit(site: Site, url: str, source: RemoteRepository) -> Workspace:
@@ -217,20 +217,24 @@ async def _run(site: Site, step: str, *argv: str) -> None:
         raise EnvironmentFailed(f"The repository could not be brought in: {_said(result)}")
 
 
-def _explain(result: ExecResult, url: str, refused: str | None) -> str:
+STATUS = re.compile(r"(?:error|response)\D{0,3}(\d{3})\b", re.IGNORECASE)
+"""The HTTP status in what git and curl say: "returned error: 404", "tunnel failed, response 403"."""
+
+
+def explain(result: ExecResult, url: str, refused: str | None) -> str:
     """Return why git could not reach or read a repository, and what to do."""
     said = _text(result.err.head + result.err.tail)
-    low = said.lower()
+    low, codes = said.lower(), set(STATUS.findall(said))
     host = host_of(url).rpartition(":")[0]
     if result.outcome == TimedOut():
         return f"{url} did not arrive within {CLONE_SECONDS:.0f} seconds."
-    if refused and ("403" in low or "502" in low):
+    if refused and codes & {"403", "502"}:
         return f"{refused} (while cloning {url})"
-    if "authentication failed" in low or "could not read username" in low or "401" in low or "403" in low:
+    if "authentication failed" in low or "could not read username" in low or codes & {"401", "403"}:
         return f"{url} needs authentication, and no credentials are configured for {host}."
-    if "not found" in low or "404" in low:
+    if "not found" in low or "404" in codes:
         return f"There is no repository at {url}, or it is private."
-    if "could not resolve" in low or "502" in low:
+    if "could not resolve" in low or "502" in codes:
         return f"{host} cannot be reached: its name is not known here, or nobody answers."
     return f"{url} could not be cloned: {said[-500:].strip()}"
 
