@@ -23,7 +23,7 @@ run: $(STAMPS)/main ## start Hostler, let an agent mend a small project, and sho
 test: $(STAMPS)/dev ## run every test: unit, sandbox, databases, official clients, crashes
 	@.venv/bin/coverage erase
 	.venv/bin/coverage run -m pytest $(ARGS)
-	@.venv/bin/coverage combine -q && .venv/bin/coverage report | tail -n 1
+	@.venv/bin/coverage combine -q && echo "coverage: $$(.venv/bin/coverage report --format=total) %"
 
 check: $(STAMPS)/dev ## lint, types, import contracts, generated code
 	.venv/bin/ruff check .
