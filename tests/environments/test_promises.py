@@ -1,12 +1,13 @@
 """Promises that hostile code inside an environment, or a lying supervisor, must not be able to break."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from hostler.core.providers import NetworkPolicy
-from hostler.environments.egress import Egress, Refusal, Upstream, check_address
+from hostler.environments.egress import MOST_CONNECTIONS, Egress, Refusal, Upstream, check_address
 from hostler.environments.folders import FolderProvider
 from hostler.environments.local import local_provider
 from hostler.testing.environments_suite import Work, text
@@ -100,3 +101,33 @@ async def test_an_old_spelling_of_a_private_address_does_not_pass_the_servers_ow
     assert (await reader.read()).startswith(b"HTTP/1.1 403")
     writer.close()
     await egress.close_all()
+
+
+async def test_one_environment_has_so_many_ways_out_and_no_more_and_they_end_with_it(root: Path) -> None:
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.add(writer)  # It never closes its side by itself.
+
+    held: set[asyncio.StreamWriter] = set()
+    far = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = far.sockets[0].getsockname()[1]
+    egress = Egress()
+    await egress.open("env", root, -1, NetworkPolicy(private=("127.0.0.1",)))
+    begun: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    for _ in range(MOST_CONNECTIONS):
+        reader, writer = await asyncio.open_unix_connection(str(root / "egress.sock"))
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n\r\n".encode())
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        begun.append((reader, writer))
+    reader, writer = await asyncio.open_unix_connection(str(root / "egress.sock"))
+    assert (await reader.read()).startswith(b"HTTP/1.1 503")
+    writer.close()
+    begun[0][1].write_eof()  # Half closed, as when the inside is gone: the far side keeps it open.
+    await egress.close("env")
+    for reader, writer in begun:
+        assert await reader.read() == b""
+        writer.close()
+    far.close()
+    for writer in held:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()

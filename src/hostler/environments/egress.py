@@ -24,6 +24,8 @@ HEAD_LIMIT = 64 << 10
 HEAD_SECONDS = 60.0
 DIAL_SECONDS = 20.0
 CHUNK = 64 << 10
+MOST_CONNECTIONS = 128
+"""Of one environment at a time; each costs the server two descriptors, which hostile code could use up otherwise."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -145,6 +147,7 @@ class Egress:
         self._resolve = resolve
         self._servers: dict[str, asyncio.Server] = {}
         self._refused: dict[str, str] = {}
+        self._serving: dict[str, set[asyncio.Task[None]]] = {}
 
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
         """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
@@ -154,7 +157,15 @@ class Egress:
         path.unlink(missing_ok=True)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(environment, policy, (reader, writer))
+            serving = self._serving.setdefault(environment, set())
+            if len(serving) >= MOST_CONNECTIONS:
+                await _refuse(writer, 503, "too many connections at a time.")
+                writer.close()
+                return
+            task = asyncio.ensure_future(self._serve(environment, policy, (reader, writer)))
+            serving.add(task)
+            task.add_done_callback(serving.discard)
+            await asyncio.wait({task})
 
         with reachable(path) as name:
             server = await asyncio.start_unix_server(serve, name, limit=HEAD_LIMIT)
@@ -169,6 +180,11 @@ class Egress:
         server = self._servers.pop(environment, None)
         if server:
             server.close()
+        cut = self._serving.pop(environment, set())
+        for task in cut:
+            task.cancel()
+        if cut:
+            await asyncio.wait(cut)
 
     def last_refusal(self, environment: str) -> str | None:
         """Return what was refused last, for whoever must explain why a clone failed."""
@@ -313,7 +329,7 @@ _HOP = {"proxy-connection", "proxy-authorization", "connection", "keep-alive"}
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
-    reasons = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway"}
+    reasons = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway", 503: "Service Unavailable"}
     body = f"hostler egress: {text}\n".encode()
     head = f"HTTP/1.1 {status} {reasons[status]}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
     # Clients show the reason of a refused CONNECT in a header or not at all; the body serves those that look.
