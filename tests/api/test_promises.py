@@ -1,6 +1,10 @@
 """Promises of the API that a review found broken, each kept by a test."""
 
-from tests.api.conftest import Api
+from hostler.core import events as ev
+from hostler.core.desk import NewEnvironment
+from hostler.core.providers import Scratch
+from tests.api.conftest import BOT, CLASSES, OWNER, Api
+from tests.api.test_watching import ENVIRONMENT, EXECUTION, of_type, subscribed, watching
 
 
 async def test_the_log_shows_system_prompts_to_administrators_only(api: Api) -> None:
@@ -12,3 +16,31 @@ async def test_the_log_shows_system_prompts_to_administrators_only(api: Api) -> 
     }
     assert shown["owner-token"].pop("system_prompt") == "be kind"
     assert shown["bot-token"] == shown["read-token"] == shown["owner-token"]
+
+
+async def test_an_environment_that_is_only_old_is_not_told_as_deleted(api: Api) -> None:
+    made = [await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), OWNER) for _ in range(100)]
+    async with watching(api, organization=True, resourceTypeFilters=of_type(ENVIRONMENT)) as watch:
+        await subscribed(api)
+        one = await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), OWNER)
+        assert await watch.next() == ("CREATE", one.id)
+        await api.environments.delete(made[0].id, force=False)
+        assert await watch.next() == ("DELETE", made[0].id)
+
+
+async def test_a_filter_with_ids_does_not_silence_the_one_beside_it(api: Api) -> None:
+    known = await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), OWNER)
+    filters = of_type(ENVIRONMENT, resourceIds=[known.id]) + of_type(ENVIRONMENT, creatorIds=[BOT.id])
+    async with watching(api, organization=True, resourceTypeFilters=filters) as watch:
+        assert await watch.next() == ("UPDATE_STATUS", known.id)
+        made = await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), BOT)
+        assert await watch.next() == ("CREATE", made.id)
+
+
+async def test_a_change_of_status_is_told_as_one_beside_a_filter_with_ids(api: Api) -> None:
+    known, other = await api.started(), await api.started()
+    filters = of_type(EXECUTION, resourceIds=[known]) + of_type(EXECUTION, creatorIds=[OWNER.id])
+    async with watching(api, organization=True, resourceTypeFilters=filters) as watch:
+        assert await watch.next() == ("UPDATE_STATUS", known)
+        await api.desk.append(other, ev.EnvironmentReady("e", "i"))
+        assert await watch.next() == ("UPDATE_STATUS", other)

@@ -128,10 +128,11 @@ class Watcher:
         self.since = self.parts.ambient.now().timestamp()
         for row in await self._environment_rows():
             self.environments[row.id] = _known_environment(row)
-        found = await self._rows(self._ids("execution"))
-        for row in found or await self._newest():
+        named = self._ids("execution")
+        found = [row for row in await self._newest() if self._watches_row(row)]
+        for row in found:
             self.executions[row.id] = _known_execution(row)
-        executions = [row.id for row in found if self._watches_row(row)]
+        executions = sorted(named & self.executions.keys())
         environments = sorted(self._ids("environment") & self.environments.keys())
         told = [_event("execution", one, Operation.UPDATE_STATUS) for one in executions]
         return told + [_event("environment", one, Operation.UPDATE_STATUS) for one in environments]
@@ -188,6 +189,10 @@ class Watcher:
     def _ids(self, kind: Kind) -> frozenset[str]:
         return frozenset(one for wanted in self.wanted if wanted.kind == kind for one in wanted.ids)
 
+    def _only_named(self, kind: Kind) -> bool:
+        """Return whether every filter on a kind names the resources it is for."""
+        return all(wanted.ids for wanted in self.wanted if wanted.kind == kind)
+
     async def _rows(self, ids: frozenset[str]) -> list[Row]:
         found = [await self.parts.executions.row(one) for one in sorted(ids)]
         return [row for row in found if row is not None and row.deleted_at is None]
@@ -196,9 +201,10 @@ class Watcher:
         """Return executions that may have changed without a signal."""
         if not any(wanted.kind == "execution" for wanted in self.wanted):
             return ()
-        if ids := self._ids("execution"):
-            return await self._rows(ids)
-        return await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)
+        named = await self._rows(self._ids("execution"))
+        if self._only_named("execution"):
+            return named
+        return [*named, *await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)]
 
     def _may_match(self, execution: str) -> bool:
         """Return whether an execution may be watched, as far as its id tells."""
@@ -213,11 +219,11 @@ class Watcher:
     async def _environment_rows(self) -> list[EnvironmentRow]:
         if not any(wanted.kind == "environment" for wanted in self.wanted):
             return []
-        if ids := self._ids("environment"):
-            found = [await self.parts.environment_rows.get(one) for one in sorted(ids)]
+        if self._only_named("environment"):
+            found = [await self.parts.environment_rows.get(one) for one in sorted(self._ids("environment"))]
             rows = [row for row in found if row is not None]
         else:
-            rows = list(await self.parts.environment_rows.find(limit=NEWEST))
+            rows = list(await self.parts.environment_rows.find())  # all: one that is missing here counts as deleted
         return [
             row
             for row in rows
