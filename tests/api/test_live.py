@@ -239,7 +239,7 @@ async def test_a_conversation_token_opens_this_conversation_only(api: Api) -> No
     assert by_query.status_code == 200
     elsewhere = await api.http.get(f"{api.url}/api/executions/{other}/live?token={token}")
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "not_found")
-    for_rpc = await api.refused("GetAgentExecution", {"agentExecutionId": execution}, token=token)
+    for_rpc = await api.refused("StopAgentExecution", {"agentExecutionId": execution}, token=token)
     assert for_rpc["code"] == "unauthenticated"
 
 

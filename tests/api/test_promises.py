@@ -44,3 +44,22 @@ async def test_a_change_of_status_is_told_as_one_beside_a_filter_with_ids(api: A
         assert await watch.next() == ("UPDATE_STATUS", known)
         await api.desk.append(other, ev.EnvironmentReady("e", "i"))
         assert await watch.next() == ("UPDATE_STATUS", other)
+
+
+async def test_a_conversation_token_reads_and_sends_for_its_own_execution_only(api: Api) -> None:
+    execution, other = await api.prepared(), await api.prepared()
+    token = (await api.call("CreateAgentExecutionConversationToken", {"agentExecutionId": execution}))["token"]
+    said = {"inputs": [{"text": {"content": "hello"}}]}
+    await api.call("SendToAgentExecution", {"agentExecutionId": execution, "userInput": said}, token=token)
+    shown = await api.call("GetAgentExecution", {"agentExecutionId": execution.upper()}, token=token)
+    assert shown["agentExecution"]["status"]["phase"] == "PHASE_RUNNING"
+    for method, body in (("GetAgentExecution", {}), ("SendToAgentExecution", {"userInput": said})):
+        refused = await api.refused(method, {"agentExecutionId": other, **body}, token=token)
+        assert (refused["status"], refused["code"]) == (404, "not_found")
+    for method in ("StopAgentExecution", "DeleteAgentExecution", "ListAgentExecutions", "StartAgent"):
+        refused = await api.refused(method, {"agentExecutionId": execution}, token=token)
+        assert (refused["status"], refused["code"]) == (401, "unauthenticated")
+    api.clock.advance(24 * 3600)
+    assert (
+        "expired" in (await api.refused("GetAgentExecution", {"agentExecutionId": execution}, token=token))["message"]
+    )

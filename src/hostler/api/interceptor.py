@@ -18,6 +18,9 @@ from hostler.contract.gitpod.v1.pagination_pb import PaginationRequest
 from hostler.core.errors import InvalidArgument, PermissionDenied
 
 OPS = "supervisor.v1.EnvironmentOpsService"
+AGENTS = "gitpod.v1.AgentService"
+CONVERSING = ("GetAgentExecution", "SendToAgentExecution")
+"""What a conversation token is good for beside the stream, for its own execution."""
 READING = ("Get", "List", "Watch", "Read", "Parse", "Check", "Find")
 """How the names of methods begin that change nothing."""
 
@@ -48,6 +51,8 @@ class Authenticate:
 
     async def _caller(self, ctx: RequestContext[Any, Any], call: Call) -> Caller:
         token = bearer(ctx.request_headers.get("authorization", ""))
+        if ctx.method.service_name == AGENTS and ctx.method.name in CONVERSING:
+            return await self._credentials.short(token, "conversation")
         if ctx.method.service_name != OPS:
             return await self._credentials.api(token)
         caller = await self._credentials.short(token, "environment")
@@ -69,6 +74,8 @@ class Gate:
         try:
             turn_to_page(request, call)
             check(request)
+            if call.caller is not None and call.caller.kind == "conversation":
+                meant_for(call.caller, request.agent_execution_id.lower(), "agent execution")
             if ctx.method.service_name == OPS or ctx.method.name.startswith(READING):
                 return await call_next(request, ctx)
             key, again = _repeat(request, ctx, call)
