@@ -97,10 +97,10 @@ class Conversation:
         url = status.get("conversationUrls", {}).get("live", "")
         if not url:
             raise Problem("the server offers no live conversation for this execution")
-        token = self._client.agents("CreateAgentExecutionConversationToken", {"agentExecutionId": self._execution})
+        token = self._token()
         url += ("&" if "?" in url else "?") + urlencode(self._query)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
-        with self._client.open("GET", url, token=token["token"], headers=headers, timeout=QUIET) as reply:
+        with self._client.open("GET", url, token=token, headers=headers, timeout=QUIET) as reply:
             for event in events(reply.lines()):
                 self._failures = 0
                 self._last = event.id or self._last
@@ -112,6 +112,16 @@ class Conversation:
                         raise Problem("the execution was deleted", code="not_found")
                     return
         raise Unreachable("the stream broke off")
+
+    def _token(self) -> str | None:
+        """Return a token for the conversation; None, the caller's own, where it may only read."""
+        asked = {"agentExecutionId": self._execution}
+        try:
+            return str(self._client.agents("CreateAgentExecutionConversationToken", asked)["token"])
+        except Problem as problem:
+            if problem.code != "permission_denied":
+                raise
+            return None
 
     def _again(self, problem: Problem) -> None:
         """Wait before the next try, or raise when there is no use in one."""

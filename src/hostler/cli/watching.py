@@ -177,8 +177,9 @@ def arrived(client: Client, execution: str, phase: str, timeout: float) -> Json:
             failures, now = 0, endings.phase(found)
             if now in wanted:
                 return found
-        except Unreachable as problem:
-            if failures >= TRIES:
+        except Problem as problem:
+            passing = isinstance(problem, Unreachable) or problem.code == "unavailable"
+            if not passing or failures >= TRIES:
                 raise
             note(f"{problem.message}; reconnecting", "yellow")
             failures += 1
