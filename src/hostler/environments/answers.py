@@ -24,21 +24,32 @@ from hostler.core.machines import (
 from hostler.environments.channel import need, rows, table
 from hostler.environments.supervisor.frames import Header
 
+END_OF_TIME = 253402300799.0
+"""The last second that a date can tell; a file can have any other."""
+
 
 def outcome(header: Header) -> Outcome:
     """Read how a command ended."""
     body = table(header, "outcome")
     match body.get("kind"):
         case "exited":
-            return Exited(need(body, "code", int))
+            return Exited(_small(body, "code"))
         case "signalled":
-            return Signalled(need(body, "signal", int))
+            return Signalled(_small(body, "signal"))
         case "timed_out":
             return TimedOut()
         case "cancelled":
             return Cancelled()
         case _:
             return Unknown(str(body.get("reason", ""))[:500])
+
+
+def _small(header: Header, name: str) -> int:
+    """Return what the kernel keeps in one byte; raises MachineLost for anything else."""
+    value = need(header, name, int)
+    if not 0 <= value <= 0xFF:
+        raise MachineLost(f"The environment's supervisor speaks no sense: {name}.")
+    return value
 
 
 def result(header: Header) -> ExecResult:
@@ -79,8 +90,8 @@ def entry(body: Header) -> Entry:
         path=need(body, "path", str),
         kind=kinds.get(need(body, "kind", str), "other"),
         size=need(body, "size", int),
-        mode=need(body, "mode", int),
-        modified=need(body, "modified", float),
+        mode=need(body, "mode", int) & 0o7777,
+        modified=min(max(need(body, "modified", float), 0.0), END_OF_TIME),
     )
 
 

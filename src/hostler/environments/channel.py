@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
@@ -18,6 +19,7 @@ from hostler.environments.supervisor.requests import field
 CONNECT_SECONDS = 5.0
 BODY_LIMIT = 48 << 20
 PATH_LIMIT = 100
+INTEGERS = 1 << 63
 
 T = TypeVar("T")
 Connect = Callable[[], Awaitable[Channel]]
@@ -127,7 +129,16 @@ async def _soon(waiting: Awaitable[T], seconds: float | None) -> T:
 async def _read(channel: Channel) -> frames.Frame:
     prefix = await channel.read_exactly(frames.LENGTHS.size)
     header, body = frames.lengths(prefix, body_limit=BODY_LIMIT)
-    return frames.parse(await channel.read_exactly(header)), await channel.read_exactly(body)
+    return _storable(frames.parse(await channel.read_exactly(header))), await channel.read_exactly(body)
+
+
+def _storable(header: frames.Header) -> frames.Header:
+    """Return a header whose texts can be encoded; raises BadFrame when a number in it is none."""
+    try:
+        text = json.dumps(header, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise frames.BadFrame("a number is none") from error
+    return header if text.isascii() else frames.parse(text.encode(errors="replace"))
 
 
 def _refusal(header: frames.Header) -> Exception:
@@ -148,8 +159,11 @@ def _refusal(header: frames.Header) -> Exception:
 def need(header: frames.Header, name: str, kind: type[T]) -> T:
     """Return a field of an answer; raises MachineLost when the supervisor sent something else."""
     try:
-        return field(header, name, kind)
-    except Refused as error:
+        value = field(header, name, kind)
+        if isinstance(value, int) and not -INTEGERS <= value < INTEGERS:
+            raise Refused("bad", f"{name}: too large a number")
+        return value
+    except (Refused, OverflowError) as error:
         raise MachineLost(f"The environment's supervisor speaks no sense: {error}.") from error
 
 

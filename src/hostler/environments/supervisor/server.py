@@ -111,6 +111,9 @@ class Supervisor:
             await handler(call)
         except Refused as refusal:
             await send({"type": "error", "kind": refusal.kind, "message": str(refusal), **refusal.more})
+        except (ValueError, OverflowError) as error:
+            # Names that no file can have, numbers that no call takes: the request is at fault, and is told so.
+            await send({"type": "error", "kind": "bad", "message": f"cannot be done: {error}"})
         except OSError as error:
             if not writer.is_closing():
                 await send({"type": "error", "kind": "failed", "message": error.strerror or str(error)})
