@@ -1,5 +1,6 @@
 """hostler run where no server runs: it starts one, once, and says why when it cannot."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,15 @@ def test_a_named_server_is_never_replaced(folder: Path) -> None:
 
 def test_readiness_gives_the_reason() -> None:
     assert "no server answers" in spawning.readiness("http://127.0.0.1:9")
+
+
+def test_run_waits_for_a_data_folder_that_another_server_is_about_to_leave(folder: Path) -> None:
+    folder.mkdir(mode=0o711)
+    with ThreadPoolExecutor() as threads, (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        running = threads.submit(hostler, folder, "run", "Say hello", "--detach")
+        log = folder / "server.log"
+        until(lambda: running.done() or (log.exists() and "another Hostler server uses" in log.read_text()))
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        ran = running.result()
+    assert ran.returncode == 0, ran.stderr

@@ -15,6 +15,8 @@ IDLE_MINUTES = "30"
 PATIENCE = 60.0
 """Seconds that a server may take until it is ready."""
 LOOK = 0.05
+IN_USE = "another Hostler server uses"
+"""What a server says that finds the data folder locked."""
 
 
 def running_or_started(folder: Path) -> places.Server:
@@ -36,17 +38,13 @@ def alive(url: str) -> bool:
 
 
 def _started(folder: Path) -> places.Server:
-    """Start `hostler serve` in a session of its own; raises Problem with its last words when it ends early."""
+    """Start `hostler serve` in a session of its own; raises Problem with its last words when it ends early.
+
+    Where another server has the folder, it may be one that just starts or just ends: it is tried again until one serves.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
-    words = [sys.executable, "-P", "-m", "hostler", "serve", "--port", "0", "--data-dir", str(folder)]
-    environ = {**os.environ, "HOSTLER_IDLE_EXIT_MINUTES": IDLE_MINUTES}
-    with log.open("ab") as out:
-        start = out.tell()
-        os.chmod(log, 0o600)
-        child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True, cwd=folder
-        )
+    child, start = _begun(folder, log)
     deadline = time.monotonic() + PATIENCE
     reason = "it wrote no server.json"
     while time.monotonic() < deadline:
@@ -56,9 +54,25 @@ def _started(folder: Path) -> places.Server:
             if not reason:
                 return places.find(folder)
         if ended:
-            raise Problem(f"the server did not start:\n{_last_words(log, start)}")
+            reason = _last_words(log, start)
+            if IN_USE not in reason:
+                raise Problem(f"the server did not start:\n{reason}")
+            child, start = _begun(folder, log)
         time.sleep(LOOK)
     raise Problem(f"the server is not ready after {PATIENCE:.0f} s ({reason}); see {log}")
+
+
+def _begun(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the process; return it and where in the log its words begin."""
+    words = [sys.executable, "-P", "-m", "hostler", "serve", "--port", "0", "--data-dir", str(folder)]
+    environ = {**os.environ, "HOSTLER_IDLE_EXIT_MINUTES": IDLE_MINUTES}
+    with log.open("ab") as out:
+        start = out.tell()
+        os.chmod(log, 0o600)
+        child = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environ, start_new_session=True, cwd=folder
+        )
+    return child, start
 
 
 def readiness(url: str) -> str:
