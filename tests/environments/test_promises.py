@@ -2,14 +2,21 @@
 
 import asyncio
 import contextlib
+import math
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from hostler.core.providers import NetworkPolicy
+from hostler.core.errors import EnvironmentFailed, MachineLost
+from hostler.core.machines import Command, FileProblem, Operation, Unknown
+from hostler.core.providers import EnvSpec, NetworkPolicy
 from hostler.environments.egress import MOST_CONNECTIONS, Egress, Refusal, Upstream, check_address
 from hostler.environments.folders import FolderProvider
 from hostler.environments.local import local_provider
+from hostler.environments.machine import SupervisorMachine
+from hostler.environments.plain import plain_provider
+from hostler.environments.supervisor import frames
 from hostler.testing.environments_suite import Work, text
 
 PRIVATE = [
@@ -131,3 +138,121 @@ async def test_one_environment_has_so_many_ways_out_and_no_more_and_they_end_wit
         writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+class Liar:
+    """A supervisor that answers every request with the same bytes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = asyncio.StreamReader()
+        self._answer.feed_data(answer)
+        self._answer.feed_eof()
+
+    async def read_exactly(self, size: int) -> bytes:
+        return await self._answer.readexactly(size)
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def lying(header: str) -> SupervisorMachine:
+    async def connect() -> Liar:
+        return Liar(frames.LENGTHS.pack(len(header.encode()), 0) + header.encode())
+
+    return SupervisorMachine(connect)
+
+
+LIES = [
+    f'"outcome": {{"kind": "exited", "code": {"9" * 400}}}',
+    '"outcome": {"kind": "exited", "code": -1}',
+    '"outcome": {"kind": "exited", "code": 4294967296}',
+    '"outcome": {"kind": "signalled", "signal": 1e400}',
+    '"outcome": {"kind": "exited", "code": 0}, "seconds": NaN',
+    f'"outcome": {{"kind": "exited", "code": 0}}, "seconds": {"9" * 400}',
+    '"outcome": {"kind": "exited", "code": 0}, "seconds": 1e999',
+    '"outcome": {"kind": "unknown", "reason": "\\ud800"}',
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_result_that_could_not_be_stored_is_never_taken_for_one(lie: str) -> None:
+    machine = lying(f'{{"type": "result", {lie}}}')
+    try:
+        result = await machine.exec(Operation("work", 1, "op"), Command(("true",)), incarnation="i")
+    except MachineLost:
+        return
+    assert isinstance(result.outcome, Unknown)
+    assert math.isfinite(result.seconds)
+    result.outcome.reason.encode()
+
+
+async def test_an_entry_that_could_not_be_sent_on_is_made_harmless() -> None:
+    fields = '"path": "\\ud800", "kind": "file", "size": 1, "mode": -1, "modified": 1e300'
+    entry = await lying(f'{{"type": "entry", "entry": {{{fields}}}}}').stat("a")
+    entry.path.encode()
+    assert 0 <= entry.mode <= 0o7777
+    datetime.fromtimestamp(entry.modified, UTC)
+
+
+@pytest.mark.sandbox
+async def test_a_degenerate_request_is_refused_and_not_taken_for_the_end_of_the_machine(work: Work) -> None:
+    machine = work.machine
+    for path in ("\ud800", "\udcff", "a" * 10_000):
+        with pytest.raises((FileProblem, EnvironmentFailed)) as refused:
+            await machine.read(path)
+        assert not isinstance(refused.value, MachineLost)
+    await work.run("echo hello > a")
+    with pytest.raises((FileProblem, EnvironmentFailed)) as refused:
+        await machine.read("a", offset=1 << 70)
+    assert not isinstance(refused.value, MachineLost)
+
+
+@pytest.mark.parametrize("file", ["launch.json", "record.json"])
+async def test_what_cannot_be_read_now_is_not_taken_for_absent(root: Path, file: str) -> None:
+    provider = plain_provider(root)
+    handle = await provider.create(EnvSpec("env"))
+    await provider.start(handle)
+    try:
+        (root / "env" / file).rename(root / "aside")
+        (root / "env" / file).mkdir()  # Any error but its absence: too many open files, a failing disk.
+        with pytest.raises(EnvironmentFailed):
+            await provider.observe(handle)
+        with pytest.raises(EnvironmentFailed):
+            await provider.start(handle)
+        with pytest.raises(EnvironmentFailed):
+            await (provider.delete(handle) if file == "launch.json" else provider.create(EnvSpec("env")))
+        assert (root / "env" / "files" / "work").is_dir()
+    finally:
+        (root / "env" / file).rmdir()
+        (root / "aside").rename(root / "env" / file)
+        await provider.delete(handle)
+
+
+async def test_a_deletion_that_a_crash_cut_short_is_finished(root: Path) -> None:
+    provider = plain_provider(root)
+    handle = await provider.create(EnvSpec("env"))
+    (root / "env").rename(root / ".gone-env")
+    assert [one async for one in provider.list()] == [handle]
+    await provider.delete(handle)
+    assert not (root / ".gone-env").exists()
+    await provider.create(EnvSpec("env"))
+    (root / ".gone-env" / "left").mkdir(parents=True)
+    await provider.delete(handle)
+    assert [one async for one in provider.list()] == []
+    assert not (root / ".gone-env").exists()
+    assert not (root / "env").exists()
+
+
+async def test_files_that_cannot_be_removed_are_an_error_of_the_environment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = plain_provider(root)
+    handle = await provider.create(EnvSpec("env"))
+    with monkeypatch.context() as poor, pytest.raises(EnvironmentFailed):
+        poor.setenv("PATH", str(root / "nothing"))
+        await provider.delete(handle)
+    await provider.delete(handle)
+    assert [one async for one in provider.list()] == []

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.providers import EnvSpec, Feature, Limits, NetworkPolicy
 
+GONE = ".gone-"
+T = TypeVar("T")
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -91,18 +94,12 @@ class Place:
         return self.folder / "launch.log"
 
     def record(self) -> Record | None:
-        """Return how the environment was made; None when it was not, or not to the end."""
-        try:
-            return RECORD.validate_json((self.folder / "record.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+        """Return how the environment was made; None when it was not, or not to the end; raises EnvironmentFailed."""
+        return _read(self.folder / "record.json", RECORD)
 
     def launch(self) -> Launch | None:
-        """Return the last launch; None when there was none or it was ended in order."""
-        try:
-            return LAUNCH.validate_json((self.folder / "launch.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+        """Return the last launch; None when there was none or it was ended; raises EnvironmentFailed."""
+        return _read(self.folder / "launch.json", LAUNCH)
 
     def write_launch(self, launch: Launch | None) -> None:
         """Remember a launch, or that it is over."""
@@ -132,11 +129,11 @@ def place(root: Path, environment: str) -> Place:
 
 
 def places(root: Path) -> Iterator[Place]:
-    """Yield every environment's place below the root."""
+    """Yield every environment's place below the root, also of one whose removal was cut short."""
     if root.is_dir():
-        for folder in sorted(root.iterdir()):
-            if SAFE_ID.fullmatch(folder.name) and folder.is_dir() and not folder.name.startswith("supervisor-"):
-                yield Place(folder)
+        for name in sorted({folder.name.removeprefix(GONE) for folder in root.iterdir() if folder.is_dir()}):
+            if SAFE_ID.fullmatch(name) and not name.startswith("supervisor-"):
+                yield Place(root / name)
 
 
 def free_uid(root: Path, environment: str, uids: range) -> int:
@@ -151,14 +148,35 @@ def free_uid(root: Path, environment: str, uids: range) -> int:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder whose content is hostile: by a program that follows no link and has no limit of depth."""
-    aside = folder.with_name(f".gone-{folder.name}")
-    if folder.exists():
-        folder.rename(aside)
+    """Remove a folder whose content is hostile: by a program that follows no link and has no limit of depth.
+
+    Raises EnvironmentFailed when something of it stays.
+    """
+    aside = folder.with_name(GONE + folder.name)
+    try:
+        _remove(aside)  # A removal before this one may not have come to its end.
+        if folder.exists():
+            folder.rename(aside)
+            _remove(aside)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EnvironmentFailed(f"The environment's files could not be removed: {error}") from error
+
+
+def _remove(aside: Path) -> None:
     if aside.exists() and subprocess.run(["rm", "-rf", "--", aside], check=False, capture_output=True).returncode:
         # Folders without permissions stop an ordinary user's rm.
         subprocess.run(["chmod", "-R", "u+rwX", "--", aside], check=False, capture_output=True)
         subprocess.run(["rm", "-rf", "--", aside], check=True, capture_output=True)
+
+
+def _read(path: Path, kind: TypeAdapter[T]) -> T | None:
+    """Read what `_write` wrote; what merely cannot be read now must not pass for absent, for it would be made anew."""
+    try:
+        return kind.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
+    except OSError as error:
+        raise EnvironmentFailed(f"{path.name} of the environment cannot be read: {error.strerror}") from error
 
 
 def _write(path: Path, data: bytes) -> None:
