@@ -40,7 +40,7 @@ def alive(url: str) -> bool:
 def _started(folder: Path) -> places.Server:
     """Start `hostler serve` in a session of its own; raises Problem with its last words when it ends early.
 
-    Where another server has the folder, it may be one that just starts or just ends: it is tried again until one serves.
+    Where another server has the folder, it may just be starting or ending: it is tried again until one serves.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
