@@ -1,5 +1,10 @@
 """Promises of the API that a review found broken, each kept by a test."""
 
+import base64
+import json
+
+import pytest
+
 from hostler.core import events as ev
 from hostler.core.desk import NewEnvironment
 from hostler.core.providers import Scratch
@@ -63,3 +68,27 @@ async def test_a_conversation_token_reads_and_sends_for_its_own_execution_only(a
     assert (
         "expired" in (await api.refused("GetAgentExecution", {"agentExecutionId": execution}, token=token))["message"]
     )
+
+
+@pytest.mark.parametrize(
+    "said", ["[" * 200_000, json.dumps(["\0", ""]), json.dumps(["x' or 1=1", ""]), '["\\ud800", ""]']
+)
+async def test_a_page_token_that_was_never_given_is_refused(api: Api, said: str) -> None:
+    mark = json.loads(base64.urlsafe_b64decode(await some_token(api, "ListAgentExecutions") + "=="))[1]
+    token = base64.urlsafe_b64encode(said.replace(', ""', f', "{mark}"').encode()).decode()
+    refused = await api.refused("ListAgentExecutions", {"pagination": {"token": token}})
+    assert (refused["status"], refused["code"]) == (400, "invalid_argument")
+    assert "pagination.token" in refused["message"]
+
+
+async def test_a_page_token_of_another_list_is_refused(api: Api) -> None:
+    token = await some_token(api, "ListAgentExecutions")
+    for method in ("ListPrompts", "ListAgents"):
+        refused = await api.refused(method, {"pagination": {"token": token}})
+        assert (refused["status"], refused["code"]) == (400, "invalid_argument")
+
+
+async def some_token(api: Api, method: str) -> str:
+    for _ in range(2):
+        await api.started()
+    return (await api.call(method, {"pagination": {"pageSize": 1}}))["pagination"]["nextToken"]

@@ -38,7 +38,7 @@ class Definitions:
         async def find(after: str, limit: int) -> list[_Numbered]:
             return [one for one in numbered if one.id > after][:limit]
 
-        shown, pagination = await page_of(request.pagination, None, find)
+        shown, pagination = await page_of("agents", request.pagination, None, find)
         admin = current().principal.admin
         return pb.ListAgentsResponse(
             pagination=pagination, agents=[agent_of(one.definition, admin=admin) for one in shown]

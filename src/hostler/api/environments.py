@@ -59,7 +59,7 @@ class Environments(EnvironmentService):
         async def find(before: str, limit: int) -> Sequence[EnvironmentRow]:
             return [row for row in rows if not before or row.id < before][:limit]
 
-        shown, pagination = await page_of(request.pagination, request.filter, find)
+        shown, pagination = await page_of("environments", request.pagination, request.filter, find)
         answer = pb.ListEnvironmentsResponse(pagination=pagination, environments=[self._shown(row) for row in shown])
         if request.count is not None and request.count.include:
             answer.count = CountResponse(value=len(rows), relation=CountResponseRelation.EQ)
@@ -77,7 +77,7 @@ class Environments(EnvironmentService):
         async def find(after: str, limit: int) -> Sequence[_Ordered]:
             return [one for one in numbered if one.id > after][:limit]
 
-        shown, pagination = await page_of(request.pagination, request.filter, find)
+        shown, pagination = await page_of("classes", request.pagination, request.filter, find)
         classes = [class_of(one.named, self._parts.runner_id) for one in shown]
         return ListEnvironmentClassesResponse(pagination=pagination, environment_classes=classes)
 

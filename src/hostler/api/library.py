@@ -59,7 +59,7 @@ class Library:
         async def find(before: str, limit: int) -> Sequence[Prompt]:
             return await self._parts.prompts.find(query, before, limit)
 
-        found, pagination = await page_of(request.pagination, request.filter, find)
+        found, pagination = await page_of("prompts", request.pagination, request.filter, find)
         shown = [self._shown(replace(one, prompt="") if asked.exclude_prompt_content else one) for one in found]
         return pb.ListPromptsResponse(pagination=pagination, prompts=shown)
 

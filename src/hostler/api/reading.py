@@ -35,7 +35,7 @@ class Reading:
         async def find(before: str, limit: int) -> Sequence[Row]:
             return await self._parts.executions.find(query, before, limit)
 
-        rows, pagination = await page_of(request.pagination, request.filter, find)
+        rows, pagination = await page_of("executions", request.pagination, request.filter, find)
         shown = [execution_of(Seen(row, self._parts.desk.liveness(row))) for row in rows]
         return req.ListAgentExecutionsResponse(pagination=pagination, agent_executions=shown)
 
