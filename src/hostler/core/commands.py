@@ -13,7 +13,7 @@ from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgume
 from hostler.core.events import Event
 from hostler.core.limits import reached
 from hostler.core.plan import Session
-from hostler.core.state import State
+from hostler.core.state import State, annotated
 
 MAX_QUEUE = 1000
 MAX_OUTPUTS = 100
@@ -153,7 +153,7 @@ def _stop(state: State) -> tuple[Event, ...]:
 
 
 def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:
-    merged = {k: v for k, v in {**state.annotations, **values}.items() if v}
+    merged = annotated(state.annotations, values)
     if len(merged) > MAX_ANNOTATIONS:
         raise InvalidArgument(f"an execution has at most {MAX_ANNOTATIONS} annotations", field="metadata.annotations")
     return () if merged == dict(state.annotations) else (ev.AnnotationsSet(dict(values)),)

@@ -166,12 +166,17 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
         case ev.TodosSet(todos):
             return replace(s, todos=todos)
         case ev.AnnotationsSet(values):
-            return replace(s, annotations={k: v for k, v in {**s.annotations, **values}.items() if v})
+            return replace(s, annotations=annotated(s.annotations, values))
         case ev.EgressRefused(host):
             known = host in s.refused_hosts or len(s.refused_hosts) >= MAX_HOSTS
             return s if known else replace(s, refused_hosts=(*s.refused_hosts, host))
         case ev.Deleted():
             return replace(s, deleted=True)
+
+
+def annotated(known: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    """Return annotations after a change, in which an empty value deletes its key."""
+    return {key: value for key, value in {**known, **values}.items() if value or key not in values}
 
 
 def _life(
