@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import unquote
 
 import pytest
 
@@ -92,3 +93,23 @@ async def some_token(api: Api, method: str) -> str:
     for _ in range(2):
         await api.started()
     return (await api.call(method, {"pagination": {"pageSize": 1}}))["pagination"]["nextToken"]
+
+
+async def test_an_empty_annotation_outlives_an_update_of_another(api: Api) -> None:
+    execution = await api.started({"annotations": {"empty": "", "gone": "x"}})
+    change = {"agentExecutionId": execution, "metadata": {"annotations": {"new": "1", "gone": ""}}}
+    shown = await api.call("UpdateAgentExecution", change)
+    assert shown["agentExecution"]["metadata"]["annotations"] == {"empty": "", "new": "1"}
+    found = await api.call("ListAgentExecutions", {"filter": {"annotations": {"empty": ""}}})
+    assert [one["id"] for one in found["agentExecutions"]] == [execution]
+
+
+@pytest.mark.parametrize("path", ["Nope%0dx-sent: 1", "Nope%C3%A9", "Nope%250a"])
+async def test_a_path_does_not_get_into_the_headers_of_an_answer_as_it_is(api: Api, path: str) -> None:
+    url = f"{api.url}/api/gitpod.v1.AgentService/{path}"
+    answer = await api.http.post(url, headers=api.headers({"content-type": "application/grpc-web+proto"}), content=b"")
+    assert answer.headers["grpc-status"] == "12"
+    message = answer.headers["grpc-message"]
+    assert message.isascii()
+    assert message.isprintable()
+    assert unquote(message) == f"gitpod.v1.AgentService/{unquote(path)} is not served"

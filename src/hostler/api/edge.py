@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
@@ -30,6 +30,8 @@ SERVED = re.compile(r"application/(proto|json|connect\+(proto|json)|grpc-web(\+(
 JSON_LINES = frozenset({"application/json", "application/jsonl", "application/x-ndjson"})
 """What clients call a plain JSON request of a streaming method; each generation has its own word."""
 GRPC_WEB = "application/grpc-web"
+PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+"""What is not percent-encoded in the message of gRPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,10 @@ async def refuse(send: Send, error: ConnectError, kind: str = "") -> None:
     """Answer with an error in the form that the caller's protocol wants."""
     current().code = error.code.value
     if kind.startswith(GRPC_WEB):
-        status = {"grpc-status": str(list(Code).index(error.code) + 1), "grpc-message": error.message}
+        status = {
+            "grpc-status": str(list(Code).index(error.code) + 1),
+            "grpc-message": quote(error.message, safe=PLAIN),
+        }
         await reply(send, 200, b"", {**status, "content-type": GRPC_WEB})
         return
     await reply(send, status_of(error), body_of(error), hints(error))
