@@ -106,6 +106,26 @@ async def test_an_idle_environment_is_stopped_and_one_at_work_is_not(environment
     assert (await environments.get(environment)).phase == "stopped"
 
 
+async def test_an_environment_that_cannot_be_stopped_does_not_keep_others_running_and_is_tried_again(
+    environments: Environments, place: Path
+):
+    first, second = "a", "b"
+    for environment in (first, second):
+        await environments.write(environment, NewEnvironment(REGULAR, Scratch()), SOMEBODY)
+        await environments.prepare(environment, "execution", 1)
+    environments.ambient.ahead = timedelta(hours=2)  # type: ignore[attr-defined]
+    launch = place / "environments" / first / "launch.json"
+    launch.rename(place / "aside")
+    launch.mkdir()  # It cannot be read for now, and so nobody knows what to end.
+    await environments.stop_idle()
+    launch.rmdir()
+    (place / "aside").rename(launch)
+    assert (await environments.get(second)).phase == "stopped"
+    assert (await environments.get(first)).phase == "running"
+    await environments.stop_idle()
+    assert (await environments.get(first)).phase == "stopped"
+
+
 async def test_the_agents_file_of_the_repository_is_read(environments: Environments, wordcount: Path):
     environment = await made(environments, LocalRepository(str(wordcount)))
     ready = await environments.prepare(environment, "execution", 1)

@@ -213,7 +213,11 @@ class Environments:
             row = await self.get(environment)
             if row.handle is not None:
                 await self._change(environment, phase="stopping")
-                await self._provider.stop(Handle.from_json(row.handle))
+                try:
+                    await self._provider.stop(Handle.from_json(row.handle))
+                except (EnvironmentError_, OSError):
+                    await self._change(environment, phase="running", quiet=True)
+                    raise
             await self._change(environment, phase="stopped")
         return await self.get(environment)
 
@@ -290,7 +294,10 @@ class Environments:
                     await self._change(row.id, used=True, quiet=True)
             elif cls is not None and idle > cls.idle_seconds:
                 log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
-                await self.stop(row.id)
+                try:
+                    await self.stop(row.id)
+                except (HostlerError, OSError) as problem:
+                    log.warning("an idle environment could not be stopped", environment=row.id, problem=str(problem))
 
     async def settled(self) -> None:
         """Return when no work is in progress."""
