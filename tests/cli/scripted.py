@@ -23,6 +23,8 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Refused:
+    """An answer that says no: a Connect error, or without a code what a proxy says."""
+
     status: int
     code: str
     message: str
@@ -160,7 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         match self.script.answer(asked):
             case Refused() as refused:
-                self._reply(refused.status, json.dumps({"code": refused.code, "message": refused.message}).encode())
+                told = (
+                    json.dumps({"code": refused.code, "message": refused.message}) if refused.code else refused.message
+                )
+                self._reply(refused.status, told.encode())
             case Raw() as raw_answer:
                 self._reply(200, raw_answer.body, raw_answer.headers)
             case body:

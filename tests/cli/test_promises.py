@@ -24,3 +24,15 @@ def test_waiting_outlasts_a_server_that_is_briefly_unavailable(cli: Cli, server:
     ended = cli("wait", ID)
     assert ended.code == 0, ended.err
     assert "the database is away" in ended.err
+
+
+def test_a_proxy_that_finds_no_server_for_a_moment_ends_no_watching(cli: Cli, server: Scripted) -> None:
+    answers: list[Refused | Json] = [
+        Refused(502, "", "<html>Bad Gateway</html>"),
+        Refused(504, "", ""),
+        {"agentExecution": execution()},
+    ]
+    server.answers["GetAgentExecution"] = lambda body: answers.pop(0)
+    ended = cli("wait", ID)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("reconnecting") == 2

@@ -190,9 +190,10 @@ def refusal(status: int, body: bytes) -> Problem:
 
 
 def _code(status: int) -> str:
-    return {401: "unauthenticated", 403: "permission_denied", 404: "not_found", 503: "unavailable"}.get(
-        status, "unknown"
-    )
+    """Return the code of an answer that is not ours; a proxy says 502 or 504 while the server behind it restarts."""
+    if status in (502, 503, 504):
+        return "unavailable"
+    return {401: "unauthenticated", 403: "permission_denied", 404: "not_found"}.get(status, "unknown")
 
 
 def _object(data: bytes) -> Json:
