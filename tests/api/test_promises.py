@@ -1,6 +1,7 @@
 """Promises of the API that a review found broken, each kept by a test."""
 
 import base64
+import gzip
 import json
 from urllib.parse import unquote
 
@@ -10,6 +11,8 @@ from hostler.core import events as ev
 from hostler.core.desk import NewEnvironment
 from hostler.core.providers import Scratch
 from tests.api.conftest import BOT, CLASSES, OWNER, Api
+from tests.api.reading import live
+from tests.api.test_live import BLOCK, calling, saying
 from tests.api.test_watching import ENVIRONMENT, EXECUTION, of_type, subscribed, watching
 
 
@@ -113,3 +116,36 @@ async def test_a_path_does_not_get_into_the_headers_of_an_answer_as_it_is(api: A
     assert message.isascii()
     assert message.isprintable()
     assert unquote(message) == f"gitpod.v1.AgentService/{unquote(path)} is not served"
+
+
+async def test_a_reply_that_a_stop_cut_is_completed_once_and_the_stream_ends(api: Api) -> None:
+    execution = await calling(api)
+    api.desk.say(saying("one two"))
+    async with live(api, execution) as stream:
+        last = await stream.text()
+        cut = ev.ModelCallCut("c1", (ev.CutText(BLOCK, "one two three", False),))
+        await api.desk.append(execution, ev.StopRequested(1), cut, ev.Stopped(1))
+        rest = await stream.rest()
+    assert [event.said for event in rest if event.tag == 1 and "text" in event.body] == [("COMPLETED", "one two three")]
+    assert rest[-1].body == {"reason": "stopped"}
+    async with live(api, execution, last_event_id=last.id) as stream:
+        again = await stream.rest()
+    assert [event.said for event in again if event.tag == 1 and "text" in event.body] == [
+        ("COMPLETED", "one two three")
+    ]
+    async with live(api, execution) as stream:
+        again = await stream.rest()
+    assert [event.said for event in again if event.tag == 1 and "text" in event.body] == [
+        ("COMPLETED", "one two three")
+    ]
+
+
+async def test_a_compressed_request_is_read_where_plain_json_streams(api: Api) -> None:
+    body = {"resourceTypeFilters": of_type("RESOURCE_TYPE_TASK")}
+    data = gzip.compress(json.dumps(body).encode())
+    refused = await api.refused("gitpod.v1.EventService/WatchEvents", data, {"content-encoding": "gzip"})
+    assert (refused["status"], refused["code"]) == (501, "unimplemented")
+    assert "TASK cannot be watched yet" in refused["message"]
+    bomb = gzip.compress(b" " * (9 << 20))
+    refused = await api.refused("gitpod.v1.EventService/WatchEvents", bomb, {"content-encoding": "gzip"})
+    assert (refused["status"], refused["code"]) == (429, "resource_exhausted")

@@ -28,6 +28,8 @@ BLOCK = 64
 KEEP_ALIVE = timedelta(seconds=15)
 QUIET = timedelta(seconds=1)
 """After which the headers are sent although nothing has happened; errors of the request itself come before."""
+COMPRESSED = 0b01
+"""The envelope flag of a compressed message."""
 END = 0b10
 """The envelope flag of the message that ends a stream."""
 
@@ -39,9 +41,12 @@ async def answer(app: App, scope: Any, receive: Receive, send: Send, limit: int,
         for name, value in scope["headers"]
         if name not in (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
     ]
-    inner = {**scope, "headers": [*headers, (b"content-type", b"application/connect+json")]}
+    encoding = next((value for name, value in scope["headers"] if name == b"content-encoding"), b"identity")
+    headers += [(b"content-type", b"application/connect+json"), (b"connect-content-encoding", encoding)]
+    inner = {**scope, "headers": headers}
+    flags = 0 if encoding == b"identity" else COMPRESSED
     lines = _Lines(send)
-    app_task = asyncio.create_task(app(inner, await _enveloped(receive, limit), lines.take))
+    app_task = asyncio.create_task(app(inner, await _enveloped(receive, limit, flags), lines.take))
     pause = QUIET
     try:
         while not app_task.done():
@@ -56,7 +61,7 @@ async def answer(app: App, scope: Any, receive: Receive, send: Send, limit: int,
     await lines.finish()
 
 
-async def _enveloped(receive: Receive, limit: int) -> Receive:
+async def _enveloped(receive: Receive, limit: int, flags: int) -> Receive:
     """Return a `receive` that gives the whole body as one envelope, and after it what else comes."""
     body = b""
     while True:
@@ -64,8 +69,8 @@ async def _enveloped(receive: Receive, limit: int) -> Receive:
         body += message.get("body", b"")
         if message["type"] != "http.request" or not message.get("more_body", False) or len(body) > limit:
             break
-    body = body or b"{}"
-    first: list[Message] = [{"type": "http.request", "body": struct.pack(">BI", 0, len(body)) + body}]
+    body = body or (b"" if flags else b"{}")
+    first: list[Message] = [{"type": "http.request", "body": struct.pack(">BI", flags, len(body)) + body}]
 
     async def inner() -> Message:
         return first.pop() if first else await receive()
