@@ -256,3 +256,32 @@ async def test_files_that_cannot_be_removed_are_an_error_of_the_environment(
         await provider.delete(handle)
     await provider.delete(handle)
     assert [one async for one in provider.list()] == []
+
+
+PLANTS = {
+    "its journal": 'for d in /run/hostler/state/operations/*; do mkfifo "$d/result.part"; done',
+    "its output": 'for d in /run/hostler/state/operations/*; do rm -f "$d/out"; mkfifo "$d/out"; done',
+    "its result": "(sleep 0.5; for d in /run/hostler/state/operations/*; do rm -f $d/result.json; "
+    "mkfifo $d/result.json; done) >/dev/null 2>&1 & sleep 0.1; echo $!",
+    "the index": "git init -q . && mkfifo .git/index",
+}
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("plant", PLANTS)
+async def test_a_pipe_planted_where_the_supervisor_opens_a_file_does_not_freeze_it(work: Work, plant: str) -> None:
+    async with asyncio.timeout(15):
+        await work.run(PLANTS[plant], "planting")
+        await work.run("sleep 0.6")
+        shown: list[bytes] = []
+
+        async def show(_: object, data: bytes) -> None:
+            shown.append(data)
+
+        with contextlib.suppress(EnvironmentFailed):
+            command = Command(("true",))
+            operation = work.operation("planting")
+            await work.machine.exec(operation, command, incarnation=work.incarnation, on_output=show)
+        with contextlib.suppress(EnvironmentFailed, FileProblem):
+            await work.machine.git_diff()
+        assert text(await work.run("echo alive")) == "alive\n"

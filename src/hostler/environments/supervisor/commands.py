@@ -12,7 +12,7 @@ from typing import Any
 
 from .fences import Fences
 from .keepers import Spec
-from .outputs import Feed, Pump, Recording
+from .outputs import Feed, Pump, Recording, existing, fresh
 from .processes import Child, Processes, SpawnFailed
 from .requests import Call, Key
 
@@ -148,7 +148,7 @@ def _cut(recording: Recording | None) -> dict[str, Any]:
 def save(folder: str, result: dict[str, Any]) -> None:
     """Journal a result; a disk that is full costs the replay, not the answer."""
     with contextlib.suppress(OSError):
-        with open(os.path.join(folder, "result.part"), "w") as file:
+        with open(fresh(os.path.join(folder, "result.part")), "w") as file:
             json.dump(result, file)
         os.replace(os.path.join(folder, "result.part"), os.path.join(folder, "result.json"))
 
@@ -156,7 +156,7 @@ def save(folder: str, result: dict[str, Any]) -> None:
 def load(folder: str) -> dict[str, Any]:
     """Return a journalled result."""
     try:
-        with open(os.path.join(folder, "result.json")) as file:
+        with open(existing(os.path.join(folder, "result.json"))) as file:
             return json.load(file)
     except (OSError, ValueError):
         return {"outcome": {"kind": "unknown", "reason": "its stored result was removed from inside"}}
@@ -254,7 +254,7 @@ class Commands:
 async def _show_file(path: str, name: str, call: Call) -> None:
     offset = call.get("offset", int)
     with contextlib.suppress(OSError):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = existing(path)
         try:
             while offset < KEEP and (data := os.pread(file, 256 << 10, offset)):
                 await call.send({"type": "output", "stream": name, "offset": offset}, data)

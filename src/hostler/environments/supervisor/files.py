@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .fences import Fences, Refused
+from .outputs import existing
 from .requests import Call, Key
 
 READ_LIMIT = 16 << 20
@@ -146,7 +147,7 @@ class Files:
             raise Refused("file", f"{call.get('path', str)}: not a regular file", problem="is_directory")
         if os.stat(path).st_size > EDIT_LIMIT:
             raise Refused("file", f"{call.get('path', str)}: too large to edit", problem="too_large")
-        with open(path, "rb") as file:
+        with open(existing(path), "rb") as file:
             text = file.read()
         count = text.count(old)
         if count != 1:

@@ -8,7 +8,7 @@ import os
 
 from .fences import Refused
 from .keepers import Spec
-from .outputs import PIPE_READ
+from .outputs import PIPE_READ, existing
 from .processes import Processes, SpawnFailed
 from .requests import Call
 
@@ -91,7 +91,7 @@ class Git:
 
 
 def _copy(source: str, target: str) -> None:
-    with open(source, "rb") as old, open(target, "wb") as new:
+    with open(existing(source), "rb") as old, open(target, "wb") as new:
         new.write(old.read())
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import AsyncIterator
 
 PIPE_READ = 64 << 10
@@ -27,12 +29,28 @@ class Bell:
         await self._next.wait()
 
 
+def fresh(path: str) -> int:
+    """Make a file anew and open it for writing; what hostile code planted under its name is taken away, not opened."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def existing(path: str) -> int:
+    """Open a file for reading; a named pipe would hold the supervisor up for ever, so it is refused with OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.EINVAL, "not a regular file")
+
+
 class Recording:
     """One stream kept in a file up to a cap, and counted beyond it."""
 
     def __init__(self, path: str, keep: int, half: int = 0) -> None:
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._file = fresh(path)
         self._keep = keep
         self._half = half
         self._end: int | None = None
@@ -76,7 +94,7 @@ class Recording:
 
     async def follow(self, offset: int) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (offset, bytes) as they come, until the seal."""
-        file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        file = existing(self.path)
         try:
             while True:
                 end = self.kept if self._end is None else self._end
