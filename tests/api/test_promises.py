@@ -149,3 +149,15 @@ async def test_a_compressed_request_is_read_where_plain_json_streams(api: Api) -
     bomb = gzip.compress(b" " * (9 << 20))
     refused = await api.refused("gitpod.v1.EventService/WatchEvents", bomb, {"content-encoding": "gzip"})
     assert (refused["status"], refused["code"]) == (429, "resource_exhausted")
+
+
+@pytest.mark.parametrize("field", ["name", "serviceAccount"])
+@pytest.mark.parametrize("text", ["a\0b", "half \ud800", "two\nlines"])
+async def test_a_token_with_a_name_that_cannot_be_shown_is_refused_and_not_made(
+    api: Api, field: str, text: str
+) -> None:
+    before = [one.id for one in await api.tokens.find()]
+    body = json.dumps({"name": "ci", field: text})
+    refused = await api.http.post(f"{api.url}/api/hostler/v1/tokens", headers=api.headers(), content=body)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_argument")
+    assert [one.id for one in await api.tokens.find()] == before

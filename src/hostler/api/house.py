@@ -191,8 +191,8 @@ class House:
         name = asked.get("service_account", asked.get("serviceAccount", ""))
         if not name:
             return current().principal
-        if not isinstance(name, str) or len(name) > LONGEST_NAME:
-            raise InvalidArgument(f"a name of at most {LONGEST_NAME} characters", field="service_account")
+        if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
+            raise InvalidArgument(f"a name of at most {LONGEST_NAME} printable characters", field="service_account")
         admin = asked.get("admin", False) is True
         return Principal(self._parts.ambient.new_id(), "service_account", name, admin)
 
@@ -227,8 +227,8 @@ async def _body(request: Request) -> Mapping[str, Any]:
 
 def _text(asked: Mapping[str, Any], name: str) -> str:
     value = asked.get(name, "")
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME:
-        raise InvalidArgument(f"1 to {LONGEST_NAME} characters are needed", field=name)
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise InvalidArgument(f"1 to {LONGEST_NAME} printable characters are needed", field=name)
     return value
 
 
