@@ -79,6 +79,13 @@ async def test_an_operation_runs_once(ops: Ops) -> None:
     assert (refused["status"], refused["code"]) == (409, "already_exists")
 
 
+async def test_an_operation_that_never_began_does_not_take_its_id(ops: Ops) -> None:
+    away = ops.api.environments.rows.kept.pop(ops.environment)
+    assert (await ops.refused("Exec", command="echo first", operationId="op"))["code"] == "not_found"
+    ops.api.environments.rows.kept[ops.environment] = away
+    assert (await ops.sh("echo second", operationId="op"))["stdout"] == "second\n"
+
+
 async def test_long_output_comes_whole(ops: Ops) -> None:
     result = await ops.sh("seq 1 300000; echo end")
     assert result["stdout"].splitlines()[-2:] == ["300000", "end"]

@@ -39,7 +39,7 @@ class Ops(EnvironmentOpsService):
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
-        self._commands: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._commands: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     async def exec(self, request: pb.ExecRequest, ctx: Context, /) -> pb.ExecResponse:
         """Run a shell command, or answer what became of it under this operation id."""
@@ -50,8 +50,8 @@ class Ops(EnvironmentOpsService):
             raise InvalidArgument(f"from 0 (the default) to {MOST_SECONDS} seconds", field="timeout_seconds")
         directory = path_of(request.working_directory or ".", "working_directory")
         operation = request.operation_id or self._parts.ambient.new_id()
-        self._once(operation, f"{request.command}\0{directory}")
         inside = await self._inside()
+        self._once(operation, f"{request.command}\0{directory}")
         command = Command(("sh", "-c", request.command), cwd=directory, timeout=float(seconds), merge=False)
         result = await inside.run(command, operation)
         out, err = await inside.text(operation, "out", result.out), await inside.text(operation, "err", result.err)
@@ -136,7 +136,8 @@ class Ops(EnvironmentOpsService):
     def _once(self, operation: str, command: str) -> None:
         """Refuse an operation id that this process has seen with another command."""
         key = (current().environment, operation)
-        if self._commands.setdefault(key, command) != command:
+        given = sha256(command.encode()).digest()
+        if self._commands.setdefault(key, given) != given:
             raise AlreadyExists("this operation was given with another command", field="operation_id")
         while len(self._commands) > REMEMBERED:
             self._commands.popitem(last=False)
