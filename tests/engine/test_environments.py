@@ -1,5 +1,8 @@
 """The life of environments, with a real supervisor and a real store."""
 
+import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +19,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import classes_of
 from hostler.engine.environments import Environments
+from hostler.environments import processes
 from hostler.environments.registry import Outside
 from hostler.projections.row import project
 from hostler.store.folding import Fold
@@ -124,6 +128,22 @@ async def test_an_environment_that_cannot_be_stopped_does_not_keep_others_runnin
     assert (await environments.get(first)).phase == "running"
     await environments.stop_idle()
     assert (await environments.get(first)).phase == "stopped"
+
+
+async def test_a_supervisor_that_was_frozen_from_inside_does_not_keep_a_stop_from_coming_true(
+    environments: Environments, place: Path
+):
+    environment = await made(environments)
+    ready = await environments.prepare(environment, "execution", 1)
+    machine = await environments.machine_for(environment)
+    daemon = Command(("/bin/sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"))
+    ran = await machine.exec(Operation("execution", 1, "daemon"), daemon, incarnation=ready.incarnation)
+    process = int(ran.out.head)
+    assert processes.started(process) is not None
+    launch = json.loads((place / "environments" / environment / "launch.json").read_text())
+    os.kill(launch["pid"], signal.SIGSTOP)
+    await environments.kill_group(environment, "execution", 2)
+    assert processes.started(process) is None
 
 
 async def test_the_agents_file_of_the_repository_is_read(environments: Environments, wordcount: Path):

@@ -177,9 +177,11 @@ class Environments:
         try:
             await self._machine(row).kill_group(execution, fence)
         except MachineLost:
-            observed = await self._provider.observe(Handle.from_json(row.handle))
-            if observed.state == "running":
-                raise
+            handle = Handle.from_json(row.handle)
+            if (await self._provider.observe(handle)).state == "running":
+                # What is to be killed may hold the supervisor up; starting replaces one that does not answer.
+                await self._provider.start(handle)
+                await self._machine(row).kill_group(execution, fence)
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up; one that was made for an execution goes with its last user."""
