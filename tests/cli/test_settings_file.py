@@ -51,6 +51,7 @@ def test_every_meaning_is_of_a_setting_and_the_example_of_a_model_holds(cli: Cli
 def test_init_overwrites_only_when_told(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "deep" / "mine.toml"
     assert cli("init", str(file)).code == 0
+    assert file.stat().st_mode & 0o777 == 0o600, "it may come to hold keys"
     file.write_text("slots = 3\n")
     refused = cli("init", str(file))
     assert refused.code == 1

@@ -12,7 +12,7 @@ import pytest
 from hostler.config import load
 from hostler.core.ambient import SystemAmbient
 from hostler.core.desk import NewEnvironment
-from hostler.core.errors import EnvironmentFailed, FailedPrecondition, NotFound
+from hostler.core.errors import EnvironmentFailed, FailedPrecondition, MachineLost, NotFound
 from hostler.core.machines import Command, Exited, Operation
 from hostler.core.providers import LocalRepository, RemoteRepository, Scratch
 from hostler.core.redaction import Redactor
@@ -213,3 +213,22 @@ async def test_the_repositorys_own_host_may_be_reached(environments: Environment
     environment = await made(environments, RemoteRepository("https://git.example.org/a/b"))
     row = await environments.get(environment)
     assert environments.spec(row).network.allow == ("git.example.org:443",)
+
+
+async def test_an_environment_that_the_database_does_not_know_is_stopped_and_keeps_its_files(
+    environments: Environments, place: Path
+):
+    environment = await made(environments)
+    ready = await environments.prepare(environment, "execution", 1)
+    machine = await environments.machine_for(environment)
+    await machine.write(Operation("execution", 1, "w"), "kept", b"here", incarnation=ready.incarnation)
+    await environments.forget(environment)
+
+    async def exists(_: str) -> bool:
+        return False
+
+    await environments.reconcile(exists)
+    await environments.settled()
+    assert [file.read_bytes() for file in (place / "environments").glob("**/work/kept")] == [b"here"]
+    with pytest.raises(MachineLost):
+        await machine.ping()

@@ -81,6 +81,8 @@ def extended(file: Path, hosts: list[str]) -> list[str]:
         )
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f".{file.name}.new")
+    fresh.touch(0o600)
+    fresh.chmod(file.stat().st_mode if file.exists() else 0o600)
     fresh.write_text(new, encoding="utf-8")
     try:
         load(fresh)

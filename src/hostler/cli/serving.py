@@ -80,5 +80,7 @@ def init(
     if target.exists() and not force:
         raise Problem(f"{target} is there already; overwrite it with --force")
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(0o600)  # it may come to hold keys
+    target.chmod(0o600)
     target.write_text(text(), encoding="utf-8")
     typer.echo(f"wrote {target}")

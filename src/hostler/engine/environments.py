@@ -260,9 +260,12 @@ class Environments:
         known = {row.id: row for row in await self._rows.find(runner=self._runner)}
         async for handle in self._provider.list():
             if handle.environment not in known:
-                log.warning("an environment that nobody knows is removed", environment=handle.environment)
+                # A row is written before and removed after its environment, so this is another database's.
+                log.warning(
+                    "an environment that this database does not know is stopped", environment=handle.environment
+                )
                 with contextlib.suppress(EnvironmentFailed):
-                    await self._provider.delete(handle)
+                    await self._provider.stop(handle)
         for row in known.values():
             try:
                 await self._reconcile(row, exists)
