@@ -229,6 +229,6 @@ async def test_an_environment_that_the_database_does_not_know_is_stopped_and_kee
 
     await environments.reconcile(exists)
     await environments.settled()
-    assert [file.read_bytes() for file in (place / "environments").glob("**/work/kept")] == [b"here"]
+    assert [file.read_bytes() for file in (place / "environments").rglob("kept")] == [b"here"]
     with pytest.raises(MachineLost):
         await machine.ping()
