@@ -108,6 +108,7 @@ class _Spawner:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
     def _reap(self) -> None:
+        """Reap, and kill what a killed keeper left: each that dies may hand its own children on, so look again then."""
         killed = False
         while True:
             try:
@@ -116,7 +117,7 @@ class _Spawner:
                 break
             if pid == 0:
                 break
-            killed |= pid in self._keepers and os.WIFSIGNALED(status)
+            killed |= pid not in self._keepers or os.WIFSIGNALED(status)
             self._keepers.discard(pid)
         if killed:
             orphans = {pid for pid in tree().get(os.getpid(), ()) if pid not in self._keepers}
