@@ -12,11 +12,16 @@ FIELDS_OF_OURS: dict[tuple[str, str], int] = {
     (f"{EXECUTION}.Spec", "loop_conditions"): 8,
     (f"{EXECUTION}.Status", "loop_condition_results"): 120,
     (UPDATE, "spec"): 3,  # sets loop conditions and limits, which nothing published can
+    # What a project runs in a new environment: published clients keep it in files of the repository only.
+    ("gitpod.v1.Project", "setup"): 1001,
+    ("gitpod.v1.CreateProjectRequest", "setup"): 1001,
+    ("gitpod.v1.UpdateProjectRequest", "setup"): 1001,
 }
 MESSAGES_OF_OURS: dict[str, dict[str, int]] = {
     f"{EXECUTION}.Spec.LoopCondition": {"id": 1, "expression": 2, "description": 3},
     f"{EXECUTION}.Status.LoopConditionResult": {"condition_id": 1, "met": 2, "iteration": 3, "last_evaluated_at": 4},
     f"{UPDATE}.Spec": {"loop_conditions": 1, "limits": 2},
+    "gitpod.v1.SetupCommands": {"commands": 1},
 }
 RESERVED_NUMBERS_IN_USE: dict[str, set[int]] = {
     f"{EXECUTION}.Spec": {7, 8},

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import project_pb
-from .project_pb import CreateProjectRequest, CreateProjectResponse, DeleteProjectRequest, DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectsRequest, ListProjectsResponse, UpdateProjectRequest, UpdateProjectResponse
+from .project_pb import CreateProjectRequest, CreateProjectResponse, DeleteProjectRequest, DeleteProjectResponse, GetProjectRequest, GetProjectResponse, ListProjectEnvironmentClassesRequest, ListProjectEnvironmentClassesResponse, ListProjectsRequest, ListProjectsResponse, UpdateProjectEnvironmentClassesRequest, UpdateProjectEnvironmentClassesResponse, UpdateProjectRequest, UpdateProjectResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -61,6 +61,18 @@ class ProjectService(Protocol):
     async def delete_project(self, request: DeleteProjectRequest, ctx: RequestContext[DeleteProjectRequest, DeleteProjectResponse], /) -> DeleteProjectResponse:
         """
         Removes a project.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_project_environment_classes(self, request: ListProjectEnvironmentClassesRequest, ctx: RequestContext[ListProjectEnvironmentClassesRequest, ListProjectEnvironmentClassesResponse], /) -> ListProjectEnvironmentClassesResponse:
+        """
+        Lists the environment classes of a project, in their order.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def update_project_environment_classes(self, request: UpdateProjectEnvironmentClassesRequest, ctx: RequestContext[UpdateProjectEnvironmentClassesRequest, UpdateProjectEnvironmentClassesResponse], /) -> UpdateProjectEnvironmentClassesResponse:
+        """
+        Replaces the environment classes of a project.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -136,6 +148,28 @@ class ProjectServiceASGIApplication(ConnectASGIApplication[ProjectService]):
                         stream_type=StreamType.UNARY,
                     ),
                     function=svc.delete_project,
+                ),
+                "/gitpod.v1.ProjectService/ListProjectEnvironmentClasses": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListProjectEnvironmentClasses",
+                        service_name="gitpod.v1.ProjectService",
+                        input=ListProjectEnvironmentClassesRequest,
+                        output=ListProjectEnvironmentClassesResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_project_environment_classes,
+                ),
+                "/gitpod.v1.ProjectService/UpdateProjectEnvironmentClasses": Endpoint.unary(
+                    method=MethodInfo(
+                        name="UpdateProjectEnvironmentClasses",
+                        service_name="gitpod.v1.ProjectService",
+                        input=UpdateProjectEnvironmentClassesRequest,
+                        output=UpdateProjectEnvironmentClassesResponse,
+                        idempotency_level=IdempotencyLevel.UNKNOWN,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.update_project_environment_classes,
                 ),
             },
             interceptors=interceptors,
@@ -267,6 +301,54 @@ class ProjectServiceClient(ConnectClient):
                 service_name="gitpod.v1.ProjectService",
                 input=DeleteProjectRequest,
                 output=DeleteProjectResponse,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+        )
+    async def list_project_environment_classes(
+        self,
+        request: ListProjectEnvironmentClassesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListProjectEnvironmentClassesResponse:
+        """
+        Lists the environment classes of a project, in their order.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListProjectEnvironmentClasses",
+                service_name="gitpod.v1.ProjectService",
+                input=ListProjectEnvironmentClassesRequest,
+                output=ListProjectEnvironmentClassesResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
+        )
+    async def update_project_environment_classes(
+        self,
+        request: UpdateProjectEnvironmentClassesRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+    ) -> UpdateProjectEnvironmentClassesResponse:
+        """
+        Replaces the environment classes of a project.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="UpdateProjectEnvironmentClasses",
+                service_name="gitpod.v1.ProjectService",
+                input=UpdateProjectEnvironmentClassesRequest,
+                output=UpdateProjectEnvironmentClassesResponse,
                 idempotency_level=IdempotencyLevel.UNKNOWN,
                 stream_type=StreamType.UNARY,
             ),

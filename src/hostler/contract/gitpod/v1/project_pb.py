@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     _overload = overload
     _property = property
 
-_ProjectFields: TypeAlias = Literal["id", "metadata", "initializer", "environment_class", "devcontainer_file_path", "used_by", "automations_file_path", "technical_description", "prebuild_configuration", "desired_phase", "environment_classes", "recommended_editors"]
+_ProjectFields: TypeAlias = Literal["id", "metadata", "initializer", "environment_class", "devcontainer_file_path", "used_by", "automations_file_path", "technical_description", "prebuild_configuration", "desired_phase", "environment_classes", "recommended_editors", "setup"]
 
 class Project(Message[_ProjectFields]):
     """
@@ -96,10 +96,16 @@ class Project(Message[_ProjectFields]):
             ```proto
             optional gitpod.v1.RecommendedEditors recommended_editors = 12;
             ```
+        setup:
+            Hostler's own: what runs in a new environment once its code is there.
+
+            ```proto
+            optional gitpod.v1.SetupCommands setup = 1001;
+            ```
     """
 
     if not TYPE_CHECKING:
-        __slots__ = ("id", "metadata", "initializer", "environment_class", "devcontainer_file_path", "used_by", "automations_file_path", "technical_description", "prebuild_configuration", "desired_phase", "environment_classes", "recommended_editors")
+        __slots__ = ("id", "metadata", "initializer", "environment_class", "devcontainer_file_path", "used_by", "automations_file_path", "technical_description", "prebuild_configuration", "desired_phase", "environment_classes", "recommended_editors", "setup")
 
     if TYPE_CHECKING:
 
@@ -118,6 +124,7 @@ class Project(Message[_ProjectFields]):
             desired_phase: ProjectPhase | None = None,
             environment_classes: list[ProjectEnvironmentClass] | None = None,
             recommended_editors: RecommendedEditors | None = None,
+            setup: SetupCommands | None = None,
         ) -> None: ...
         @_overload
         @_deprecated("deprecated fields passed to init", category=None)
@@ -136,6 +143,7 @@ class Project(Message[_ProjectFields]):
             desired_phase: ProjectPhase | None = None,
             environment_classes: list[ProjectEnvironmentClass] | None = None,
             recommended_editors: RecommendedEditors | None = None,
+            setup: SetupCommands | None = None,
         ) -> None: ...
         def __init__(
             self,
@@ -152,6 +160,7 @@ class Project(Message[_ProjectFields]):
             desired_phase: ProjectPhase | None = None,
             environment_classes: list[ProjectEnvironmentClass] | None = None,
             recommended_editors: RecommendedEditors | None = None,
+            setup: SetupCommands | None = None,
         ) -> None:
             pass
 
@@ -172,6 +181,7 @@ class Project(Message[_ProjectFields]):
         desired_phase: ProjectPhase
         environment_classes: list[ProjectEnvironmentClass]
         recommended_editors: RecommendedEditors | None
+        setup: SetupCommands | None
 
     _UsedByFields: TypeAlias = Literal["total_subjects", "subjects"]
 
@@ -449,6 +459,36 @@ class RecommendedEditors(Message[_RecommendedEditorsFields]):
 
         editors: dict[str, EditorVersions]
 
+_SetupCommandsFields: TypeAlias = Literal["commands"]
+
+class SetupCommands(Message[_SetupCommandsFields]):
+    """
+    Shell commands that prepare a new environment, one after the other, in the workspace.
+
+    ```proto
+    message gitpod.v1.SetupCommands
+    ```
+
+    Attributes:
+        commands:
+            ```proto
+            repeated string commands = 1;
+            ```
+    """
+
+    __slots__ = ("commands",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            commands: list[str] | None = None,
+        ) -> None:
+            pass
+
+        commands: list[str]
+
 _EditorVersionsFields: TypeAlias = Literal["versions"]
 
 class EditorVersions(Message[_EditorVersionsFields]):
@@ -479,7 +519,7 @@ class EditorVersions(Message[_EditorVersionsFields]):
 
         versions: list[str]
 
-_CreateProjectRequestFields: TypeAlias = Literal["name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration"]
+_CreateProjectRequestFields: TypeAlias = Literal["name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "setup"]
 
 class CreateProjectRequest(Message[_CreateProjectRequestFields]):
     """
@@ -514,9 +554,15 @@ class CreateProjectRequest(Message[_CreateProjectRequestFields]):
             ```proto
             optional gitpod.v1.ProjectPrebuildConfiguration prebuild_configuration = 7;
             ```
+        setup:
+            Hostler's own: what runs in a new environment once its code is there.
+
+            ```proto
+            optional gitpod.v1.SetupCommands setup = 1001;
+            ```
     """
 
-    __slots__ = ("name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration")
+    __slots__ = ("name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "setup")
 
     if TYPE_CHECKING:
 
@@ -529,6 +575,7 @@ class CreateProjectRequest(Message[_CreateProjectRequestFields]):
             automations_file_path: str = "",
             technical_description: str = "",
             prebuild_configuration: ProjectPrebuildConfiguration | None = None,
+            setup: SetupCommands | None = None,
         ) -> None:
             pass
 
@@ -538,6 +585,7 @@ class CreateProjectRequest(Message[_CreateProjectRequestFields]):
         automations_file_path: str
         technical_description: str
         prebuild_configuration: ProjectPrebuildConfiguration | None
+        setup: SetupCommands | None
 
 _CreateProjectResponseFields: TypeAlias = Literal["project"]
 
@@ -629,7 +677,7 @@ class GetProjectResponse(Message[_GetProjectResponseFields]):
 
         project: Project | None
 
-_UpdateProjectRequestFields: TypeAlias = Literal["project_id", "name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "recommended_editors"]
+_UpdateProjectRequestFields: TypeAlias = Literal["project_id", "name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "recommended_editors", "setup"]
 
 class UpdateProjectRequest(Message[_UpdateProjectRequestFields]):
     """
@@ -672,9 +720,15 @@ class UpdateProjectRequest(Message[_UpdateProjectRequestFields]):
             ```proto
             optional gitpod.v1.RecommendedEditors recommended_editors = 9;
             ```
+        setup:
+            Hostler's own: replaces the setup commands; an empty list takes them away.
+
+            ```proto
+            optional gitpod.v1.SetupCommands setup = 1001;
+            ```
     """
 
-    __slots__ = ("project_id", "name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "recommended_editors")
+    __slots__ = ("project_id", "name", "initializer", "devcontainer_file_path", "automations_file_path", "technical_description", "prebuild_configuration", "recommended_editors", "setup")
 
     if TYPE_CHECKING:
 
@@ -689,6 +743,7 @@ class UpdateProjectRequest(Message[_UpdateProjectRequestFields]):
             technical_description: str | None = None,
             prebuild_configuration: ProjectPrebuildConfiguration | None = None,
             recommended_editors: RecommendedEditors | None = None,
+            setup: SetupCommands | None = None,
         ) -> None:
             pass
 
@@ -700,6 +755,7 @@ class UpdateProjectRequest(Message[_UpdateProjectRequestFields]):
         technical_description: str
         prebuild_configuration: ProjectPrebuildConfiguration | None
         recommended_editors: RecommendedEditors | None
+        setup: SetupCommands | None
 
 _UpdateProjectResponseFields: TypeAlias = Literal["project"]
 
@@ -931,6 +987,134 @@ class DeleteProjectResponse(Message[_DeleteProjectResponseFields]):
         ) -> None:
             pass
 
+_ListProjectEnvironmentClassesRequestFields: TypeAlias = Literal["pagination", "project_id"]
+
+class ListProjectEnvironmentClassesRequest(Message[_ListProjectEnvironmentClassesRequestFields]):
+    """
+    The request of ListProjectEnvironmentClasses.
+
+    ```proto
+    message gitpod.v1.ListProjectEnvironmentClassesRequest
+    ```
+
+    Attributes:
+        pagination:
+            ```proto
+            optional gitpod.v1.PaginationRequest pagination = 1;
+            ```
+        project_id:
+            ```proto
+            string project_id = 2;
+            ```
+    """
+
+    __slots__ = ("pagination", "project_id")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            pagination: PaginationRequest | None = None,
+            project_id: str = "",
+        ) -> None:
+            pass
+
+        pagination: PaginationRequest | None
+        project_id: str
+
+_ListProjectEnvironmentClassesResponseFields: TypeAlias = Literal["pagination", "project_environment_classes"]
+
+class ListProjectEnvironmentClassesResponse(Message[_ListProjectEnvironmentClassesResponseFields]):
+    """
+    The answer of ListProjectEnvironmentClasses.
+
+    ```proto
+    message gitpod.v1.ListProjectEnvironmentClassesResponse
+    ```
+
+    Attributes:
+        pagination:
+            ```proto
+            optional gitpod.v1.PaginationResponse pagination = 1;
+            ```
+        project_environment_classes:
+            ```proto
+            repeated gitpod.v1.ProjectEnvironmentClass project_environment_classes = 2;
+            ```
+    """
+
+    __slots__ = ("pagination", "project_environment_classes")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            pagination: PaginationResponse | None = None,
+            project_environment_classes: list[ProjectEnvironmentClass] | None = None,
+        ) -> None:
+            pass
+
+        pagination: PaginationResponse | None
+        project_environment_classes: list[ProjectEnvironmentClass]
+
+_UpdateProjectEnvironmentClassesRequestFields: TypeAlias = Literal["project_id", "project_environment_classes"]
+
+class UpdateProjectEnvironmentClassesRequest(Message[_UpdateProjectEnvironmentClassesRequestFields]):
+    """
+    The request of UpdateProjectEnvironmentClasses.
+
+    ```proto
+    message gitpod.v1.UpdateProjectEnvironmentClassesRequest
+    ```
+
+    Attributes:
+        project_id:
+            ```proto
+            string project_id = 1;
+            ```
+        project_environment_classes:
+            ```proto
+            repeated gitpod.v1.ProjectEnvironmentClass project_environment_classes = 2;
+            ```
+    """
+
+    __slots__ = ("project_id", "project_environment_classes")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            project_id: str = "",
+            project_environment_classes: list[ProjectEnvironmentClass] | None = None,
+        ) -> None:
+            pass
+
+        project_id: str
+        project_environment_classes: list[ProjectEnvironmentClass]
+
+_UpdateProjectEnvironmentClassesResponseFields: TypeAlias = NoReturn
+
+class UpdateProjectEnvironmentClassesResponse(Message[_UpdateProjectEnvironmentClassesResponseFields]):
+    """
+    The answer of UpdateProjectEnvironmentClasses.
+
+    ```proto
+    message gitpod.v1.UpdateProjectEnvironmentClassesResponse
+    ```
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+        ) -> None:
+            pass
+
 class ProjectPhase(Enum):
     """
     Whether the project is to exist.
@@ -960,7 +1144,7 @@ class ProjectPhase(Enum):
 
 
 _DESC = file_desc(
-    b'\n\x17gitpod/v1/project.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a gitpod/v1/environment_spec.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1bgitpod/v1/runner_kind.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xf2\x06\n\x07Project\x12\x18\n\x02id\x18\x01 \x01(\tR\x02idB\x08\xbaH\x05r\x03\xb0\x01\x01\x126\n\x08metadata\x18\x02 \x01(\x0b2\x1a.gitpod.v1.ProjectMetadataR\x08metadata\x12C\n\x0binitializer\x18\x03 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerR\x0binitializer\x12Y\n\x11environment_class\x18\x04 \x01(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x10environmentClassB\x08\x18\x01\xbaH\x03\xc8\x01\x01\x124\n\x16devcontainer_file_path\x18\x05 \x01(\tR\x14devcontainerFilePath\x122\n\x07used_by\x18\x06 \x01(\x0b2\x19.gitpod.v1.Project.UsedByR\x06usedBy\x122\n\x15automations_file_path\x18\x07 \x01(\tR\x13automationsFilePath\x123\n\x15technical_description\x18\x08 \x01(\tR\x14technicalDescription\x12^\n\x16prebuild_configuration\x18\t \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationR\x15prebuildConfiguration\x12<\n\rdesired_phase\x18\n \x01(\x0e2\x17.gitpod.v1.ProjectPhaseR\x0cdesiredPhase\x12S\n\x13environment_classes\x18\x0b \x03(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x12environmentClasses\x12N\n\x13recommended_editors\x18\x0c \x01(\x0b2\x1d.gitpod.v1.RecommendedEditorsR\x12recommendedEditors\x1a_\n\x06UsedBy\x12%\n\x0etotal_subjects\x18\x03 \x01(\x05R\rtotalSubjects\x12.\n\x08subjects\x18\x04 \x03(\x0b2\x12.gitpod.v1.SubjectR\x08subjects"\x87\x02\n\x0fProjectMetadata\x121\n\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x04name\x18\x02 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x12,\n\x07creator\x18\x03 \x01(\x0b2\x12.gitpod.v1.SubjectR\x07creator\x129\n\ncreated_at\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n\nupdated_at\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\tupdatedAt"\xa7\x01\n\x17ProjectEnvironmentClass\x12#\n\x0clocal_runner\x18\x01 \x01(\x08H\x00R\x0blocalRunner\x12<\n\x14environment_class_id\x18\x02 \x01(\tH\x00R\x12environmentClassIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x14\n\x05order\x18\x03 \x01(\x05R\x05orderB\x13\n\x11environment_class"\xe0\x02\n\x1cProjectPrebuildConfiguration\x12\x18\n\x07enabled\x18\x01 \x01(\x08R\x07enabled\x12A\n\x15environment_class_ids\x18\x02 \x03(\tR\x13environmentClassIdsB\r\xbaH\n\x92\x01\x07"\x05r\x03\xb0\x01\x01\x12E\n\x07timeout\x18\x03 \x01(\x0b2\x19.google.protobuf.DurationR\x07timeoutB\x10\xbaH\r\xaa\x01\n"\x03\x08\xa082\x03\x08\xac\x02\x124\n\x07trigger\x18\x04 \x01(\x0b2\x1a.gitpod.v1.PrebuildTriggerR\x07trigger\x12.\n\x08executor\x18\x05 \x01(\x0b2\x12.gitpod.v1.SubjectR\x08executor\x126\n\x17enable_jetbrains_warmup\x18\x06 \x01(\x08R\x15enableJetbrainsWarmup"\xa6\x01\n\x0fPrebuildTrigger\x12Q\n\x0edaily_schedule\x18\x01 \x01(\x0b2(.gitpod.v1.PrebuildTrigger.DailyScheduleH\x00R\rdailySchedule\x1a5\n\rDailySchedule\x12$\n\x08hour_utc\x18\x01 \x01(\x05R\x07hourUtcB\t\xbaH\x06\x1a\x04\x18\x17(\x00B\t\n\x07trigger"\xb1\x01\n\x12RecommendedEditors\x12D\n\x07editors\x18\x01 \x03(\x0b2*.gitpod.v1.RecommendedEditors.EditorsEntryR\x07editors\x1aU\n\x0cEditorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12/\n\x05value\x18\x02 \x01(\x0b2\x19.gitpod.v1.EditorVersionsR\x05value:\x028\x01",\n\x0eEditorVersions\x12\x1a\n\x08versions\x18\x01 \x03(\tR\x08versions"\xd9\x04\n\x14CreateProjectRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x12K\n\x0binitializer\x18\x02 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerR\x0binitializerB\x06\xbaH\x03\xc8\x01\x01\x12\x97\x01\n\x16devcontainer_file_path\x18\x04 \x01(\tR\x14devcontainerFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x12\x95\x01\n\x15automations_file_path\x18\x05 \x01(\tR\x13automationsFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x12=\n\x15technical_description\x18\x06 \x01(\tR\x14technicalDescriptionB\x08\xbaH\x05r\x03\x18\x80@\x12^\n\x16prebuild_configuration\x18\x07 \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationR\x15prebuildConfigurationJ\x04\x08\x03\x10\x04"E\n\x15CreateProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"<\n\x11GetProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01"B\n\x12GetProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"\x88\x07\n\x14UpdateProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12"\n\x04name\x18\x02 \x01(\tH\x00R\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x88\x01\x01\x12H\n\x0binitializer\x18\x04 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerH\x01R\x0binitializer\x88\x01\x01\x12\x9c\x01\n\x16devcontainer_file_path\x18\x05 \x01(\tH\x02R\x14devcontainerFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x88\x01\x01\x12\x9a\x01\n\x15automations_file_path\x18\x06 \x01(\tH\x03R\x13automationsFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x88\x01\x01\x12B\n\x15technical_description\x18\x07 \x01(\tH\x04R\x14technicalDescriptionB\x08\xbaH\x05r\x03\x18\x80@\x88\x01\x01\x12c\n\x16prebuild_configuration\x18\x08 \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationH\x05R\x15prebuildConfiguration\x88\x01\x01\x12S\n\x13recommended_editors\x18\t \x01(\x0b2\x1d.gitpod.v1.RecommendedEditorsH\x06R\x12recommendedEditors\x88\x01\x01B\x07\n\x05_nameB\x0e\n\x0c_initializerB\x19\n\x17_devcontainer_file_pathB\x18\n\x16_automations_file_pathB\x18\n\x16_technical_descriptionB\x19\n\x17_prebuild_configurationB\x16\n\x14_recommended_editorsJ\x04\x08\x03\x10\x04"E\n\x15UpdateProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"\xb9\x04\n\x13ListProjectsRequest\x12<\n\npagination\x18\x01 \x01(\x0b2\x1c.gitpod.v1.PaginationRequestR\npagination\x12=\n\x06filter\x18\x02 \x01(\x0b2%.gitpod.v1.ListProjectsRequest.FilterR\x06filter\x12#\n\x04sort\x18\x03 \x01(\x0b2\x0f.gitpod.v1.SortR\x04sort\x12-\n\x05count\x18\x04 \x01(\x0b2\x17.gitpod.v1.CountRequestR\x05count\x1a\xd0\x02\n\x06Filter\x122\n\x0bproject_ids\x18\x01 \x03(\tR\nprojectIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12"\n\x06search\x18\x02 \x01(\tR\x06searchB\n\xbaH\x07r\x05\x10\x00\x18\x80\x02\x120\n\nrunner_ids\x18\x03 \x03(\tR\trunnerIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12K\n\x0crunner_kinds\x18\x04 \x03(\x0e2\x15.gitpod.v1.RunnerKindR\x0brunnerKindsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05\x82\x01\x02\x10\x01\x12;\n\x10spec_remote_uris\x18\x05 \x03(\tR\x0especRemoteUrisB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\x88\x01\x01\x122\n\x0bcreator_ids\x18\x06 \x03(\tR\ncreatorIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01"\xb5\x01\n\x14ListProjectsResponse\x12=\n\npagination\x18\x01 \x01(\x0b2\x1d.gitpod.v1.PaginationResponseR\npagination\x12.\n\x08projects\x18\x02 \x03(\x0b2\x12.gitpod.v1.ProjectR\x08projects\x12.\n\x05count\x18\x03 \x01(\x0b2\x18.gitpod.v1.CountResponseR\x05count"?\n\x14DeleteProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01"\x17\n\x15DeleteProjectResponse*b\n\x0cProjectPhase\x12\x1d\n\x19PROJECT_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROJECT_PHASE_ACTIVE\x10\x01\x12\x19\n\x15PROJECT_PHASE_DELETED\x10\x022\xb2\x03\n\x0eProjectService\x12R\n\rCreateProject\x12\x1f.gitpod.v1.CreateProjectRequest\x1a .gitpod.v1.CreateProjectResponse\x12N\n\nGetProject\x12\x1c.gitpod.v1.GetProjectRequest\x1a\x1d.gitpod.v1.GetProjectResponse"\x03\x90\x02\x01\x12R\n\rUpdateProject\x12\x1f.gitpod.v1.UpdateProjectRequest\x1a .gitpod.v1.UpdateProjectResponse\x12T\n\x0cListProjects\x12\x1e.gitpod.v1.ListProjectsRequest\x1a\x1f.gitpod.v1.ListProjectsResponse"\x03\x90\x02\x01\x12R\n\rDeleteProject\x12\x1f.gitpod.v1.DeleteProjectRequest\x1a .gitpod.v1.DeleteProjectResponseb\x06proto3',
+    b'\n\x17gitpod/v1/project.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a gitpod/v1/environment_spec.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1bgitpod/v1/runner_kind.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xa3\x07\n\x07Project\x12\x18\n\x02id\x18\x01 \x01(\tR\x02idB\x08\xbaH\x05r\x03\xb0\x01\x01\x126\n\x08metadata\x18\x02 \x01(\x0b2\x1a.gitpod.v1.ProjectMetadataR\x08metadata\x12C\n\x0binitializer\x18\x03 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerR\x0binitializer\x12Y\n\x11environment_class\x18\x04 \x01(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x10environmentClassB\x08\x18\x01\xbaH\x03\xc8\x01\x01\x124\n\x16devcontainer_file_path\x18\x05 \x01(\tR\x14devcontainerFilePath\x122\n\x07used_by\x18\x06 \x01(\x0b2\x19.gitpod.v1.Project.UsedByR\x06usedBy\x122\n\x15automations_file_path\x18\x07 \x01(\tR\x13automationsFilePath\x123\n\x15technical_description\x18\x08 \x01(\tR\x14technicalDescription\x12^\n\x16prebuild_configuration\x18\t \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationR\x15prebuildConfiguration\x12<\n\rdesired_phase\x18\n \x01(\x0e2\x17.gitpod.v1.ProjectPhaseR\x0cdesiredPhase\x12S\n\x13environment_classes\x18\x0b \x03(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x12environmentClasses\x12N\n\x13recommended_editors\x18\x0c \x01(\x0b2\x1d.gitpod.v1.RecommendedEditorsR\x12recommendedEditors\x12/\n\x05setup\x18\xe9\x07 \x01(\x0b2\x18.gitpod.v1.SetupCommandsR\x05setup\x1a_\n\x06UsedBy\x12%\n\x0etotal_subjects\x18\x03 \x01(\x05R\rtotalSubjects\x12.\n\x08subjects\x18\x04 \x03(\x0b2\x12.gitpod.v1.SubjectR\x08subjects"\x87\x02\n\x0fProjectMetadata\x121\n\x0forganization_id\x18\x01 \x01(\tR\x0eorganizationIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x04name\x18\x02 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x12,\n\x07creator\x18\x03 \x01(\x0b2\x12.gitpod.v1.SubjectR\x07creator\x129\n\ncreated_at\x18\x04 \x01(\x0b2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n\nupdated_at\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampR\tupdatedAt"\xa7\x01\n\x17ProjectEnvironmentClass\x12#\n\x0clocal_runner\x18\x01 \x01(\x08H\x00R\x0blocalRunner\x12<\n\x14environment_class_id\x18\x02 \x01(\tH\x00R\x12environmentClassIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x14\n\x05order\x18\x03 \x01(\x05R\x05orderB\x13\n\x11environment_class"\xe0\x02\n\x1cProjectPrebuildConfiguration\x12\x18\n\x07enabled\x18\x01 \x01(\x08R\x07enabled\x12A\n\x15environment_class_ids\x18\x02 \x03(\tR\x13environmentClassIdsB\r\xbaH\n\x92\x01\x07"\x05r\x03\xb0\x01\x01\x12E\n\x07timeout\x18\x03 \x01(\x0b2\x19.google.protobuf.DurationR\x07timeoutB\x10\xbaH\r\xaa\x01\n"\x03\x08\xa082\x03\x08\xac\x02\x124\n\x07trigger\x18\x04 \x01(\x0b2\x1a.gitpod.v1.PrebuildTriggerR\x07trigger\x12.\n\x08executor\x18\x05 \x01(\x0b2\x12.gitpod.v1.SubjectR\x08executor\x126\n\x17enable_jetbrains_warmup\x18\x06 \x01(\x08R\x15enableJetbrainsWarmup"\xa6\x01\n\x0fPrebuildTrigger\x12Q\n\x0edaily_schedule\x18\x01 \x01(\x0b2(.gitpod.v1.PrebuildTrigger.DailyScheduleH\x00R\rdailySchedule\x1a5\n\rDailySchedule\x12$\n\x08hour_utc\x18\x01 \x01(\x05R\x07hourUtcB\t\xbaH\x06\x1a\x04\x18\x17(\x00B\t\n\x07trigger"\xb1\x01\n\x12RecommendedEditors\x12D\n\x07editors\x18\x01 \x03(\x0b2*.gitpod.v1.RecommendedEditors.EditorsEntryR\x07editors\x1aU\n\x0cEditorsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12/\n\x05value\x18\x02 \x01(\x0b2\x19.gitpod.v1.EditorVersionsR\x05value:\x028\x01">\n\rSetupCommands\x12-\n\x08commands\x18\x01 \x03(\tR\x08commandsB\x11\xbaH\x0e\x92\x01\x0b\x102"\x07r\x05\x10\x01\x18\x80 ",\n\x0eEditorVersions\x12\x1a\n\x08versions\x18\x01 \x03(\tR\x08versions"\x8a\x05\n\x14CreateProjectRequest\x12\x1d\n\x04name\x18\x01 \x01(\tR\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x12K\n\x0binitializer\x18\x02 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerR\x0binitializerB\x06\xbaH\x03\xc8\x01\x01\x12\x97\x01\n\x16devcontainer_file_path\x18\x04 \x01(\tR\x14devcontainerFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x12\x95\x01\n\x15automations_file_path\x18\x05 \x01(\tR\x13automationsFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x12=\n\x15technical_description\x18\x06 \x01(\tR\x14technicalDescriptionB\x08\xbaH\x05r\x03\x18\x80@\x12^\n\x16prebuild_configuration\x18\x07 \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationR\x15prebuildConfiguration\x12/\n\x05setup\x18\xe9\x07 \x01(\x0b2\x18.gitpod.v1.SetupCommandsR\x05setupJ\x04\x08\x03\x10\x04"E\n\x15CreateProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"<\n\x11GetProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01"B\n\x12GetProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"\xb9\x07\n\x14UpdateProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12"\n\x04name\x18\x02 \x01(\tH\x00R\x04nameB\t\xbaH\x06r\x04\x10\x01\x18P\x88\x01\x01\x12H\n\x0binitializer\x18\x04 \x01(\x0b2!.gitpod.v1.EnvironmentInitializerH\x01R\x0binitializer\x88\x01\x01\x12\x9c\x01\n\x16devcontainer_file_path\x18\x05 \x01(\tH\x02R\x14devcontainerFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x88\x01\x01\x12\x9a\x01\n\x15automations_file_path\x18\x06 \x01(\tH\x03R\x13automationsFilePathBa\xbaH^\xba\x01[\n\rrelative_path\x12.the path must be relative (it starts with a /)\x1a\x1athis.matches(\'^$|^[^/].*\')\x88\x01\x01\x12B\n\x15technical_description\x18\x07 \x01(\tH\x04R\x14technicalDescriptionB\x08\xbaH\x05r\x03\x18\x80@\x88\x01\x01\x12c\n\x16prebuild_configuration\x18\x08 \x01(\x0b2\'.gitpod.v1.ProjectPrebuildConfigurationH\x05R\x15prebuildConfiguration\x88\x01\x01\x12S\n\x13recommended_editors\x18\t \x01(\x0b2\x1d.gitpod.v1.RecommendedEditorsH\x06R\x12recommendedEditors\x88\x01\x01\x12/\n\x05setup\x18\xe9\x07 \x01(\x0b2\x18.gitpod.v1.SetupCommandsR\x05setupB\x07\n\x05_nameB\x0e\n\x0c_initializerB\x19\n\x17_devcontainer_file_pathB\x18\n\x16_automations_file_pathB\x18\n\x16_technical_descriptionB\x19\n\x17_prebuild_configurationB\x16\n\x14_recommended_editorsJ\x04\x08\x03\x10\x04"E\n\x15UpdateProjectResponse\x12,\n\x07project\x18\x01 \x01(\x0b2\x12.gitpod.v1.ProjectR\x07project"\xb9\x04\n\x13ListProjectsRequest\x12<\n\npagination\x18\x01 \x01(\x0b2\x1c.gitpod.v1.PaginationRequestR\npagination\x12=\n\x06filter\x18\x02 \x01(\x0b2%.gitpod.v1.ListProjectsRequest.FilterR\x06filter\x12#\n\x04sort\x18\x03 \x01(\x0b2\x0f.gitpod.v1.SortR\x04sort\x12-\n\x05count\x18\x04 \x01(\x0b2\x17.gitpod.v1.CountRequestR\x05count\x1a\xd0\x02\n\x06Filter\x122\n\x0bproject_ids\x18\x01 \x03(\tR\nprojectIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12"\n\x06search\x18\x02 \x01(\tR\x06searchB\n\xbaH\x07r\x05\x10\x00\x18\x80\x02\x120\n\nrunner_ids\x18\x03 \x03(\tR\trunnerIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12K\n\x0crunner_kinds\x18\x04 \x03(\x0e2\x15.gitpod.v1.RunnerKindR\x0brunnerKindsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05\x82\x01\x02\x10\x01\x12;\n\x10spec_remote_uris\x18\x05 \x03(\tR\x0especRemoteUrisB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\x88\x01\x01\x122\n\x0bcreator_ids\x18\x06 \x03(\tR\ncreatorIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01"\xb5\x01\n\x14ListProjectsResponse\x12=\n\npagination\x18\x01 \x01(\x0b2\x1d.gitpod.v1.PaginationResponseR\npagination\x12.\n\x08projects\x18\x02 \x03(\x0b2\x12.gitpod.v1.ProjectR\x08projects\x12.\n\x05count\x18\x03 \x01(\x0b2\x18.gitpod.v1.CountResponseR\x05count"?\n\x14DeleteProjectRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01"\x17\n\x15DeleteProjectResponse"\x8d\x01\n$ListProjectEnvironmentClassesRequest\x12<\n\npagination\x18\x01 \x01(\x0b2\x1c.gitpod.v1.PaginationRequestR\npagination\x12\'\n\nproject_id\x18\x02 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01"\xca\x01\n%ListProjectEnvironmentClassesResponse\x12=\n\npagination\x18\x01 \x01(\x0b2\x1d.gitpod.v1.PaginationResponseR\npagination\x12b\n\x1bproject_environment_classes\x18\x02 \x03(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x19projectEnvironmentClasses"\xc1\x01\n&UpdateProjectEnvironmentClassesRequest\x12\'\n\nproject_id\x18\x01 \x01(\tR\tprojectIdB\x08\xbaH\x05r\x03\xb0\x01\x01\x12n\n\x1bproject_environment_classes\x18\x02 \x03(\x0b2".gitpod.v1.ProjectEnvironmentClassR\x19projectEnvironmentClassesB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x1e")\n\'UpdateProjectEnvironmentClassesResponse*b\n\x0cProjectPhase\x12\x1d\n\x19PROJECT_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROJECT_PHASE_ACTIVE\x10\x01\x12\x19\n\x15PROJECT_PHASE_DELETED\x10\x022\xc7\x05\n\x0eProjectService\x12R\n\rCreateProject\x12\x1f.gitpod.v1.CreateProjectRequest\x1a .gitpod.v1.CreateProjectResponse\x12N\n\nGetProject\x12\x1c.gitpod.v1.GetProjectRequest\x1a\x1d.gitpod.v1.GetProjectResponse"\x03\x90\x02\x01\x12R\n\rUpdateProject\x12\x1f.gitpod.v1.UpdateProjectRequest\x1a .gitpod.v1.UpdateProjectResponse\x12T\n\x0cListProjects\x12\x1e.gitpod.v1.ListProjectsRequest\x1a\x1f.gitpod.v1.ListProjectsResponse"\x03\x90\x02\x01\x12R\n\rDeleteProject\x12\x1f.gitpod.v1.DeleteProjectRequest\x1a .gitpod.v1.DeleteProjectResponse\x12\x87\x01\n\x1dListProjectEnvironmentClasses\x12/.gitpod.v1.ListProjectEnvironmentClassesRequest\x1a0.gitpod.v1.ListProjectEnvironmentClassesResponse"\x03\x90\x02\x01\x12\x88\x01\n\x1fUpdateProjectEnvironmentClasses\x121.gitpod.v1.UpdateProjectEnvironmentClassesRequest\x1a2.gitpod.v1.UpdateProjectEnvironmentClassesResponseb\x06proto3',
     [
         validate_pb.desc(),
         environment_spec_pb.desc(),
@@ -979,6 +1163,7 @@ _DESC = file_desc(
         "PrebuildTrigger": PrebuildTrigger,
         "PrebuildTrigger.DailySchedule": PrebuildTrigger.DailySchedule,
         "RecommendedEditors": RecommendedEditors,
+        "SetupCommands": SetupCommands,
         "EditorVersions": EditorVersions,
         "CreateProjectRequest": CreateProjectRequest,
         "CreateProjectResponse": CreateProjectResponse,
@@ -991,6 +1176,10 @@ _DESC = file_desc(
         "ListProjectsResponse": ListProjectsResponse,
         "DeleteProjectRequest": DeleteProjectRequest,
         "DeleteProjectResponse": DeleteProjectResponse,
+        "ListProjectEnvironmentClassesRequest": ListProjectEnvironmentClassesRequest,
+        "ListProjectEnvironmentClassesResponse": ListProjectEnvironmentClassesResponse,
+        "UpdateProjectEnvironmentClassesRequest": UpdateProjectEnvironmentClassesRequest,
+        "UpdateProjectEnvironmentClassesResponse": UpdateProjectEnvironmentClassesResponse,
         "ProjectPhase": ProjectPhase,
     },
 )
