@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectrpc.request import RequestContext
-from protobuf import Oneof
 
 from hostler.api.auth import Signer
 from hostler.api.call import current
@@ -13,6 +12,7 @@ from hostler.api.environment_view import PHASES, class_of, environment_of
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.settings import check_annotations
+from hostler.api.sources import source_of_initializer
 from hostler.api.starting import class_named, refuse_while_draining
 from hostler.contract.gitpod.v1 import environment_pb as pb
 from hostler.contract.gitpod.v1.environment_class_pb import (
@@ -20,17 +20,16 @@ from hostler.contract.gitpod.v1.environment_class_pb import (
     ListEnvironmentClassesResponse,
 )
 from hostler.contract.gitpod.v1.environment_connect import EnvironmentService
-from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentPhase, EnvironmentSpec, GitInitializer
+from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentPhase, EnvironmentSpec
 from hostler.contract.gitpod.v1.pagination_pb import CountResponse, CountResponseRelation
 from hostler.core import desk
-from hostler.core.context import checked, source_of
 from hostler.core.desk import NewEnvironment
-from hostler.core.errors import InvalidArgument, Unimplemented
+from hostler.core.errors import Unimplemented
 from hostler.core.ports import EnvironmentRow
-from hostler.core.providers import LocalRepository, RemoteRepository, Scratch, Source
+from hostler.core.providers import Source
 
 Context = RequestContext[Any, Any]
-INITIALIZER = "spec.content.initializer.specs"
+INITIALIZER = "spec.content.initializer"
 Filter = pb.ListEnvironmentsRequest.Filter
 
 
@@ -175,32 +174,7 @@ def refuse_later(spec: EnvironmentSpec) -> None:
 
 def source_in(spec: EnvironmentSpec, *, local: bool) -> Source:
     """Return what a spec brings into the workspace."""
-    initializer = spec.content.initializer if spec.content else None
-    match initializer.specs if initializer else []:
-        case []:
-            return Scratch()
-        case [one]:
-            match one.spec:
-                case Oneof(field="context_url", value=context):
-                    return source_of(context.url, local=local, field=f"{INITIALIZER}[0].context_url.url")
-                case Oneof(field="git", value=git):
-                    return _cloned(git, local)
-                case _:
-                    raise InvalidArgument("a source is needed", field=f"{INITIALIZER}[0].spec")
-        case _:
-            raise Unimplemented("an environment has one source", field=INITIALIZER)
-
-
-def _cloned(git: GitInitializer, local: bool) -> RemoteRepository | LocalRepository:
-    field = f"{INITIALIZER}[0].git"
-    modes = GitInitializer.CloneTargetMode
-    if git.target_mode == modes.LOCAL_BRANCH:
-        raise Unimplemented("a local branch is not made yet", field=f"{field}.target_mode")
-    named = git.target_mode in (modes.REMOTE_COMMIT, modes.REMOTE_BRANCH, modes.REMOTE_TAG)
-    if named and not git.clone_target:
-        raise InvalidArgument("this mode needs the name to check out", field=f"{field}.clone_target")
-    ref = checked(git.clone_target, f"{field}.clone_target") if named else None
-    return source_of(git.remote_uri, local=local, head=ref or "", field=f"{field}.remote_uri")
+    return source_of_initializer(spec.content.initializer if spec.content else None, local=local, field=INITIALIZER)
 
 
 def _identity(spec: EnvironmentSpec) -> dict[str, str]:

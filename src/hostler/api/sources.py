@@ -1,0 +1,41 @@
+"""From an initializer of the contract to the source that an environment is made from."""
+
+from protobuf import Oneof
+
+from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentInitializer, GitInitializer
+from hostler.core.context import checked, source_of
+from hostler.core.errors import InvalidArgument, Unimplemented
+from hostler.core.providers import LocalRepository, RemoteRepository, Scratch, Source
+
+
+def source_of_initializer(
+    initializer: EnvironmentInitializer | None, *, local: bool, field: str, head: str = ""
+) -> Source:
+    """Return what an initializer brings into the workspace; `head` is the ref where it names none itself.
+
+    InvalidArgument and Unimplemented name what is below `field`; `local` allows repositories on this machine.
+    """
+    match initializer.specs if initializer else []:
+        case []:
+            return Scratch()
+        case [one]:
+            match one.spec:
+                case Oneof(field="context_url", value=context):
+                    return source_of(context.url, local=local, head=head, field=f"{field}.specs[0].context_url.url")
+                case Oneof(field="git", value=git):
+                    return _cloned(git, local, head, f"{field}.specs[0].git")
+                case _:
+                    raise InvalidArgument("a source is needed", field=f"{field}.specs[0].spec")
+        case _:
+            raise Unimplemented("an environment has one source", field=f"{field}.specs")
+
+
+def _cloned(git: GitInitializer, local: bool, head: str, field: str) -> RemoteRepository | LocalRepository:
+    modes = GitInitializer.CloneTargetMode
+    if git.target_mode == modes.LOCAL_BRANCH:
+        raise Unimplemented("a local branch is not made yet", field=f"{field}.target_mode")
+    named = git.target_mode in (modes.REMOTE_COMMIT, modes.REMOTE_BRANCH, modes.REMOTE_TAG)
+    if named and not git.clone_target:
+        raise InvalidArgument("this mode needs the name to check out", field=f"{field}.clone_target")
+    ref = checked(git.clone_target, f"{field}.clone_target") if named else None
+    return source_of(git.remote_uri, local=local, head=head or ref or "", field=f"{field}.remote_uri")
