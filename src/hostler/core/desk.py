@@ -62,6 +62,10 @@ class NewEnvironment:
     name: str = ""
     request: Json | None = None
     variables: Mapping[str, str] | None = None
+    project_id: str = ""
+    """The project that it is made from."""
+    setup: tuple[str, ...] = ()
+    """Shell commands of the project that prepare it, once its code is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ class Environments:
             "kind": type(new.source).__name__,
             "variables": dict(new.variables or {}),
             "request": dict(new.request or {}),
+            "project": new.project_id,
+            "setup": list(new.setup),
         }
         await self._rows.save(
             EnvironmentRow(
