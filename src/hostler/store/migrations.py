@@ -74,6 +74,25 @@ STEPS: Sequence[Sequence[str]] = (
             PRIMARY KEY (sha256, execution_id))""",
         "CREATE INDEX blob_of ON blob (execution_id)",
     ),
+    (
+        """CREATE TABLE project (
+            id {text} PRIMARY KEY, name {text} NOT NULL, name_folded {text} NOT NULL, repository {text} NOT NULL,
+            repository_digest {text} NOT NULL, creator_id {text} NOT NULL, creator_kind {text} NOT NULL,
+            created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, class_ids TEXT NOT NULL, setup TEXT NOT NULL,
+            body TEXT NOT NULL)""",
+        "CREATE INDEX project_repository ON project (repository_digest, id)",
+        """CREATE TABLE project_run (
+            environment_id {text} NOT NULL, since BIGINT NOT NULL, until BIGINT,
+            project_id {text} NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+            user_id {text} NOT NULL, user_kind {text} NOT NULL, PRIMARY KEY (environment_id, since))""",
+        "CREATE INDEX project_run_of ON project_run (project_id, since)",
+        "CREATE INDEX project_run_open ON project_run (environment_id) WHERE until IS NULL",
+        """CREATE TABLE host_token (
+            id {text} PRIMARY KEY, runner {text} NOT NULL, host {text} NOT NULL, subject_id {text} NOT NULL,
+            subject_kind {text} NOT NULL, source {text} NOT NULL, scopes TEXT NOT NULL, integration_id {text} NOT NULL,
+            created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, expires_at BIGINT, sealed TEXT NOT NULL)""",
+        "CREATE UNIQUE INDEX host_token_of ON host_token (runner, host, subject_id)",
+    ),
 )
 
 

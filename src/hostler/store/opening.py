@@ -14,8 +14,11 @@ from hostler.store.database import PATIENCE, database_of
 from hostler.store.environments import StoredEnvironments
 from hostler.store.executions import StoredExecutions
 from hostler.store.folding import Fold, Memory
+from hostler.store.host_tokens import StoredHostTokens
 from hostler.store.log import Log
 from hostler.store.migrations import check_kinds, migrate
+from hostler.store.project_use import StoredProjectUse
+from hostler.store.projects import StoredProjects
 from hostler.store.prompts import StoredPrompts
 from hostler.store.reading import Readers
 from hostler.store.runners import Runners
@@ -39,6 +42,9 @@ class Store:
     prompts: StoredPrompts
     tokens: StoredTokens
     blobs: StoredBlobs
+    projects: StoredProjects
+    project_use: StoredProjectUse
+    host_tokens: StoredHostTokens
 
 
 @asynccontextmanager
@@ -72,6 +78,9 @@ async def open_store(
             prompts=StoredPrompts(writer, readers),
             tokens=StoredTokens(writer, readers),
             blobs=stored,
+            projects=StoredProjects(writer, readers),
+            project_use=StoredProjectUse(writer, readers),
+            host_tokens=StoredHostTokens(writer, readers),
         )
     finally:
         await writer.close()

@@ -167,3 +167,50 @@ blob = Table(
     Column("size", BigInteger, nullable=False),
 )
 """Which execution names which blob; the bytes are files."""
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_folded", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("repository_digest", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("creator_kind", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("class_ids", Json, nullable=False),
+    Column("setup", Json, nullable=False),
+    Column("body", Json, nullable=False),
+)
+
+project_run = Table(
+    "project_run",
+    metadata,
+    Column("environment_id", Text, primary_key=True),
+    Column("since", Moment, primary_key=True),
+    Column("until", Moment),
+    Column("project_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("user_kind", Text, nullable=False),
+)
+"""When an environment of a project ran; `until` is empty while it does."""
+
+host_token = Table(
+    "host_token",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("runner", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("subject_kind", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("integration_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("sealed", Text, nullable=False),
+)
+"""Credentials for code hosts; `sealed` can be opened only with the key in the data folder."""

@@ -8,6 +8,7 @@ from hostler.testing.store_suite.appending import Appending, Closing, Owning, Re
 from hostler.testing.store_suite.folding import Folding
 from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, PromptLibrary, TokenBook
 from hostler.testing.store_suite.lists import Listing
+from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
 from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
 
 SUITE: tuple[type[StoreSuite], ...] = (
@@ -23,6 +24,9 @@ SUITE: tuple[type[StoreSuite], ...] = (
     TokenBook,
     EnvironmentBook,
     BlobBook,
+    ProjectBook,
+    ProjectRuns,
+    HostTokenBook,
 )
 
 __all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]
