@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core.agents import GoalChange
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
 from hostler.core.limits import reached
@@ -28,6 +30,22 @@ class Send:
     block: ev.Json
     digest: str
     origin: ev.Origin = "user"
+    settings: ev.Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Compact the agent's context now; `request` is a new id."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGoal:
+    """Set, pause, resume, complete or clear the goal; `request` is a new id."""
+
+    request: str
+    change: GoalChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,7 @@ class ReportOutputs:
     values: Mapping[str, ev.OutputScalar]
 
 
-Command = Send | DeleteInput | MoveInput | SteerInput | Stop | Delete | Annotate | ReportOutputs
+Command = Send | Compact | ChangeGoal | DeleteInput | MoveInput | SteerInput | Stop | Delete | Annotate | ReportOutputs
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -86,6 +104,10 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
     match command:
         case Send():
             return _send(state, command, session)
+        case Compact(request):
+            return _asked_of_agent(state, ae.CompactRequested(request), session)
+        case ChangeGoal(request, change):
+            return _change_goal(state, request, change, session)
         case DeleteInput(input_id):
             return (ev.InputDeleted(_queued(state, input_id)),)
         case MoveInput(input_id, before):
@@ -113,11 +135,35 @@ def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:
     limit = reached(state)
     if state.phase == "STOPPED" and state.failure and state.failure.limit and limit:
         raise FailedPrecondition(limit.message)
-    queued = ev.InputQueued(command.input_id, command.block, command.digest, command.origin)
+    queued = ev.InputQueued(command.input_id, command.block, command.digest, command.origin, command.settings)
     starts = state.phase in ("WAITING_FOR_INPUT", "STOPPED") or (state.phase == "PENDING" and state.environment.ready)
     if not starts:
         return (queued,)
     return (queued, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
+
+
+def _change_goal(state: State, request: str, change: GoalChange, session: Session) -> tuple[Event, ...]:
+    """Ask for another goal; all but `set` need one that is not completed (the contract leaves it open)."""
+    goal = state.external.goal
+    if change.action != "set" and goal is None:
+        raise FailedPrecondition(f"there is no goal to {change.action}", field="control_input.goal")
+    if goal and goal.status == "completed" and change.action in ("pause", "resume", "complete"):
+        raise FailedPrecondition("the goal is completed already", field="control_input.goal")
+    return _asked_of_agent(state, ae.GoalRequested(request, change), session)
+
+
+def _asked_of_agent(state: State, wish: ae.CompactRequested | ae.GoalRequested, session: Session) -> tuple[Event, ...]:
+    """Ask something of an agent in the environment, which needs a running turn."""
+    if state.begun.agent.driver == "builtin":
+        raise FailedPrecondition(f"agent {state.begun.agent.name} does not support this", field="control_input")
+    if state.phase == "PENDING":
+        raise FailedPrecondition("the environment is not ready yet", field="control_input")
+    if state.phase == "RUNNING":
+        return (wish,)
+    limit = reached(state)
+    if state.failure and state.failure.limit and limit:
+        raise FailedPrecondition(limit.message)
+    return (wish, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
 
 
 def _queued(state: State, input_id: str) -> str:

@@ -13,13 +13,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter
 
+from hostler.core.agent_events import AgentEvent
+from hostler.core.agents import FailureReason, Outcome
 from hostler.core.conversation import ModelPart, Usage
 from hostler.core.errors import NewerRelease
 
 Json = Mapping[str, Any]
 Origin = Literal["user", "agent", "wake"]
-Outcome = Literal["ok", "failed", "timed_out", "cancelled", "unknown"]
-FailureReason = Literal["", "environment", "service", "llm_integration", "agent_execution"]
 OutputScalar = bool | int | float | str
 
 
@@ -127,6 +127,8 @@ class InputQueued:
     block: Json
     digest: str
     origin: Origin = "user"
+    settings: Json | None = None
+    """The contract's CodexSettings that came with it."""
     VERSION: ClassVar[int] = 1
 
 
@@ -369,6 +371,7 @@ Event = (
     | GroupGone
     | AnnotationsSet
     | Deleted
+    | AgentEvent
 )
 
 KINDS: Mapping[str, type[Event]] = {cls.__name__: cls for cls in Event.__args__}

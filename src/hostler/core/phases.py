@@ -19,6 +19,35 @@ TABLE: tuple[tuple[tuple[Phase, ...], str, Phase], ...] = (
 )
 """From any of these phases, this event, to this phase."""
 
+AGENT = (
+    "AgentStarting",
+    "AgentOpened",
+    "AgentRead",
+    "AgentEnded",
+    "InputSeen",
+    "SteerMissed",
+    "AgentTurnBegan",
+    "AgentTurnDone",
+    "AgentFault",
+    "AgentSaid",
+    "ActionStarted",
+    "ActionFinished",
+    "FilesChanged",
+    "QuestionsAsked",
+    "QuestionsClosed",
+    "SettingsConfirmed",
+    "ContextMeasured",
+    "Compacted",
+    "GoalChanged",
+    "ChildReported",
+    "AgentNoted",
+    "AgentCallStarted",
+    "AgentCallFinished",
+    "AgentCallCut",
+    "AgentCallRefused",
+)
+"""What an agent in the environment does in a running turn."""
+
 UNCHANGED: Mapping[Phase, frozenset[str]] = {
     "PENDING": frozenset({"EnvironmentReady", "EnvironmentFailed", "EnvironmentLost", "StopRequested"}),
     "RUNNING": frozenset(
@@ -38,9 +67,12 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
             "TodosSet",
             "StopRequested",
             "GroupGone",
+            *AGENT,
         }
     ),
-    "WAITING_FOR_INPUT": frozenset({"EnvironmentLost", "EnvironmentReady", "SupervisorLost", "StopRequested"}),
+    "WAITING_FOR_INPUT": frozenset(
+        {"EnvironmentLost", "EnvironmentReady", "SupervisorLost", "StopRequested", "AgentEnded"}
+    ),
     "STOPPED": frozenset({"EnvironmentReady", "EnvironmentLost", "GroupGone"}),
 }
 """What may happen in a phase without ending it."""
@@ -55,6 +87,8 @@ ANYTIME = frozenset(
         "OutputsSet",
         "AnnotationsSet",
         "EgressRefused",
+        "CompactRequested",
+        "GoalRequested",
         "Deleted",
     }
 )

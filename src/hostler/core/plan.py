@@ -9,6 +9,15 @@ from datetime import datetime, timedelta
 
 from hostler.core import events as ev
 from hostler.core.events import Event
+from hostler.core.external_plan import (
+    MAX_DEATHS,
+    AgentEffect,
+    cut_agent,
+    due_for_agent,
+    idle_agent,
+    lingering,
+    wanted_of_agent,
+)
 from hostler.core.limits import reached, said
 from hostler.core.state import OpenTool, State
 
@@ -68,7 +77,7 @@ class Purge:
     """Remove the execution, and the environment that was made for it."""
 
 
-Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | Purge
+Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | Purge | AgentEffect
 
 FOREVER = 10 * 365 * 86_400.0
 """Seconds; a time limit above it is as good as none."""
@@ -98,6 +107,8 @@ def wanted(state: State) -> frozenset[Effect]:
             return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
         case "RUNNING" if state.stop is None:
             return _wanted_in_turn(state)
+        case "WAITING_FOR_INPUT":
+            return lingering(state)
         case "STOPPED" if state.killing:
             return frozenset({KillGroup(state.turn)})
         case "STOPPED" if state.deleted:
@@ -117,6 +128,7 @@ def _wanted_in_turn(state: State) -> frozenset[Effect]:
         effects.add(EnforceTime(state.turn, state.ran_since + timedelta(seconds=left)))
     if state.call and not state.call.lost:
         effects.add(CallModel(state.call.id, state.call.attempt, state.call.retry_at))
+    effects.update(wanted_of_agent(state))
     effects.update(RunTool(t.id, t.name, t.arguments, t.incarnation) for t in state.tools if t.started)
     if idle(state) and state.settled_at:
         effects.add(EndTurn(state.turn, state.settled_at))
@@ -125,6 +137,8 @@ def _wanted_in_turn(state: State) -> frozenset[Effect]:
 
 def idle(state: State) -> bool:
     """Return whether a running turn has nothing left to do."""
+    if state.begun.agent.driver != "builtin":
+        return idle_agent(state)
     return not (state.call or state.tools or state.fresh or state.queue)
 
 
@@ -142,11 +156,27 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return failing(state, "environment", LOST_TEXT)
     if state.killing or not state.environment.ready:
         return ()
+    if state.begun.agent.driver != "builtin":
+        return _due_in_external_turn(state)
     if state.call:
         return failing(state, "llm_integration", state.call.lost) if state.call.lost else ()
     if state.tools:
         return tuple(event for tool in state.tools for event in _next_of(tool, state))
     return _next_call(state)
+
+
+def _due_in_external_turn(state: State) -> tuple[Event, ...]:
+    """Return what is due where another program is the agent; its model calls are bounded where they are made."""
+    x = state.external
+    if x.fault:
+        return failing(state, x.fault.reason, x.fault.message, x.fault.limit)
+    if x.deaths >= MAX_DEATHS:
+        text = f"The agent's process ended {x.deaths} times in a row before it got anything done: {x.death}"
+        return failing(state, "agent_execution", text)
+    events = due_for_agent(state)
+    if any(isinstance(event, ev.InputTaken) for event in events) and (limit := reached(state)):
+        return failing(state, "agent_execution", limit.message, limit.name)
+    return events
 
 
 def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
@@ -212,7 +242,8 @@ def failing(state: State, reason: ev.FailureReason, message: str, limit: str = "
 
 def _cut(state: State, text: str, outcome: ev.Outcome) -> tuple[Event, ...]:
     """Give every open call its one result."""
-    return tuple(
+    tools = tuple(
         ev.ToolFinished(t.id, outcome, text) if t.started else ev.ToolFinished(t.id, "cancelled", NOT_STARTED_TEXT)
         for t in state.tools
     )
+    return (*tools, *cut_agent(state, outcome, text))

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.conversation import ToolCall, Usage
 from hostler.core.events import Event, Recorded
+from hostler.core.external import External, adopted, evolve_agent, gone, taken
 from hostler.core.phases import Phase, check
 
 MAX_HOSTS = 50
@@ -115,6 +117,7 @@ class State:
     refused_hosts: tuple[str, ...] = ()
     spec_version: int = 0
     deleted: bool = False
+    external: External = field(default_factory=External)
 
     @property
     def begun(self) -> ev.Started:
@@ -172,6 +175,8 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
             return s if known else replace(s, refused_hosts=(*s.refused_hosts, host))
         case ev.Deleted():
             return replace(s, deleted=True)
+        case _:
+            return _agent(s, event)
 
 
 def annotated(known: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
@@ -217,7 +222,8 @@ def _life(
             last = min(at, max(signs)) if signs else None
             rested = _rest(s, last) if last else s
             environment = replace(s.environment, ready=False)
-            return replace(rested, session=session, ran_since=at, environment=environment)
+            external = adopted(s.external)
+            return replace(rested, session=session, ran_since=at, environment=environment, external=external)
         case ev.TurnEnded():
             return replace(_rest(s, at), waiting_since=at, turn_since=None)
         case ev.StopRequested(turn):
@@ -226,7 +232,29 @@ def _life(
             why = Failure(failure, message, limit) if failure else None
             rested = replace(_rest(s, at), failure=why, warning="", stop=None, waiting_since=None, turn_since=None)
             rested = replace(rested, spec_version=s.spec_version + 1)
-            return replace(rested, call=None, tools=(), fresh=False, killing=s.dirty)
+            external = _released(s.external, failed=bool(failure))
+            return replace(rested, call=None, tools=(), fresh=False, killing=s.dirty, external=external)
+
+
+def _released(x: External, *, failed: bool) -> External:
+    """Return what is known of an agent when its execution stops: a stop means the work it was given, a failure not."""
+    over = replace(gone(x), fault=None, deaths=0, compact="", change=None, change_id="")
+    return over if failed else replace(over, cut=False, given=())
+
+
+def _agent(s: State, event: ae.AgentEvent) -> State:
+    external = evolve_agent(s.external, event)
+    match event:
+        case ae.AgentStarting():
+            return replace(s, external=external, dirty=True)
+        case ae.AgentCallFinished(_, usage):
+            return replace(
+                s, external=external, usage=s.usage + usage, iterations=s.iterations + 1, losses=0, warning=""
+            )
+        case ae.ContextMeasured(length):
+            return replace(s, external=external, context_length=length)
+        case _:
+            return replace(s, external=external)
 
 
 def _rest(s: State, at: datetime) -> State:
@@ -272,7 +300,11 @@ def _queue(s: State, event: ev.InputQueued | ev.InputMoved | ev.InputDeleted | e
 def _unqueue(s: State, event: ev.InputTaken | ev.InputDropped) -> State:
     match event:
         case ev.InputTaken(input_ids):
-            return replace(_gone(s, input_ids, "taken"), fresh=True)
+            steered = frozenset(q.id for q in s.queue if q.steer)
+            left = _gone(s, input_ids, "taken")
+            if s.begun.agent.driver == "builtin":
+                return replace(left, fresh=True)
+            return replace(left, external=taken(s.external, input_ids, steered))
         case ev.InputDropped(input_id):
             return _gone(s, (input_id,), "dropped")
 
