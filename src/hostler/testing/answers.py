@@ -10,16 +10,24 @@ from hostler.core.conversation import Usage
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """One tool call in a reply; `arguments` is JSON text."""
+    """One tool call in a reply; `arguments` is JSON text, or any text for a `custom` tool (Responses only).
+
+    `namespace` is the group that the Responses API may put a tool into.
+    """
 
     name: str
     arguments: str = "{}"
     id: str = "call_1"
+    custom: bool = False
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply; texts and arguments stream in pieces of `chunk` characters."""
+    """A whole reply; texts and arguments stream in pieces of `chunk` characters.
+
+    `number` tells the ids of its items from those of other replies; an endpoint counts.
+    """
 
     text: str = ""
     calls: tuple[Called, ...] = ()
@@ -28,6 +36,7 @@ class Reply:
     usage: Usage = field(default_factory=lambda: Usage(input=10, output=5))
     finish: Literal["", "length", "refused"] = ""
     chunk: int = 8
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from hostler.testing.answers import Answer, Broken, Failure, Garbage, Hold, Reply
@@ -121,7 +121,7 @@ class Endpoint:
             case Garbage(body=body, content_type=kind):
                 await _whole(writer, 200, body, kind)
             case answer:
-                await _stream(writer, dialect, answer, request.body.get("model", ""))
+                await _stream(writer, dialect, answer, request.body.get("model", ""), len(self.requests))
 
     def _next(self, request: Received) -> Answer:
         if callable(self.answers):
@@ -150,10 +150,12 @@ async def _whole(
     await writer.drain()
 
 
-async def _stream(writer: asyncio.StreamWriter, dialect: Dialect, answer: Reply | Broken | Hold, model: str) -> None:
+async def _stream(
+    writer: asyncio.StreamWriter, dialect: Dialect, answer: Reply | Broken | Hold, model: str, served: int
+) -> None:
     writer.write(_head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}))
     reply = answer if isinstance(answer, Reply) else answer.reply
-    for number, event in enumerate(dialect.events(reply, model)):
+    for number, event in enumerate(dialect.events(replace(reply, number=served), model)):
         match answer:
             case Hold(after=after) if after == number:
                 answer.reached.set()

@@ -164,7 +164,7 @@ class OpenAIResponses(OpenAIChat):
 
     def events(self, reply: Reply, model: str) -> Sequence[bytes]:
         """Return the events from response.created to response.completed, numbered."""
-        bodies: list[Body] = [{"type": "response.created", "response": self._response(model, [], "in_progress")}]
+        bodies: list[Body] = [{"type": "response.created", "response": self._response(reply, model, [], "in_progress")}]
         items: list[Body] = []
         for index, (item, opened, inner) in enumerate(self._items(reply)):
             bodies.append({"type": "response.output_item.added", "output_index": index, "item": opened})
@@ -172,16 +172,16 @@ class OpenAIResponses(OpenAIChat):
             bodies.append({"type": "response.output_item.done", "output_index": index, "item": item})
             items.append(item)
         status = "incomplete" if reply.finish else "completed"
-        final = self._response(model, items, status) | {"usage": self._usage(reply)}
+        final = self._response(reply, model, items, status) | {"usage": self._usage(reply)}
         if reply.finish:
             reason = "max_output_tokens" if reply.finish == "length" else "content_filter"
             final["incomplete_details"] = {"reason": reason}
         bodies.append({"type": f"response.{status}", "response": final})
         return [_event({**body, "sequence_number": n}, body["type"]) for n, body in enumerate(bodies)]
 
-    def _response(self, model: str, output: list[Body], status: str) -> Body:
+    def _response(self, reply: Reply, model: str, output: list[Body], status: str) -> Body:
         return {
-            "id": "resp_1",
+            "id": f"resp_{reply.number}",
             "object": "response",
             "created_at": 1,
             "model": model,
@@ -195,17 +195,20 @@ class OpenAIResponses(OpenAIChat):
     def _items(self, reply: Reply) -> Iterator[tuple[Body, Body, list[Body]]]:
         """Yield each output item whole, as it is when it opens, and the events between."""
         if reply.thinking or reply.signature:
-            item: Body = {"type": "reasoning", "id": "rs_1", "summary": []}
+            item: Body = {"type": "reasoning", "id": f"rs_{reply.number}", "summary": []}
             summary = [{"type": "summary_text", "text": reply.thinking}] if reply.thinking else []
             yield {**item, "summary": summary, "encrypted_content": reply.signature}, item, self._reasoning(reply)
         if reply.text:
-            item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+            item = {"type": "message", "id": f"msg_{reply.number}", "role": "assistant"}
+            item |= {"status": "in_progress", "content": []}
             whole: list[Body] = [{"type": "output_text", "text": reply.text, "annotations": []}]
             yield {**item, "status": "completed", "content": whole}, item, self._said(reply)
         for number, call in enumerate(reply.calls):
-            item = {"type": "function_call", "id": f"fc_{number}", "call_id": call.id, "name": call.name}
-            opened: Body = {**item, "arguments": "", "status": "in_progress"}
-            yield {**item, "arguments": call.arguments, "status": "completed"}, opened, self._arguments(call, reply)
+            kind, said = ("custom_tool_call", "input") if call.custom else ("function_call", "arguments")
+            item = {"type": kind, "id": f"fc_{reply.number}_{number}", "call_id": call.id, "name": call.name}
+            item |= {"namespace": call.namespace} if call.namespace else {}
+            opened: Body = {**item, said: "", "status": "in_progress"}
+            yield {**item, said: call.arguments, "status": "completed"}, opened, self._arguments(call, reply)
 
     def _reasoning(self, reply: Reply) -> list[Body]:
         if not reply.thinking:
@@ -235,10 +238,11 @@ class OpenAIResponses(OpenAIChat):
         ]
 
     def _arguments(self, call: Called, reply: Reply) -> list[Body]:
-        kind = "response.function_call_arguments"
+        kind = "response.custom_tool_call_input" if call.custom else "response.function_call_arguments"
+        done = {"input": call.arguments} if call.custom else {"name": call.name, "arguments": call.arguments}
         return [
             *({"type": f"{kind}.delta", "delta": piece} for piece in _pieces(call.arguments, reply.chunk)),
-            {"type": f"{kind}.done", "name": call.name, "arguments": call.arguments},
+            {"type": f"{kind}.done", **done},
         ]
 
     def _usage(self, reply: Reply) -> Body:
