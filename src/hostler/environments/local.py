@@ -27,8 +27,11 @@ WORK, HOME, STATE, NET, CODE = (
     "/run/hostler/code",
 )
 PROXY_PORT = 3128
-FORWARDS = {PROXY_PORT: f"{NET}/egress.sock"}
-"""Local port inside -> socket served outside. The gateway to the models joins here with a port and socket."""
+GATEWAY_PORT, GATEWAY_SOCKET = 3129, "llm.sock"
+GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
+"""Where programs inside find the gateway to the models."""
+FORWARDS = {PROXY_PORT: f"{NET}/egress.sock", GATEWAY_PORT: f"{NET}/{GATEWAY_SOCKET}"}
+"""Local port inside -> socket served outside."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 OWN_CERTIFICATES = "/run/hostler/certificates.pem"
 CERTIFICATE_VARIABLES = (

@@ -9,28 +9,31 @@ from hostler.core.machines import Machine, Operation
 from hostler.core.providers import EnvSpec, Handle, Workspace
 from hostler.environments import content
 from hostler.environments.egress import Egress, Upstream
-from hostler.environments.folders import FolderProvider
-from hostler.environments.local import local_provider
+from hostler.environments.folders import FolderProvider, Ways
+from hostler.environments.local import GATEWAY_SOCKET, local_provider
 from hostler.environments.plain import plain_provider
+from hostler.environments.ways import AllWays, Serve, SocketWay
 
 OnRefusal = Callable[[str, str, str], Awaitable[None]]
 """Told (environment, host:port, reason)."""
-PROVIDERS: Mapping[str, Callable[[Path, Egress], FolderProvider]] = {
-    "bubblewrap": lambda root, egress: local_provider(root, ways=egress),
+PROVIDERS: Mapping[str, Callable[[Path, Ways], FolderProvider]] = {
+    "bubblewrap": lambda root, ways: local_provider(root, ways=ways),
     "none": lambda root, _: plain_provider(root),
 }
 
 
 class Outside:
-    """One provider with its way out, and what the engine asks of them."""
+    """One provider with its ways out, and what the engine asks of them; `gateway` serves calls of models."""
 
-    def __init__(self, kind: str, root: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, root: Path, environ: Mapping[str, str], gateway: Serve | None = None) -> None:
         if kind not in PROVIDERS:
             raise FailedPrecondition(f"there is no sandbox {kind!r}; there are: {', '.join(PROVIDERS)}")
         self._egress = Egress(Upstream.of(environ), on_refusal=self._told)
         self._refusals: dict[str, str] = {}
         self._telling: set[asyncio.Future[None]] = set()
-        self.provider = PROVIDERS[kind](root, self._egress)
+        self._gateway = SocketWay(GATEWAY_SOCKET, gateway) if gateway else None
+        ways = AllWays((self._egress, self._gateway) if self._gateway else (self._egress,))
+        self.provider = PROVIDERS[kind](root, ways)
         self.on_refusal: OnRefusal | None = None
 
     def machine(self, handle: Handle) -> Machine:
@@ -52,7 +55,9 @@ class Outside:
         return await content.bring(site, spec.source)
 
     async def close(self) -> None:
-        """Serve no environment's way out any more; their forwarders wait for the next server."""
+        """Serve no environment's ways out any more; their forwarders wait for the next server."""
+        if self._gateway:
+            await self._gateway.close_all()
         await self._egress.close_all()
 
     def _told(self, environment: str, target: str, reason: str) -> None:

@@ -67,9 +67,13 @@ class Registry:
             raise FailedPrecondition(f"the model {name!r} is not PROVIDER:NAME with a provider out of: {providers}")
         if provider == "scripted":
             return self._scripted.setdefault(name, ScriptedModel(name, self._plan(model), self._gates, self._ambient))
-        opening = Opening(provider, model, self._environ, self._overrides.get(name, Override()), self._ambient)
-        opened: OpenModel = import_module(FAMILIES[provider]).open_model(opening)
+        opened: OpenModel = import_module(FAMILIES[provider]).open_model(self.opening(name))
         return self._open.setdefault(name, opened)
+
+    def opening(self, name: str) -> Opening:
+        """Return what is configured for the model PROVIDER:NAME, for those who call its provider themselves."""
+        provider, _, model = name.partition(":")
+        return Opening(provider, model, self._environ, self._overrides.get(name, Override()), self._ambient)
 
     async def prepare(self, name: str) -> Model:
         """Return what `get` returns, without holding up the event loop for the seconds that a first import takes."""

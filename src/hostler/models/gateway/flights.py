@@ -1,0 +1,116 @@
+"""Calls under way: who may cut them, and the one end that each gets in the log."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from hostler.core.ambient import Ambient
+from hostler.core.conversation import Usage
+from hostler.core.errors import HostlerError, StaleFence
+from hostler.models.gateway.ledger import Call, Ledger, NoLiveTurn
+from hostler.models.gateway.meters import Meter
+
+log = structlog.get_logger(__name__)
+PAUSES = (0.2, 0.5, 1.0, 3.0)
+"""Seconds between the tries to record an end that the database did not take."""
+UNCOUNTED = "the provider did not say what the call used"
+
+
+class Unrecorded(Exception):
+    """The end of a call is not in the log by our doing, so the answer gets none either."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """One call that was begun; `sent` is roughly how many tokens it sent."""
+
+    call: Call
+    meter: Meter
+    sent: int
+    ledger: Ledger
+    ambient: Ambient
+    reason: str = ""
+    """Why somebody cut it."""
+    ended: bool = False
+
+    async def finish(self) -> None:
+        """Record the end of a call that came to its end; raises Unrecorded when somebody else did."""
+        meter = self.meter
+        if meter.failure:
+            await self.cut(f"the provider failed: {meter.failure}")
+        elif (usage := meter.usage) is None:
+            await self.cut(UNCOUNTED)
+        else:
+            await self._once(lambda: self.ledger.finish(self.call, usage, meter.finish))
+
+    async def cut(self, reason: str, estimate: Usage | None = None) -> None:
+        """Record the end of a call that was cut; without an estimate, by what has passed."""
+        used = self.meter.estimate(self.sent) if estimate is None else estimate
+        await self._once(lambda: self.ledger.cut(self.call, used, reason))
+
+    async def _once(self, record: Callable[[], Awaitable[None]]) -> None:
+        """Record, also when whoever asked is cancelled meanwhile: what was begun must end."""
+        if self.ended:
+            return
+        self.ended = True
+        await asyncio.shield(asyncio.ensure_future(self._record(record)))
+
+    async def _record(self, record: Callable[[], Awaitable[None]]) -> None:
+        for pause in (*PAUSES, None):
+            try:
+                return await record()
+            except (NoLiveTurn, StaleFence) as problem:
+                raise Unrecorded(problem.message) from problem
+            except HostlerError as problem:
+                log.warning("the end of a model call was not recorded", call=self.call.id, problem=problem.message)
+                if pause is None:
+                    raise Unrecorded(problem.message) from problem
+                await self.ambient.until(self.ambient.now() + timedelta(seconds=pause))
+
+
+class Flights:
+    """The calls under way of every execution, each with the task that carries it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, dict[asyncio.Task[None], list[str]]] = {}
+
+    async def carry(self, execution: str, work: Callable[[list[str]], Awaitable[None]], left: Awaitable[None]) -> None:
+        """Do the work until it ends, is cut, or its asker has `left`; `work` finds the reason in its list."""
+        why: list[str] = []
+
+        async def worked() -> None:
+            await work(why)
+
+        task, leaving = asyncio.ensure_future(worked()), asyncio.ensure_future(left)
+        tasks = self._tasks.setdefault(execution, {})
+        tasks[task] = why
+        try:
+            await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                why.append("the agent hung up")
+        finally:
+            for one in (leaving, task):
+                one.cancel()
+            await asyncio.wait({task, leaving})
+            del tasks[task]
+            if not tasks:
+                self._tasks.pop(execution, None)
+        if task.cancelled():
+            raise ConnectionError("the call was cut")
+        task.result()
+
+    async def cut(self, execution: str, reason: str) -> None:
+        """Cut every call of an execution and return when all have ended."""
+        tasks = dict(self._tasks.get(execution, {}))
+        for task, why in tasks.items():
+            why.append(reason)
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def close(self) -> None:
+        """Cut every call there is."""
+        await asyncio.gather(*(self.cut(execution, "the server stops") for execution in list(self._tasks)))
