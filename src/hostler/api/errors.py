@@ -35,6 +35,7 @@ CODES: Mapping[type[e.HostlerError], Code] = {
 }
 FILE_CODES: Mapping[str, Code] = {
     "not_found": Code.NOT_FOUND,
+    "exists": Code.ALREADY_EXISTS,
     "permission": Code.PERMISSION_DENIED,
     "too_large": Code.RESOURCE_EXHAUSTED,
     "full": Code.RESOURCE_EXHAUSTED,

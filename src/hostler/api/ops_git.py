@@ -1,13 +1,16 @@
-"""What git says inside an environment, in the contract's words. Git itself runs inside."""
+"""The methods of the operations service for git, which itself runs inside; what it says, in the contract's words."""
 
 import re
 from dataclasses import dataclass
 
 from hostler.api.inside import Inside
+from hostler.api.ops_parts import Context, OpsParts, path_of
 from hostler.contract.gitpod.v1.environment_status_pb import EnvironmentGitStatus, FileChange
+from hostler.contract.supervisor.v1 import git_pb as pb
 from hostler.contract.supervisor.v1.git_pb import GetGitDiffResponse, GitHunk
 from hostler.core.ambient import Ambient
-from hostler.core.errors import NotFound
+from hostler.core.errors import InvalidArgument, NotFound, ResourceExhausted
+from hostler.core.machines import FileProblem
 
 SHOWN = 101
 """Files and commits that are listed; the totals are true."""
@@ -35,7 +38,152 @@ else
     exit 4
 fi
 """
+FILES = """
+empty=4b825dc642cb6eb9a060e54bf8d69288fbee4904
+base=$(git rev-parse --quiet --verify 'HEAD^{commit}') || base=$empty
+if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || exit 3; fi
+git rev-parse --git-dir >/dev/null || exit 5
+git diff --no-color --no-ext-diff --no-textconv --find-renames --name-status --relative -z "$base" || exit 6
+git ls-files --others --exclude-standard -z | sed -z 's/^/?\\x00/'
+"""
+"""What differs from the base, as git's letters and paths; what is new and not added comes last."""
+ORIGINAL = """
+base=$(git rev-parse --quiet --verify 'HEAD^{commit}') || exit 7
+if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || exit 3; fi
+old=$(git diff --no-ext-diff --find-renames --name-status --relative -z --diff-filter=R "$base" | tr '\\0' '\\n' |
+    awk -v want="$2" 'NR % 3 == 2 { from = $0 } NR % 3 == 0 && $0 == want { print from }')
+path=${old:-$2}
+git cat-file -e "$base:./$path" 2>/dev/null || exit 7
+[ "$(git cat-file -s "$base:./$path")" -le "$3" ] || exit 8
+git cat-file blob "$base:./$path"
+"""
+"""The file as it was, under the name that it had."""
+BRANCH = """
+git rev-parse --git-dir >/dev/null || exit 5
+name=$(git symbolic-ref --quiet --short refs/remotes/origin/HEAD) && { echo "${name#origin/}"; exit; }
+for name in main master; do
+    git show-ref --quiet --verify "refs/remotes/origin/$name" && { echo "$name"; exit; }
+done
+for name in main master "$(git config init.defaultBranch)" "$(git symbolic-ref --quiet --short HEAD)"; do
+    [ -n "$name" ] && git show-ref --quiet --verify "refs/heads/$name" && { echo "$name"; exit; }
+done
+git symbolic-ref --quiet --short HEAD
+"""
+"""The remote's default branch, as far as it is known here; else the likeliest one."""
+MOST_BYTES = 8 << 20
+"""Of either side of a file in one answer."""
 HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
+
+
+class GitOps(OpsParts):
+    """Git, by the machine in which it runs."""
+
+    async def get_git_status(self, request: pb.GetGitStatusRequest, ctx: Context, /) -> pb.GetGitStatusResponse:
+        """Read branch, commits and changed files."""
+        return pb.GetGitStatusResponse(status=await status(await self._inside(), self._parts.ambient))
+
+    async def get_git_diff(self, request: pb.GetGitDiffRequest, ctx: Context, /) -> pb.GetGitDiffResponse:
+        """Read the hunks by which one file differs from its base."""
+        path, base = path_of(request.path, "path"), base_of(request.base_ref)
+        if not 0 <= request.unified <= 10_000:
+            raise InvalidArgument("from 0 (the default) to 10000 lines", field="unified")
+        inside = await self._inside()
+        return self._masked(await diff(inside, Asked(path, base, request.unified or 3), self._parts.ambient))
+
+    async def get_git_diff_files(
+        self, request: pb.GetGitDiffFilesRequest, ctx: Context, /
+    ) -> pb.GetGitDiffFilesResponse:
+        """List the files that differ from the base; at most 101, with the true total."""
+        base = base_of(request.base_ref)
+        inside = await self._inside()
+        code, text = await inside.must(self._parts.ambient.new_id(), "sh", "-c", FILES, "sh", base)
+        refuse(code)
+        changes = changed(text)
+        return pb.GetGitDiffFilesResponse(changed_files=changes[:SHOWN], total_changed_files=len(changes))
+
+    async def get_file_diff_content(
+        self, request: pb.GetFileDiffContentRequest, ctx: Context, /
+    ) -> pb.GetFileDiffContentResponse:
+        """Read both sides of one file; of a binary one only when asked to."""
+        path, base = path_of(request.path, "path"), base_of(request.base_ref)
+        inside = await self._inside()
+        found = await diff(inside, Asked(path, base, 0), self._parts.ambient)
+        old, new = await self._original(inside, path, base), await current_content(inside, path)
+        binary = found.is_binary or b"\0" in old[:8000] + new[:8000]
+        if binary and not request.include_binary_content:
+            old = new = b""
+        redact = self._parts.redactor.data
+        return pb.GetFileDiffContentResponse(
+            file_change=found.file_change, original_content=redact(old), new_content=redact(new), is_binary=binary
+        )
+
+    async def get_default_branch(
+        self, request: pb.GetDefaultBranchRequest, ctx: Context, /
+    ) -> pb.GetDefaultBranchResponse:
+        """Name the default branch of the remote."""
+        code, text = await (await self._inside()).must(self._parts.ambient.new_id(), "sh", "-c", BRANCH)
+        refuse(5 if code == 5 else 0)
+        return pb.GetDefaultBranchResponse(branch=text.strip())
+
+    async def _original(self, inside: Inside, path: str, base: str) -> bytes:
+        words = ("sh", "-c", ORIGINAL, "sh", base, path, str(MOST_BYTES))
+        code, data = await inside.said(self._parts.ambient.new_id(), *words)
+        if code == 7:
+            return b""
+        refuse(code)
+        return data
+
+    def _masked(self, found: GetGitDiffResponse) -> GetGitDiffResponse:
+        for hunk in found.hunks:
+            hunk.body = self._parts.redactor.text(hunk.body)
+        return found
+
+
+def base_of(given: str) -> str:
+    """Return the name of a commit that git cannot take for an option."""
+    if given.startswith("-") or "\0" in given or len(given) > 1000:
+        raise InvalidArgument("this is not the name of a commit", field="base_ref")
+    return given
+
+
+def refuse(code: int) -> None:
+    """Raise what the exit code of one of our scripts means."""
+    match code:
+        case 0:
+            return
+        case 3:
+            raise NotFound("git knows no such commit", field="base_ref")
+        case 5:
+            raise NotFound("the workspace is not a git repository")
+        case 8:
+            raise ResourceExhausted(f"the file is larger than {MOST_BYTES} bytes", field="path")
+        case _:
+            raise NotFound("git knows no such file", field="path")
+
+
+async def current_content(inside: Inside, path: str) -> bytes:
+    """Return a file as it is; nothing when it is not there."""
+    try:
+        part = await inside.machine.read(path, limit=MOST_BYTES)
+    except FileProblem as problem:
+        if problem.kind == "not_found":
+            return b""
+        raise
+    if part.size > MOST_BYTES:
+        refuse(8)
+    return part.data
+
+
+def changed(text: str) -> list[FileChange]:
+    """Return the changes that `git diff --name-status -z` tells, and what follows them."""
+    parts = iter(text.split("\0"))
+    found: list[FileChange] = []
+    for code in parts:
+        if not code:
+            continue
+        old = next(parts, "") if code[0] in "RC" else ""
+        found.append(FileChange(path=next(parts, ""), change_type=change_of(code[0]), old_path=old))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +226,8 @@ async def diff(inside: Inside, asked: Asked, ambient: Ambient) -> GetGitDiffResp
     """Return how one file differs; NotFound for an unknown base or file."""
     words = ("sh", "-c", DIFF, "sh", asked.base, str(asked.unified), asked.path)
     code, text = await inside.must(ambient.new_id(), *words)
-    match code:
-        case 0:
-            return parsed(asked.path, text)
-        case 3:
-            raise NotFound("git knows no such commit", field="base_ref")
-        case _:
-            raise NotFound("git knows no such file", field="path")
+    refuse(code)
+    return parsed(asked.path, text)
 
 
 def parsed(path: str, text: str) -> GetGitDiffResponse:

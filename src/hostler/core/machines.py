@@ -9,11 +9,12 @@ Every changing request names its `Operation` and the supervisor's incarnation it
 - a fence below the highest one seen, or an execution nobody registered, raises `Fenced`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hostler.core.errors import EnvironmentError_
+from hostler.core.kept import KeepRequest, OnPart, Snapshot
 
 Stream = Literal["out", "err"]
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
@@ -25,7 +26,7 @@ class FileProblem(EnvironmentError_):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """not_found, is_directory, not_directory, permission, too_large, full or other."""
+        """not_found, exists, is_directory, not_directory, permission, too_large, full or other."""
 
 
 class ProcessEnded(EnvironmentError_):
@@ -56,6 +57,10 @@ class Command:
     """Standard error joins standard output in the order in which it was written."""
     output_cap: int = 64 << 10
     """Bytes of each stream in the answer, half from its head and half from its tail."""
+    more_input: bool = False
+    """The standard input goes on after `stdin`: it comes through `Machine.feed`."""
+    exact: bool = False
+    """A repeat of the id with another command is refused (FileProblem "exists"); otherwise the first one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,50 @@ class Entry:
     """Seconds since 1970 by the environment's clock."""
 
 
+WriteHow = Literal["replace", "create", "truncate", "append"]
+"""Replace the whole, whatever there was; only where there was no file; only where there was one; add at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found; `cut` says that there may be more."""
+
+    entries: tuple[Entry, ...]
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A file or folder inside that has changed."""
+
+    path: str
+    kind: Literal["created", "updated", "deleted"]
+    folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes that came together; `lost` says that there were more, so that one has to look again."""
+
+    files: tuple[Changed, ...]
+    git: bool
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTerminal:
+    """A terminal that is open inside."""
+
+    id: str
+    program: str
+    cwd: str
+    created: float
+    """Seconds since 1970 by the environment's clock."""
+    rows: int
+    cols: int
+    notes: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A file was written whole."""
@@ -202,12 +251,31 @@ class Patch:
 class Pty(Protocol):
     """A terminal inside; it goes on while nobody looks, and a ring buffer keeps what was shown last."""
 
+    @property
+    def history(self) -> bytes:
+        """Return what was shown last before this look began."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the rows and columns it had when this look began."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Return how it ended, once its output has been read to the end."""
+        ...
+
+    def news(self) -> AsyncIterator[bytes]:
+        """Yield what is shown after the history; ends with the terminal. Raises MachineLost."""
+        ...
+
     def output(self) -> AsyncIterator[bytes]:
         """Yield the ring buffer, then what comes; ends with the terminal. Raises MachineLost."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Type `data`."""
+        """Type `data`; returns at once. FileProblem "full" when too much waits unread, "not_found" when it is gone."""
         ...
 
     async def resize(self, rows: int, cols: int) -> None:
@@ -284,6 +352,14 @@ class Machine(Protocol):
         """
         ...
 
+    async def feed(self, operation: Operation, offset: int, data: bytes, *, last: bool, incarnation: str) -> int | None:
+        """Give a running command a part of its standard input, from byte `offset` of the whole; each byte counts once.
+
+        Returns how many bytes of the whole were taken so far (fewer than given while it does not read), or None when
+        the command reads no more. Raises FileProblem for a command that does not run, MachineLost, Fenced.
+        """
+        ...
+
     async def cancel(self, operation: Operation) -> None:
         """Kill one operation's whole tree, or leave a tombstone so that it can never start. Raises Fenced."""
         ...
@@ -306,9 +382,16 @@ class Machine(Protocol):
         ...
 
     async def write(
-        self, operation: Operation, path: str, data: bytes, *, incarnation: str, mode: int | None = None
+        self,
+        operation: Operation,
+        path: str,
+        data: bytes,
+        *,
+        incarnation: str,
+        mode: int | None = None,
+        how: WriteHow = "replace",
     ) -> Written | Cancelled:
-        """Replace a file whole, making its folders; `mode` None keeps the old one.
+        """Write a file whole, or at its end, making its folders; `mode` None keeps the old one.
 
         Raises FileProblem, MachineLost, Fenced.
         """
@@ -320,6 +403,26 @@ class Machine(Protocol):
 
     async def list(self, path: str = ".", *, depth: int = 1, limit: int = 1000) -> Sequence[Entry]:
         """List a folder, at most `limit` entries. Raises FileProblem."""
+        ...
+
+    async def find(
+        self,
+        path: str,
+        pattern: str,
+        *,
+        kind: Literal["file", "directory", "any"] = "file",
+        depth: int = 64,
+        fuzzy: bool = False,
+        limit: int = 1000,
+    ) -> Found:
+        """Search below a folder for names: a glob, else a part of the name; fuzzy: the letters in order, best first.
+
+        Links are not followed. Raises FileProblem.
+        """
+        ...
+
+    def watch(self, excluded: Sequence[str] = ()) -> AsyncGenerator[Changes]:
+        """Yield what changes in the workspace from now on; raises MachineLost when the environment ends."""
         ...
 
     async def stat(self, path: str) -> Entry:
@@ -334,8 +437,28 @@ class Machine(Protocol):
         """Return all changes since `base` (None: the head), untracked files included; the index is untouched."""
         ...
 
-    async def pty(self, operation: Operation, command: Command, *, incarnation: str, rows: int, cols: int) -> Pty:
-        """Open a terminal, or rejoin the one with this id. Raises MachineLost, Fenced."""
+    async def pty(
+        self,
+        operation: Operation,
+        command: Command,
+        *,
+        incarnation: str,
+        rows: int,
+        cols: int,
+        notes: Mapping[str, str] | None = None,
+    ) -> Pty:
+        """Open a terminal, or rejoin the one with this id; FileProblem "full" when too many are open.
+
+        Raises MachineLost, Fenced.
+        """
+        ...
+
+    async def join(self, operation: Operation, *, incarnation: str) -> Pty:
+        """Rejoin a terminal; FileProblem "not_found" when there is none of this id. Raises MachineLost, Fenced."""
+        ...
+
+    async def terminals(self, execution: str) -> Sequence[OpenTerminal]:
+        """List the open terminals of an execution, the oldest first."""
         ...
 
     async def attach(self, operation: Operation, command: Command, *, incarnation: str, offset: int = 0) -> Attached:

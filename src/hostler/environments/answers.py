@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 from hostler.core.errors import MachineLost
 from hostler.core.machines import (
     Cancelled,
+    Changed,
+    Changes,
     Edited,
     EditRefused,
     EditResult,
@@ -15,6 +17,7 @@ from hostler.core.machines import (
     Exited,
     GitChange,
     GitStatus,
+    OpenTerminal,
     Outcome,
     Output,
     Signalled,
@@ -26,6 +29,8 @@ from hostler.environments.supervisor.frames import Header
 
 END_OF_TIME = 253402300799.0
 """The last second that a date can tell; a file can have any other."""
+MOST_CHANGES = 1000
+MOST_TERMINALS = 256
 
 
 def outcome(header: Header) -> Outcome:
@@ -98,6 +103,33 @@ def entry(body: Header) -> Entry:
 def entries(header: Header) -> list[Entry]:
     """Read a listing."""
     return [entry(body) for body in rows(header, "entries")]
+
+
+def changes(header: Header) -> Changes:
+    """Read what has changed."""
+    kinds: dict[str, Literal["created", "updated", "deleted"]] = {"created": "created", "deleted": "deleted"}
+    files = tuple(
+        Changed(need(body, "path", str), kinds.get(need(body, "kind", str), "updated"), need(body, "folder", bool))
+        for body in rows(header, "changes")[:MOST_CHANGES]
+    )
+    return Changes(files, need(header, "git", bool), need(header, "lost", bool))
+
+
+def terminals(header: Header) -> list[OpenTerminal]:
+    """Read the terminals that are open."""
+    return [_terminal(body) for body in rows(header, "terminals")[:MOST_TERMINALS]]
+
+
+def _terminal(body: Header) -> OpenTerminal:
+    return OpenTerminal(
+        id=need(body, "id", str)[:200],
+        program=need(body, "program", str)[:4096],
+        cwd=need(body, "cwd", str)[:4096],
+        created=min(max(need(body, "created", float), 0.0), END_OF_TIME),
+        rows=need(body, "rows", int) & 0xFFFF,
+        cols=need(body, "cols", int) & 0xFFFF,
+        notes={str(key): str(value) for key, value in table(body, "notes").items()},
+    )
 
 
 def git_status(text: bytes) -> GitStatus:

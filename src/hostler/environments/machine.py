@@ -4,26 +4,34 @@ Each call is a connection of its own, so cancelling a caller only closes a conne
 joined again by its id.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Literal
 
 from hostler.core.errors import MachineLost
 from hostler.core.machines import (
     Attached,
     Cancelled,
+    Changes,
     Chunk,
     Command,
     EditResult,
     Entry,
     ExecResult,
+    Found,
     GitStatus,
     OnOutput,
+    OpenTerminal,
     Operation,
     Patch,
     Pty,
     Stream,
+    WriteHow,
     Written,
 )
-from hostler.environments import answers
+from hostler.core.kept import KeepRequest, OnPart, Snapshot
+from hostler.environments import answers, snapshots
 from hostler.environments.channel import Connect, Exchange, need, table
 from hostler.environments.sessions import AttachedProcess, Terminal
 from hostler.environments.supervisor.frames import Frame, Header
@@ -71,6 +79,8 @@ class SupervisorMachine:
             "output_cap": command.output_cap,
             "stream": on_output is not None,
             "offset": offset,
+            "more_input": command.more_input,
+            **({"given": digest(command)} if command.exact else {}),
         }
         seconds, shown = command.timeout + GRACE_SECONDS, 0
         async with Exchange(self._connect, header, command.stdin, seconds=seconds) as exchange:
@@ -83,6 +93,12 @@ class SupervisorMachine:
                 if on_output:
                     await on_output("err" if answer.get("stream") == "err" else "out", body)
         raise MachineLost
+
+    async def feed(self, operation: Operation, offset: int, data: bytes, *, last: bool, incarnation: str) -> int | None:
+        """Give a running command a part of its standard input."""
+        header = {**changing("feed", operation, incarnation), "offset": offset, "last": last}
+        taken = need((await self._call(header, data))[0], "taken", int)
+        return None if taken < 0 else min(taken, offset + len(data))
 
     async def cancel(self, operation: Operation) -> None:
         """Kill one operation's whole tree, or leave a tombstone so that it can never start."""
@@ -109,10 +125,17 @@ class SupervisorMachine:
         return Chunk(body[: header["limit"]], need(answer, "size", int))
 
     async def write(
-        self, operation: Operation, path: str, data: bytes, *, incarnation: str, mode: int | None = None
+        self,
+        operation: Operation,
+        path: str,
+        data: bytes,
+        *,
+        incarnation: str,
+        mode: int | None = None,
+        how: WriteHow = "replace",
     ) -> Written | Cancelled:
-        """Replace a file whole, making its folders; `mode` None keeps the old one."""
-        header = {**changing("write", operation, incarnation), "path": path, "mode": mode}
+        """Write a file whole, or at its end, making its folders; `mode` None keeps the old one."""
+        header = {**changing("write", operation, incarnation), "path": path, "mode": mode, "how": how}
         answer, _ = await self._call(header, data, seconds=GRACE_SECONDS)
         if answer.get("type") == "cancelled":
             return Cancelled()
@@ -129,6 +152,29 @@ class SupervisorMachine:
         answer, _ = await self._call({"call": "list", "path": path, "depth": depth, "limit": limit})
         return answers.entries(answer)[:limit]
 
+    async def find(
+        self,
+        path: str,
+        pattern: str,
+        *,
+        kind: Literal["file", "directory", "any"] = "file",
+        depth: int = 64,
+        fuzzy: bool = False,
+        limit: int = 1000,
+    ) -> Found:
+        """Search below a folder for names."""
+        header = {"path": path, "pattern": pattern, "kind": kind, "depth": depth, "fuzzy": fuzzy, "limit": limit}
+        answer, _ = await self._call({"call": "find", **header}, seconds=GRACE_SECONDS)
+        return Found(tuple(answers.entries(answer)[:limit]), need(answer, "cut", bool))
+
+    async def watch(self, excluded: Sequence[str] = ()) -> AsyncGenerator[Changes]:
+        """Yield what changes in the workspace from now on."""
+        request = {"call": "watch", "excluded": list(excluded)}
+        async with Exchange(self._connect, request, seconds=None) as exchange:
+            await exchange.answer(CALL_SECONDS)
+            async for answer, _ in exchange.answers():
+                yield answers.changes(answer)
+
     async def stat(self, path: str) -> Entry:
         """Describe one path without following a link."""
         answer, _ = await self._call({"call": "stat", "path": path})
@@ -144,11 +190,33 @@ class SupervisorMachine:
         answer, body = await self._call(header, seconds=GIT_SECONDS)
         return Patch(body, need(answer, "cut", bool))
 
-    async def pty(self, operation: Operation, command: Command, *, incarnation: str, rows: int, cols: int) -> Pty:
+    async def git_keep(self, request: KeepRequest, on_part: OnPart) -> Snapshot:
+        """Commit what is in the workspace beside its repository; the pack comes in parts, never more than asked."""
+        return await snapshots.take(self._connect, request, on_part)
+
+    async def pty(
+        self,
+        operation: Operation,
+        command: Command,
+        *,
+        incarnation: str,
+        rows: int,
+        cols: int,
+        notes: Mapping[str, str] | None = None,
+    ) -> Pty:
         """Open a terminal, or rejoin the one with this id."""
         change = changing("pty", operation, incarnation)
-        header = {**change, **executing(command), "rows": rows, "cols": cols}
+        header = {**change, **executing(command), "rows": rows, "cols": cols, "notes": dict(notes or {})}
         return await Terminal.open(self._connect, change, header)
+
+    async def join(self, operation: Operation, *, incarnation: str) -> Pty:
+        """Rejoin a terminal that is known."""
+        change = changing("pty", operation, incarnation)
+        return await Terminal.open(self._connect, change, {**change, "join": True})
+
+    async def terminals(self, execution: str) -> Sequence[OpenTerminal]:
+        """List the open terminals of an execution, the oldest first."""
+        return answers.terminals((await self._call({"call": "ptys", "execution": execution}))[0])
 
     async def attach(self, operation: Operation, command: Command, *, incarnation: str, offset: int = 0) -> Attached:
         """Start a long-lived process, or rejoin it and replay its output from `offset`."""
@@ -170,3 +238,9 @@ def changing(call: str, operation: Operation, incarnation: str) -> Header:
 def executing(command: Command) -> Header:
     """Return the fields that say what to execute."""
     return {"argv": list(command.argv), "cwd": command.cwd, "env": dict(command.env)}
+
+
+def digest(command: Command) -> str:
+    """Return what tells one command from another."""
+    said = json.dumps([command.argv, command.cwd, sorted(command.env.items()), command.merge]).encode()
+    return hashlib.sha256(said + b"\0" + command.stdin).hexdigest()

@@ -77,6 +77,9 @@ class Terminal:
         self._connect = connect
         self._change = change
         self._exchange = exchange
+        self.history = b""
+        self.size = (0, 0)
+        self.outcome: Outcome | None = None
 
     @classmethod
     async def open(cls, connect: Connect, change: Header, request: Header) -> Self:
@@ -84,18 +87,34 @@ class Terminal:
         exchange = await Exchange(connect, request, seconds=None).__aenter__()
         terminal = cls(connect, change, exchange)
         try:
-            await exchange.answer(OPEN_SECONDS)
+            await terminal._begin()
         except BaseException:
             terminal.close()
             raise
         return terminal
 
+    async def _begin(self) -> None:
+        header, self.history = await self._exchange.answer(OPEN_SECONDS)
+        if header.get("type") == "ended":
+            self.outcome = answers.outcome(header)
+        else:
+            self.size = need(header, "rows", int) & 0xFFFF, need(header, "cols", int) & 0xFFFF
+
     async def output(self) -> AsyncIterator[bytes]:
         """Yield the ring buffer, then what comes, until the terminal ends."""
-        async for header, body in self._exchange.answers():
+        if self.history:
+            yield self.history
+        async for data in self.news():
+            yield data
+
+    async def news(self) -> AsyncIterator[bytes]:
+        """Yield what is shown after the history, until the terminal ends."""
+        while self.outcome is None:
+            header, body = await self._exchange.answer()
             if header.get("type") == "ended":
-                return
-            yield body
+                self.outcome = answers.outcome(header)
+            else:
+                yield body
 
     async def write(self, data: bytes) -> None:
         """Type `data`."""

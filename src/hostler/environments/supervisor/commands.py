@@ -10,15 +10,19 @@ import os
 import time
 from typing import Any
 
-from .fences import Fences
+from .fences import Fences, Refused
 from .keepers import Spec
-from .outputs import Feed, Pump, Recording, existing, fresh
+from .outputs import Bell, Feed, Pump, Recording, existing, fresh
 from .processes import Child, Processes, SpawnFailed
 from .requests import Call, Key
 
 KEEP = 64 << 20
 CAP_LIMIT = 1 << 20
 DRAIN_SECONDS = 0.2
+MOST_FED = 1 << 20
+"""Bytes of standard input that may wait for a command that does not read."""
+FEED_SECONDS = 5.0
+"""How long a part of the input waits for room before it is answered with what was taken."""
 
 CANCELLED = {"kind": "cancelled"}
 
@@ -38,11 +42,53 @@ def outcome_of(status: int | None) -> dict[str, Any]:
     return {"kind": "exited", "code": os.WEXITSTATUS(status)}
 
 
+class Input:
+    """The standard input of a command, in parts that come while it runs; each is taken once, by its offset."""
+
+    def __init__(self, body: bytes, last: bool) -> None:
+        self._waiting = bytearray(body)
+        self._last = last
+        self._bell = Bell()
+        self.taken = len(body)
+
+    async def take(self, offset: int, data: bytes, last: bool) -> None:
+        """Take what is new of a part, as far as there is room within some seconds."""
+        if not 0 <= offset <= self.taken:
+            raise Refused("bad", "offset: behind what has come")
+        data = data[self.taken - offset :]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FEED_SECONDS):
+                while data and len(self._waiting) >= MOST_FED:
+                    await self._bell.wait()
+        part = data[: max(0, MOST_FED - len(self._waiting))]
+        self._waiting += part
+        self.taken += len(part)
+        self._last = self._last or (last and len(part) == len(data))
+        self._bell.ring()
+
+    async def give(self, feed: Feed) -> None:
+        """Write all that comes into the command's pipe, then close it."""
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    part, self._waiting = bytes(self._waiting), bytearray()
+                    self._bell.ring()
+                    if part:
+                        await feed.write(part)
+                    elif self._last:
+                        return
+                    else:
+                        await self._bell.wait()
+        finally:
+            feed.close()
+
+
 class Running:
     """One command under way, and its daemons after it has ended."""
 
-    def __init__(self, key: Key, folder: str, merge: bool, cap: int) -> None:
+    def __init__(self, key: Key, folder: str, merge: bool, cap: int, input: Input | None) -> None:
         self.key = key
+        self.input = input
         self.folder = folder
         self.out = Recording(os.path.join(folder, "out"), KEEP, cap // 2)
         self.err = None if merge else Recording(os.path.join(folder, "err"), KEEP, cap // 2)
@@ -50,11 +96,11 @@ class Running:
         self.cancelled = asyncio.Event()
         self.result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
-    async def run(self, processes: Processes, spec: Spec, stdin: bytes, timeout: float) -> None:
+    async def run(self, processes: Processes, spec: Spec, timeout: float) -> None:
         """Run to the end, whatever the end is, and publish the result."""
         began = time.monotonic()
         try:
-            outcome = await self._run(processes, spec, stdin, timeout)
+            outcome = await self._run(processes, spec, timeout)
         except SpawnFailed as error:
             outcome = {"kind": "exited", "code": 127}
             self.out.feed(f"{error}\n".encode())
@@ -68,9 +114,9 @@ class Running:
         save(self.folder, result)
         self.result.set_result(result)
 
-    async def _run(self, processes: Processes, spec: Spec, stdin: bytes, timeout: float) -> dict[str, Any]:
-        child, pumps, feed = self._start(processes, spec, stdin)
-        feeding = asyncio.ensure_future(_feed(feed, stdin)) if feed else None
+    async def _run(self, processes: Processes, spec: Spec, timeout: float) -> dict[str, Any]:
+        child, pumps, feed = self._start(processes, spec)
+        feeding = asyncio.ensure_future(self.input.give(feed)) if feed and self.input else None
         stop = asyncio.ensure_future(self.cancelled.wait())
         try:
             await asyncio.wait({child.ended, stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +135,7 @@ class Running:
             if feeding:
                 feeding.cancel()
 
-    def _start(self, processes: Processes, spec: Spec, stdin: bytes) -> tuple[Child, list[Pump], Feed | None]:
+    def _start(self, processes: Processes, spec: Spec) -> tuple[Child, list[Pump], Feed | None]:
         """Open the pipes and start; the far ends are closed here again."""
         ours: list[int] = []
         theirs: list[int] = []
@@ -100,8 +146,8 @@ class Running:
             theirs.append(read if inward else write)
             return theirs[-1]
 
-        source = pipe(inward=True) if stdin else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        if not stdin:
+        source = pipe(inward=True) if self.input else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        if not self.input:
             theirs.append(source)
         out = pipe(inward=False)
         err = out if self.err is None else pipe(inward=False)
@@ -114,20 +160,12 @@ class Running:
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        feed = Feed(ours.pop(0)) if stdin else None
+        feed = Feed(ours.pop(0)) if self.input else None
         return (
             child,
             [Pump(descriptor, into) for descriptor, into in zip(ours, filter(None, (self.out, self.err)), strict=True)],
             feed,
         )
-
-
-async def _feed(feed: Feed, data: bytes) -> None:
-    try:
-        with contextlib.suppress(OSError):
-            await feed.write(data)
-    finally:
-        feed.close()
 
 
 async def _drain(pumps: list[Pump]) -> None:
@@ -173,6 +211,7 @@ class Commands:
         self._memory = memory
         self._running: dict[Key, Running] = {}
         self._finished: set[Key] = set()
+        self._given: dict[Key, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -184,6 +223,7 @@ class Commands:
         """Run, join or replay; stream the output from an offset, then send the result."""
         key = call.key
         self._fences.check(key.execution, call.get("fence", int), call.get("incarnation", str))
+        self._same(key, call)
         if key in self._finished:
             await self._replay(key, call)
         elif self._fences.buried(*key):
@@ -192,19 +232,45 @@ class Commands:
             running = self._running.get(key) or self._begin(key, call)
             await self._follow(running, call)
 
+    def _same(self, key: Key, call: Call) -> None:
+        """Refuse an id that was given before with another command, where the caller wants to be told."""
+        if "given" in call.header and self._given.get(key, call.header["given"]) != call.header["given"]:
+            raise Refused("file", "this operation was given with another command", problem="exists")
+
+    async def feed(self, call: Call) -> None:
+        """Take a part of a running command's standard input."""
+        key = call.key
+        self._fences.check(key.execution, call.get("fence", int), call.get("incarnation", str))
+        running = self._running.get(key)
+        if running is None or running.input is None:
+            if running is None and key not in self._finished:
+                raise Refused("file", "no such command is running", problem="not_found")
+            await call.send({"type": "fed", "taken": -1})
+            return
+        taking = asyncio.ensure_future(running.input.take(call.get("offset", int), call.body, call.get("last", bool)))
+        await asyncio.wait({taking, running.result}, return_when=asyncio.FIRST_COMPLETED)
+        if taking.done():
+            taking.result()
+        taking.cancel()
+        await call.send({"type": "fed", "taken": -1 if running.result.done() else running.input.taken})
+
     def _begin(self, key: Key, call: Call) -> Running:
         folder = key.folder(self._root)
         os.makedirs(folder, mode=0o700, exist_ok=True)
         cap = min(call.get("output_cap", int), CAP_LIMIT)
         spec = spec_of(call, self._workspace, self._memory)
-        running = self._running[key] = Running(key, folder, call.get("merge", bool), cap)
-        task = asyncio.ensure_future(self._run(running, spec, call.body, call.get("timeout", float)))
+        more = call.header.get("more_input") is True
+        given = Input(call.body, not more) if call.body or more else None
+        running = self._running[key] = Running(key, folder, call.get("merge", bool), cap, given)
+        if "given" in call.header:
+            self._given[key] = call.get("given", str)
+        task = asyncio.ensure_future(self._run(running, spec, call.get("timeout", float)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return running
 
-    async def _run(self, running: Running, spec: Spec, stdin: bytes, timeout: float) -> None:
-        await running.run(self._processes, spec, stdin, timeout)
+    async def _run(self, running: Running, spec: Spec, timeout: float) -> None:
+        await running.run(self._processes, spec, timeout)
         self._finished.add(running.key)
         del self._running[running.key]
 

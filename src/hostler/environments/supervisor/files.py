@@ -20,6 +20,7 @@ KINDS = {
     errno.ENOENT: "not_found",
     errno.ENOTDIR: "not_directory",
     errno.EISDIR: "is_directory",
+    errno.EEXIST: "exists",
     errno.EACCES: "permission",
     errno.EPERM: "permission",
     errno.EROFS: "permission",
@@ -73,6 +74,7 @@ class Files:
             if not stat.S_ISREG(info.st_mode):
                 kind = "is_directory" if stat.S_ISDIR(info.st_mode) else "other"
                 raise Refused("file", f"{name}: not a regular file", problem=kind)
+            _outside_kernel(file)
             data = os.pread(file, min(max(call.get("limit", int), 0), READ_LIMIT), max(call.get("offset", int), 0))
         except OSError as error:
             raise problem(error, name) from error
@@ -84,7 +86,7 @@ class Files:
         """Describe one path."""
         path = self._path(call)
         try:
-            entry = _entry(call.get("path", str), os.lstat(path))
+            entry = entry_of(call.get("path", str), os.lstat(path))
         except OSError as error:
             raise problem(error, call.get("path", str)) from error
         await call.send({"type": "entry", "entry": entry})
@@ -133,8 +135,14 @@ class Files:
         path = os.path.realpath(self._path(call))
         mode = call.header.get("mode")
         existed = os.path.exists(path)
+        how = call.header.get("how", "replace")
+        if how == "truncate" and not existed:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        _replace(path, call.body, mode if isinstance(mode, int) else None)
+        if how == "append":
+            _append(path, call.body)
+        else:
+            _replace(path, call.body, mode if isinstance(mode, int) else None, new=how == "create")
         return {"type": "written", "size": len(call.body), "existed": existed}
 
     def _edit(self, call: Call) -> dict[str, Any]:
@@ -165,8 +173,36 @@ def _lines(text: bytes, part: bytes, most: int) -> Iterator[int]:
         yield text.count(b"\n", 0, at) + 1
 
 
-def _replace(path: str, data: bytes, mode: int | None) -> None:
-    """Write beside and rename, so that nobody ever sees half a file."""
+def _outside_kernel(file: int) -> None:
+    """Refuse what is no file but a view of a process or a device: through a planted link it would be our own."""
+    if os.readlink(f"/proc/self/fd/{file}").startswith(("/proc/", "/sys/", "/dev/")):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _append(path: str, data: bytes) -> None:
+    """Write at the end of a regular file; what cannot be written whole is not written at all."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    file = os.open(path, flags, 0o644)
+    try:
+        size = os.fstat(file)
+        if not stat.S_ISREG(size.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        _outside_kernel(file)
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(file, view) :]
+        except OSError:
+            os.ftruncate(file, size.st_size)
+            raise
+    finally:
+        os.close(file)
+
+
+def _replace(path: str, data: bytes, mode: int | None, *, new: bool = False) -> None:
+    """Write beside and rename, so that nobody ever sees half a file; a `new` one must not be there."""
+    if new and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if mode is None:
@@ -180,14 +216,19 @@ def _replace(path: str, data: bytes, mode: int | None) -> None:
             whole.write(data)
             if mode is not None:
                 os.fchmod(whole.fileno(), mode & 0o7777)
-        os.replace(beside, path)
+        if new:
+            os.link(beside, path)
+            os.unlink(beside)
+        else:
+            os.replace(beside, path)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
 
 
-def _entry(path: str, info: os.stat_result) -> dict[str, Any]:
+def entry_of(path: str, info: os.stat_result) -> dict[str, Any]:
+    """Return what is told of a path."""
     kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
     return {
         "path": os.fsencode(path).decode(errors="replace"),
@@ -212,6 +253,6 @@ def _walk(top: str, depth: int) -> Iterator[dict[str, Any]]:
             path = os.path.join(below, name)
             with contextlib.suppress(OSError):
                 info = os.lstat(os.path.join(top, path))
-                yield _entry(path, info)
+                yield entry_of(path, info)
                 if level < depth and stat.S_ISDIR(info.st_mode):
                     folders.append((path, level + 1))

@@ -24,14 +24,25 @@ class Git:
         self._processes = processes
         self._workspace = workspace
 
-    async def _run(self, *words: str, env: dict[str, str] | None = None, limit: int = 8 << 20) -> tuple[int, bytes]:
-        """Return exit code and output; more output than `limit` is cut after one byte more."""
+    async def run(
+        self,
+        *words: str,
+        env: dict[str, str] | None = None,
+        limit: int = 8 << 20,
+        source: int | None = None,
+        out: int | None = None,
+    ) -> tuple[int, bytes]:
+        """Return exit code and output; more output than `limit` is cut after one byte more.
+
+        `source` and `out` are descriptors of files to read from and to write to instead.
+        """
         read, write = os.pipe()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
         spec = Spec(("git", *QUIET, *words), self._workspace, variables)
         try:
-            child = self._processes.start(GROUP, spec, (null, write, null))
+            streams = (null if source is None else source, write if out is None else out, null)
+            child = self._processes.start(GROUP, spec, streams)
         except SpawnFailed as error:
             os.close(read)
             raise Refused("failed", str(error)) from error
@@ -53,7 +64,7 @@ class Git:
 
     async def status(self, call: Call) -> None:
         """Send branch, head and changed paths, as git's own porcelain text."""
-        code, text = await self._run("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
+        code, text = await self.run("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all")
         if code:
             raise Refused("file", "the workspace is not a git repository", problem="not_found")
         await call.send({"type": "status"}, text)
@@ -64,7 +75,7 @@ class Git:
         limit = min(call.get("limit", int), 32 << 20)
         if base.startswith("-"):
             raise Refused("bad", "base: not a commit")
-        code, found = await self._run("rev-parse", "--absolute-git-dir")
+        code, found = await self.run("rev-parse", "--absolute-git-dir")
         if code:
             raise Refused("file", "the workspace is not a git repository", problem="not_found")
         import tempfile  # Only now: it costs a tenth of the supervisor's start.
@@ -85,9 +96,9 @@ class Git:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(folder, "objects"),
         }
         os.mkdir(env["GIT_OBJECT_DIRECTORY"])
-        await self._run("add", "--all", "--ignore-errors", ".", env=env)
+        await self.run("add", "--all", "--ignore-errors", ".", env=env)
         words = ("diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", base, "--")
-        return await self._run(*words, env=env, limit=limit)
+        return await self.run(*words, env=env, limit=limit)
 
 
 def _copy(source: str, target: str) -> None:

@@ -14,11 +14,14 @@ from .attached import Attachments
 from .commands import Commands
 from .fences import Fences, Refused
 from .files import Files
+from .finding import Finding
 from .git import Git
+from .keep import Keep
 from .keepers import Spawner
 from .processes import Processes
 from .requests import Call
 from .terminals import Terminals
+from .watching import Watching
 
 Handler = Callable[[Call], Awaitable[None]]
 
@@ -46,20 +49,25 @@ class Supervisor:
             "kill_group": self._kill_group,
             "shutdown": self._shutdown,
             "exec": self.commands.exec,
+            "feed": self.commands.feed,
             "attach": self.attachments.attach,
             "deliver": self.attachments.deliver,
             "errors": self.attachments.errors,
             "pty": self.terminals.open,
             "pty_type": self.terminals.type,
             "pty_resize": self.terminals.resize,
+            "ptys": self.terminals.list,
             "output": files.output,
             "read": files.read,
             "write": files.write,
             "edit": files.edit,
             "list": files.list,
             "stat": files.stat,
+            "find": Finding(workspace).find,
+            "watch": Watching(workspace).watch,
             "git_status": git.status,
             "git_diff": git.diff,
+            "git_keep": Keep(git, workspace, state).keep,
         }
 
     async def serve(self, listener: socket.socket) -> asyncio.AbstractServer:
