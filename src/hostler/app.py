@@ -34,6 +34,8 @@ from hostler.engine.livetext import LiveText
 from hostler.environments.registry import Outside
 from hostler.home import Home
 from hostler.logs import configure
+from hostler.models.gateway.gateway import Gateway
+from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.registry import Registry
 from hostler.models.settings import Override
 from hostler.projections.row import project
@@ -84,7 +86,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         identity = Identity(home.runner, incarnation)
         if before:
             identity = replace(identity, predecessor=before.incarnation, alive_until=before.until - LEASE)
-        places = Outside(settings.sandbox, home.folder / "environments", environ)
+        gateway = Gateway(None, models, GatewayTokens(home.signing_key, ambient), ambient)
+        stack.push_async_callback(gateway.close)
+        places = Outside(settings.sandbox, home.folder / "environments", environ, gateway.serve)
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()
         if preflight.verdict == "unusable":
