@@ -1,14 +1,15 @@
 """From the URL that names some code to the source an environment is made from. Pure: nothing is looked up.
 
-Accepted: an http or https URL of a repository, or of a page about it at a GitHub- or GitLab-like host (a tree, commit,
-tag, pull or merge request, issue); and, where the server may read this machine's files, a file:// URL or an absolute
-path. A fragment names the ref after a file:// URL, a path, or a URL that ends in `.git`.
+Accepted: an http or https URL of a repository, or of a page about it as `hostler.core.addresses` reads them (a tree,
+commit, tag, pull or merge request, issue); and, where the server may read this machine's files, a file:// URL or an
+absolute path. A fragment names the ref after a file:// URL, a path, or a URL that ends in `.git`.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from hostler.core.addresses import Address, read
 from hostler.core.errors import InvalidArgument
 from hostler.core.providers import LocalRepository, RemoteRepository
 
@@ -16,16 +17,16 @@ FORMS = "accepted are https://HOST/OWNER/REPO, http://HOST/PATH, a page below it
 LOCAL_FORMS = f"{FORMS}, file:///PATH and an absolute path"
 BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/]|[/.]$|\.lock$")
 SCP_LIKE = re.compile(r"(?:[^@/\s]+@)?[\w.-]+:(?!//)\S+")
-SHA = re.compile(r"[0-9a-fA-F]{7,64}")
 LONGEST_REF = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What the path of a web page says: how many of its segments name the repository, and the ref."""
+class Context:
+    """What a context URL says: the source, the address that it was read from, and the host (empty for this machine)."""
 
-    depth: int
-    ref: str | None
+    source: RemoteRepository | LocalRepository
+    address: Address
+    host: str
 
 
 def source_of(
@@ -35,14 +36,28 @@ def source_of(
 
     InvalidArgument names the field and the accepted forms; `local` allows repositories on this machine.
     """
+    context = context_of(url, local=local, field=field)
+    source = context.source
+    if context.address.form == "pull" and not (source.ref or head):
+        reason = "this host gives no ref for a pull request; name its branch, or the URL of its branch"
+        raise InvalidArgument(reason, field=field)
+    return source if source.ref or not head else replace(source, ref=checked(head, field))
+
+
+def context_of(url: str, *, local: bool, field: str) -> Context:
+    """Return everything that a context URL says; errors as those of `source_of`."""
     parts = _split(url, local, field)
     if parts.scheme in ("http", "https"):
-        clone, ref = _remote(parts, local, field)
-        return RemoteRepository(clone, checked(ref or head or None, field))
+        return _remote(parts, local, field)
     path = unquote(parts.path)
     if "\0" in path or not path.startswith("/"):
         raise _refused("the path must be absolute", local, field)
-    return LocalRepository(path, checked(unquote(parts.fragment) or head or None, field))
+    ref = checked(unquote(parts.fragment) or None, field)
+    folder, _, name = path.rstrip("/").rpartition("/")
+    address = Address(
+        "local", path, folder, name.removesuffix(".git"), "branch" if ref else "repository", ref or "", ref
+    )
+    return Context(LocalRepository(path, ref), address, "")
 
 
 def checked(ref: str | None, field: str) -> str | None:
@@ -80,54 +95,23 @@ def _split(url: str, local: bool, field: str) -> SplitResult:
             raise _refused("this is not an http or https URL", local, field)
 
 
-def _remote(parts: SplitResult, local: bool, field: str) -> tuple[str, str | None]:
-    """Return (clone URL, ref) of an http URL."""
-    if parts.username is not None or parts.password is not None:
+def _remote(parts: SplitResult, local: bool, field: str) -> Context:
+    """Read an http URL."""
+    azure = (parts.hostname or "") == "dev.azure.com" and parts.password is None
+    if not azure and (parts.username is not None or parts.password is not None):
         raise _refused("credentials do not belong into a URL", local, field)
-    segments = [segment for segment in parts.path.split("/") if segment]
-    if not segments:
+    if not parts.path.strip("/"):
         raise _refused("the URL names no repository", local, field)
-    page = _page(segments)
-    path = "/".join(segments[: page.depth])
-    ref = page.ref
-    if ref is None and path.endswith(".git"):
-        ref = unquote(parts.fragment) or None
-    return f"{parts.scheme}://{parts.netloc}/{path}", ref
-
-
-PAGES = frozenset({"tree", "commits", "commit", "pull", "releases", "tags", "issues"})
-"""What stands behind owner and repository where no `/-/` divides them from the page."""
-
-
-def _page(segments: list[str]) -> Page:
-    """Read the path of a page; one that is no known page is the repository itself."""
-    if segments[-1].endswith(".git"):
-        return Page(len(segments), None)
-    plain = len(segments) > 3 and segments[2] in PAGES and segments[3] != "-"
-    if "-" in segments[2:] and not plain:
-        depth = segments.index("-", 2)
-        return _named(depth, segments[depth + 1 :], "merge_requests", "refs/merge-requests/{}/head")
-    if len(segments) > 3:
-        return _named(2, segments[2:], "pull", "refs/pull/{}/head")
-    return Page(len(segments), None)
-
-
-def _named(depth: int, rest: list[str], requests: str, ref: str) -> Page:
-    """Read what follows the repository: the kind of the page, and what it is about."""
-    everything = Page(depth + (len(rest) if requests == "pull" else 0), None)
-    match rest:
-        case [kind, number, *_] if kind == requests and number.isascii() and number.isdigit():
-            return Page(depth, ref.format(number))
-        case ["commit", sha, *_] if SHA.fullmatch(sha):
-            return Page(depth, sha)
-        case ["tree" | "commits", *name] if name:
-            return Page(depth, unquote("/".join(name)))
-        case ["releases", "tag", *name] | ["tags", *name] if name:
-            return Page(depth, unquote("/".join(name)))
-        case ["issues", *_]:
-            return Page(depth, None)
-        case _:
-            return everything
+    address = read(parts)
+    if not address.repo:
+        raise _refused("the URL names no repository", local, field)
+    fragment = unquote(parts.fragment)
+    if address.ref is None and fragment and address.path.endswith(".git"):
+        address = replace(address, form="branch", value=fragment, ref=fragment)
+    # Azure DevOps shows addresses with the organization as a user name in them, which is no secret.
+    netloc = parts.netloc.rpartition("@")[2]
+    source = RemoteRepository(f"{parts.scheme}://{netloc}/{address.path}", checked(address.ref, field))
+    return Context(source, address, netloc.lower())
 
 
 def _refused(reason: str, local: bool, field: str) -> InvalidArgument:
