@@ -132,6 +132,8 @@ class Known:
     given: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
+    questions: tuple[tuple[Question, ...], ...] = ()
+    """What each of `asks` asked: an answer names the question it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,10 @@ class AgentDriver(Protocol):
 
     name: str
     caps: Caps
+
+    def models(self, model: str) -> Sequence[str]:
+        """Return the models, without their provider, that the agent may call beside its own."""
+        ...
 
     def program(self, launch: Launch) -> Command:
         """Return the program to run inside."""

@@ -96,6 +96,7 @@ class External:
             tuple(one.id for one in self.given),
             tuple(action.item for action in self.actions),
             tuple(ask.ask for ask in self.asks),
+            tuple(ask.questions for ask in self.asks),
         )
 
     @property
