@@ -437,6 +437,13 @@ class Machine(Protocol):
         """Return all changes since `base` (None: the head), untracked files included; the index is untouched."""
         ...
 
+    async def git_keep(self, request: KeepRequest, on_part: OnPart) -> Snapshot:
+        """Commit what is in the workspace beside its repository, which stays as it is; the pack comes in parts.
+
+        Raises EnvironmentFailed with the reason when it cannot be kept.
+        """
+        ...
+
     async def pty(
         self,
         operation: Operation,

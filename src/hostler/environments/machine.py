@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Literal
 
 from hostler.core.errors import MachineLost
+from hostler.core.kept import KeepRequest, OnPart, Snapshot
 from hostler.core.machines import (
     Attached,
     Cancelled,
@@ -30,7 +31,6 @@ from hostler.core.machines import (
     WriteHow,
     Written,
 )
-from hostler.core.kept import KeepRequest, OnPart, Snapshot
 from hostler.environments import answers, snapshots
 from hostler.environments.channel import Connect, Exchange, need, table
 from hostler.environments.sessions import AttachedProcess, Terminal

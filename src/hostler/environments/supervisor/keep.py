@@ -283,23 +283,21 @@ class Keep:
 
     async def _pack(self, env: dict[str, str], commit: str, change: Change, anchor: str, known: str) -> None:
         """Write what the commit has and neither `anchor` nor `known` have, and what the change replaces."""
-        wanted = os.path.join(self._folder, "wanted")
         tips = [commit, *([change.base] if change.base != anchor else [])]
-        listed = fresh(wanted)
-        try:
-            words = ("rev-list", "--objects", "--no-object-names", "--ignore-missing", *tips)
-            code, _ = await self._git.run(*words, *(f"^{one}" for one in (anchor, known) if one), env=env, out=listed)
-            if code:
-                raise Refused("failed", "the changes could not be listed")
-            more = list(change.old)
-            if change.base:
-                root = await self._must("rev-parse", f"{change.base}^{{tree}}", env=env)
-                more += [change.base, root.decode().strip()]
-            os.lseek(listed, 0, os.SEEK_END)
-            os.write(listed, "".join(f"{one}\n" for one in more).encode())
-        finally:
-            os.close(listed)
-        source, target = existing(wanted), fresh(os.path.join(self._folder, "pack"))
+        without = [f"^{one}" for one in (anchor, known) if one]
+        # Edges: a commit that is known outside need not be an ancestor, and its files are known all the same.
+        words = ("rev-list", "--objects-edge-aggressive", "--no-object-names", "--ignore-missing", *tips, *without)
+        listed = (await self._must(*words, env=env, limit=LISTING)).decode().split("\n")
+        if sum(map(len, listed)) > LISTING:
+            raise Refused("failed", "more is changed than can be listed")
+        wanted = [one for one in listed if one and not one.startswith("-")] + list(change.old)
+        if change.base:
+            root = await self._must("rev-parse", f"{change.base}^{{tree}}", env=env)
+            wanted += [change.base, root.decode().strip()]
+        await self._write_pack(env, wanted)
+
+    async def _write_pack(self, env: dict[str, str], objects: list[str]) -> None:
+        source, target = self._list(objects), fresh(os.path.join(self._folder, "pack"))
         try:
             words = ("pack-objects", "--stdout", "--quiet", "--delta-base-offset", "--threads=1")
             code, _ = await self._git.run(*words, env=env, source=source, out=target)
@@ -308,6 +306,13 @@ class Keep:
             os.close(target)
         if code:
             raise Refused("failed", "the changes could not be packed")
+
+    def _list(self, objects: list[str]) -> int:
+        """Return a descriptor from which the objects' names are read."""
+        names = os.path.join(self._folder, "wanted")
+        with open(fresh(names), "w") as file:
+            file.write("".join(f"{one}\n" for one in objects))
+        return existing(names)
 
     async def _send(self, call: Call, header: dict[str, Any], limit: int) -> None:
         path = os.path.join(self._folder, "pack")

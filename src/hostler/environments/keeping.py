@@ -1,0 +1,154 @@
+"""Where kept work lies outside its environment: a bare repository an execution, each turn's commit under a ref.
+
+A repository holds only what its execution changed and what that replaced, so it is small and of no use as a clone.
+What comes in was made inside and is not trusted: it is bounded, checked object by object, and never executed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+from hostler.core.errors import EnvironmentFailed
+from hostler.core.kept import KeepRequest, Snapshot
+from hostler.core.machines import Machine, Patch
+from hostler.environments import hostgit
+
+SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+EMPTY_TREES = {40: hashlib.sha1(b"tree 0\0").hexdigest(), 64: hashlib.sha256(b"tree 0\0").hexdigest()}
+DIFF = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color")
+
+
+class KeptWork:
+    """The kept work of every execution of this runner, in one folder."""
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self._root = root
+        self.limit = limit
+        """Bytes of one turn's pack."""
+
+    async def keep(self, machine: Machine, execution: str, turn: int, base: str, anchor: str) -> Snapshot:
+        """Take a snapshot of a workspace and store it; asked again, it finds the same. Raises EnvironmentFailed."""
+        folder = self._folder(execution)
+        known = await asyncio.to_thread(_last, folder)
+        request = KeepRequest(f"{execution}/{turn}", base, anchor, known, self.limit)
+        async with self._arriving(folder) as pack:
+            with pack.open("wb") as file:
+
+                async def on_part(data: bytes) -> None:
+                    await asyncio.to_thread(file.write, data)
+
+                snapshot = await machine.git_keep(request, on_part)
+            if not snapshot.commit:
+                return snapshot
+            if snapshot.size:
+                await self._take_in(folder, snapshot, pack)
+            elif snapshot.commit != known:
+                raise EnvironmentFailed("the environment sent nothing of what it keeps")
+        await asyncio.to_thread(_write_ref, folder, turn, snapshot.commit)
+        return snapshot
+
+    @asynccontextmanager
+    async def _arriving(self, folder: Path) -> AsyncGenerator[Path]:
+        """Yield a file for what comes in; it is gone afterwards."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        pack = folder.with_suffix(".arriving")
+        try:
+            yield pack
+        finally:
+            pack.unlink(missing_ok=True)
+
+    async def _take_in(self, folder: Path, snapshot: Snapshot, pack: Path) -> None:
+        await asyncio.to_thread(hostgit.make, folder, sha256=len(snapshot.commit) == 64)
+        words = ("index-pack", "--stdin", "--fsck-objects", f"--max-input-size={self.limit}")
+        await hostgit.must(folder, *words, stdin=pack)
+        kind = await hostgit.must(folder, "cat-file", "-t", snapshot.commit)
+        if kind.strip() != b"commit":
+            raise EnvironmentFailed("what the environment sent is not a commit")
+
+    async def diff(self, execution: str, base: str, commit: str, limit: int) -> Patch:
+        """Return the change from the base (empty: from nothing) to a kept commit; raises EnvironmentFailed."""
+        folder = self._folder(execution)
+        if not await self.has(execution, commit):
+            raise EnvironmentFailed("what was kept of the execution's work is not there any more")
+        start = base or EMPTY_TREES[len(commit)]
+        done = await hostgit.run(folder, "diff", *DIFF, start, commit, limit=limit)
+        if done.code:
+            raise EnvironmentFailed(f"what was kept cannot be shown: {done.said}")
+        return Patch(done.out, done.cut)
+
+    async def has(self, execution: str, commit: str) -> bool:
+        """Return whether a commit is kept."""
+        folder = self._folder(execution)
+        if not await asyncio.to_thread(folder.is_dir):
+            return False
+        return (await hostgit.run(folder, "cat-file", "-e", commit)).code == 0
+
+    @asynccontextmanager
+    async def packed(self, execution: str) -> AsyncGenerator[Path]:
+        """Yield a pack of everything that is kept of an execution; it is gone afterwards."""
+        folder = self._folder(execution)
+        with contextlib.ExitStack() as stack:
+            names, pack = (folder.with_suffix(f".{what}") for what in ("names", "pack"))
+            for file in (names, pack):
+                stack.callback(file.unlink, missing_ok=True)
+            words = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+            listed = await hostgit.run(folder, *words, limit=1 << 30)
+            await asyncio.to_thread(names.write_bytes, listed.out)
+            words = ("pack-objects", "--stdout", "--quiet", "--delta-base-offset")
+            done = await hostgit.run(folder, *words, stdin=names, limit=4 << 30)
+            if listed.code or done.code:
+                raise EnvironmentFailed(f"what was kept cannot be read: {listed.said or done.said}")
+            await asyncio.to_thread(pack.write_bytes, done.out)
+            yield pack
+
+    async def remove(self, execution: str) -> None:
+        """Keep nothing of an execution any more; repeating it is fine."""
+        await asyncio.to_thread(shutil.rmtree, self._folder(execution), ignore_errors=True)
+
+    async def expire(self, before: datetime) -> tuple[str, ...]:
+        """Remove what was last added to before a moment; return the executions whose work that was."""
+        return await asyncio.to_thread(self._expire, before.timestamp())
+
+    def _expire(self, before: float) -> tuple[str, ...]:
+        gone: list[str] = []
+        for folder in sorted(self._root.glob("*.git")):
+            with contextlib.suppress(OSError):
+                if (folder / "refs" / "hostler").stat().st_mtime < before:
+                    shutil.rmtree(folder)
+                    gone.append(folder.stem)
+        return tuple(gone)
+
+    def _folder(self, execution: str) -> Path:
+        if not SAFE_ID.fullmatch(execution):
+            raise EnvironmentFailed("that is not an execution's id")
+        return self._root / f"{execution}.git"
+
+
+def _refs(folder: Path) -> dict[int, Path]:
+    place = folder / "refs" / "hostler"
+    return {int(ref.name): ref for ref in place.iterdir() if ref.name.isdigit()} if place.is_dir() else {}
+
+
+def _last(folder: Path) -> str:
+    """Return what was kept last; empty when nothing was."""
+    refs = _refs(folder)
+    return refs[max(refs)].read_text().strip() if refs else ""
+
+
+def _write_ref(folder: Path, turn: int, commit: str) -> None:
+    """Write a ref whole: after a power cut it is there or it is not."""
+    place = folder / "refs" / "hostler"
+    place.mkdir(parents=True, exist_ok=True)
+    part = place / f".{turn}.part"
+    with part.open("w") as file:
+        file.write(f"{commit}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(place / str(turn))
