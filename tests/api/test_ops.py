@@ -1,21 +1,25 @@
 """EnvironmentOpsService over a real supervisor, without a sandbox around it."""
 
+import asyncio
 import base64
+import json
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hostler.api.server import build
 from hostler.core.desk import NewEnvironment
 from hostler.core.machines import Command, Operation
 from hostler.core.providers import EnvSpec, Scratch
 from hostler.environments.plain import plain_provider
-from tests.api.conftest import CLASSES, OWNER, SECRET, Api
+from tests.api.conftest import CLASSES, OWNER, SECRET, Api, Listening
 
 OTHER = "0190aaaa-0000-7000-8000-00000000ffff"
 SETUP = """
@@ -44,6 +48,17 @@ class Ops:
 
     async def sh(self, command: str, **more: Any) -> dict[str, Any]:
         return await self.call("Exec", command=command, **more)
+
+    @asynccontextmanager
+    async def stream(self, method: str, **body: Any) -> AsyncIterator[AsyncIterator[str]]:
+        """Open a stream and yield its lines; time moves until its headers are sent."""
+        url, headers = f"{self.api.url}/api/{self.path(method)}", self.api.headers(token=self.token)
+        request = self.api.http.build_request("POST", url, headers=headers, content=json.dumps(body))
+        sending = asyncio.ensure_future(self.api.http.send(request, stream=True))
+        while not (await asyncio.wait({sending}, timeout=0.05))[0]:
+            self.api.clock.advance(1)
+        yield sending.result().aiter_lines()
+        await sending.result().aclose()
 
 
 @pytest.fixture
@@ -77,6 +92,34 @@ async def test_an_operation_runs_once(ops: Ops) -> None:
         assert (await ops.sh("echo x >> count; wc -l < count", operationId="op-1"))["stdout"].strip() == "1"
     refused = await ops.refused("Exec", command="rm -rf /", operationId="op-1")
     assert (refused["status"], refused["code"]) == (409, "already_exists")
+
+
+async def test_an_operation_is_known_by_the_environment_itself_so_a_restart_of_the_server_changes_nothing(
+    ops: Ops,
+) -> None:
+    await ops.sh("echo x >> count", operationId="op-1")
+    other = Listening(build(ops.api.parts))
+    restarted = replace(ops.api, url=f"http://127.0.0.1:{await other.start()}")
+    again = Ops(restarted, ops.environment, ops.token)
+    await again.sh("echo x >> count", operationId="op-1")
+    refused = await again.refused("Exec", command="echo y >> count", operationId="op-1")
+    assert (refused["code"], refused["message"].split(":")[0]) == ("already_exists", "operation_id")
+    refused = await again.refused("Exec", command="echo x >> count", workingDirectory="/tmp", operationId="op-1")
+    assert refused["code"] == "already_exists"
+    assert (await again.sh("cat count"))["stdout"] == "x\n"
+    await other.stop()
+
+
+async def test_a_cancelled_command_ends_and_its_id_never_starts(ops: Ops) -> None:
+    running = asyncio.create_task(ops.sh("echo begun > begun; sleep 1000", operationId="long"))
+    while not (await ops.sh("cat begun 2>/dev/null || true")).get("stdout"):
+        pass
+    await ops.call("CancelExec", operationId="long")
+    assert (await running)["exitCode"] == 130
+    await ops.call("CancelExec", operationId="never")
+    assert (await ops.sh("touch ran", operationId="never"))["exitCode"] == 130
+    assert (await ops.refused("ReadFile", path="ran"))["code"] == "not_found"
+    assert (await ops.refused("CancelExec"))["message"].split(":")[0] == "operation_id"
 
 
 async def test_an_operation_that_never_began_does_not_take_its_id(ops: Ops) -> None:
@@ -141,9 +184,28 @@ async def test_the_modes_of_writing(ops: Ops) -> None:
     assert (await ops.refused("WriteFile", path="no", content="", mode="WRITE_MODE_TRUNCATE"))["code"] == "not_found"
 
 
+async def test_of_two_who_make_a_file_one_does(ops: Ops) -> None:
+    async def make(text: bytes) -> int:
+        body = {"path": "once", "content": coded(text), "mode": "WRITE_MODE_CREATE"}
+        return (await ops.api.post(ops.path("WriteFile"), body, token=ops.token)).status_code
+
+    assert sorted(await asyncio.gather(*(make(b"%d" % n) for n in range(8)))) == [200] + [409] * 7
+
+
+async def test_a_planted_link_leads_to_no_process_and_is_not_made_anew(ops: Ops) -> None:
+    await ops.sh("ln -s /proc/self/environ seen; ln -s /proc/self/mem memory; ln -s nowhere dangling; ln -s loop loop")
+    for path in ("seen", "memory"):
+        assert (await ops.refused("ReadFile", path=path))["code"] == "permission_denied"
+    for mode in ("CREATE", "TRUNCATE", "CREATE_OR_TRUNCATE", "APPEND"):
+        refused = await ops.refused("WriteFile", path="memory", content=coded(b"x"), mode=f"WRITE_MODE_{mode}")
+        assert refused["code"] == "permission_denied"
+    assert (await ops.refused("ReadFile", path="loop"))["code"] == "not_found"
+    assert (await ops.refused("ReadFile", path="dangling"))["code"] == "not_found"
+
+
 async def test_paths_lead_nowhere_else(ops: Ops) -> None:
-    for path in ("", "../x", "/etc/passwd", "/workspace/../etc/passwd", "a\0b", "~/../../x"):
-        for method in ("ReadFile", "WriteFile", "GetGitDiff"):
+    for path in ("../x", "/etc/passwd", "/workspace/../etc/passwd", "a\0b", "~/../../x", "x" * 5000):
+        for method in ("ReadFile", "WriteFile", "GetGitDiff", "GetFileDiffContent", "Find"):
             refused = await ops.refused(method, path=path)
             assert (refused["code"], refused["message"].split(":")[0]) == ("invalid_argument", "path")
 
@@ -190,6 +252,107 @@ async def test_diffs_of_new_deleted_binary_and_unchanged_files(ops: Ops) -> None
     assert (await ops.call("GetGitDiff", path="binary"))["isBinary"]
     assert "hunks" not in await ops.call("GetGitDiff", path="kept.txt")
     assert (await ops.refused("GetGitDiff", path="no-such"))["code"] == "not_found"
+
+
+async def test_files_are_found_by_name_part_glob_and_letters(ops: Ops) -> None:
+    await ops.sh(
+        "mkdir -p src/deep .git/x; touch src/Widget.py src/deep/gadget.py src/deep/widget_test.py .git/x/widget"
+    )
+
+    async def found(**body: Any) -> list[str]:
+        return [one["path"] for one in (await ops.call("Find", **body)).get("files", [])]
+
+    assert set(await found(pattern="widget")) == {"src/Widget.py", "src/deep/widget_test.py"}
+    assert await found(pattern="*.py", path="/workspace/src/deep") == ["gadget.py", "widget_test.py"]
+    assert await found(pattern="src/**/*_test.py") == ["src/deep/widget_test.py"]
+    assert await found(pattern="deep", type="FILE_TYPE_DIRECTORY") == ["src/deep"]
+    assert await found(pattern="*.py", maxDepth=2) == ["src/Widget.py"]
+    assert (await found(pattern="gadgt", fuzzy=True))[0] == "src/deep/gadget.py"
+    await ops.sh("mkdir many && cd many && touch $(seq 1100)")
+    many = await ops.call("Find", path="many")
+    assert (len(many["files"]), many["truncated"]) == (1000, True)
+    assert (await ops.refused("Find", path="no/such"))["code"] == "not_found"
+    for body, field in (({"maxDepth": -1}, "max_depth"), ({"pattern": "x" * 1001}, "pattern"), ({"type": 9}, "type")):
+        refused = await ops.refused("Find", **body)
+        assert (refused["code"], refused["message"].split(":")[0]) == ("invalid_argument", field)
+
+
+async def test_finding_follows_no_link(ops: Ops) -> None:
+    await ops.sh("mkdir d; ln -s / d/root; ln -s .. d/up; touch d/file")
+    listed = await ops.call("Find", path="d")
+    assert sorted(one["path"] for one in listed["files"]) == ["file", "root", "up"]
+
+
+async def test_files_that_differ_are_listed_against_head_and_merge_base(ops: Ops) -> None:
+    await ops.sh("seq 100 > numbers; git add .; git commit -qm numbers; git checkout -qb work")
+    await ops.sh("git mv numbers moved.txt; git commit -qam second")
+    await ops.sh("rm gone.txt; echo four >> kept.txt; echo new > 'a\nb'; echo five > fresh")
+
+    async def differ(base: str = "") -> dict[str, str]:
+        answer = await ops.call("GetGitDiffFiles", baseRef=base)
+        assert answer["totalChangedFiles"] == len(answer["changedFiles"])
+        return {one["path"]: one["changeType"].removeprefix("CHANGE_TYPE_") for one in answer["changedFiles"]}
+
+    now = {"gone.txt": "DELETED", "kept.txt": "MODIFIED", "fresh": "UNTRACKED"}
+    assert now.items() <= (await differ()).items()
+    assert await differ("main") == {**await differ(), "moved.txt": "RENAMED"}
+    assert (await ops.refused("GetGitDiffFiles", baseRef="nothing"))["code"] == "not_found"
+    assert (await ops.refused("GetGitDiffFiles", baseRef="--output=x"))["code"] == "invalid_argument"
+
+
+async def test_both_sides_of_a_file_are_read(ops: Ops) -> None:
+    await ops.sh("echo four >> kept.txt; rm gone.txt; echo new > fresh; git mv 'with blank.txt' moved.txt")
+    await ops.sh("printf '\\0\\1' > binary")
+
+    async def sides(path: str, **more: Any) -> tuple[bytes, bytes]:
+        answer = await ops.call("GetFileDiffContent", path=path, **more)
+        return base64.b64decode(answer.get("originalContent", "")), base64.b64decode(answer.get("newContent", ""))
+
+    old = b"one\ntwo\nthree\n"
+    assert await sides("kept.txt") == (old, old + b"four\n")
+    assert await sides("gone.txt") == (old, b"")
+    assert await sides("fresh") == (b"", b"new\n")
+    assert await sides("moved.txt") == (old, old)
+    assert await sides("binary") == (b"", b"")
+    assert await sides("binary", includeBinaryContent=True) == (b"", b"\0\1")
+    assert (await ops.call("GetFileDiffContent", path="binary"))["isBinary"]
+    assert (await ops.refused("GetFileDiffContent", path="no-such"))["code"] == "not_found"
+
+
+async def test_the_default_branch_is_the_remotes(ops: Ops) -> None:
+    assert (await ops.call("GetDefaultBranch"))["branch"] == "main"
+    await ops.sh("git checkout -qb topic && git update-ref refs/remotes/origin/dev HEAD")
+    await ops.sh("git symbolic-ref refs/remotes/origin/HEAD refs/remotes/origin/dev")
+    assert (await ops.call("GetDefaultBranch"))["branch"] == "dev"
+    await ops.sh("rm -rf .git")
+    for method in ("GetDefaultBranch", "GetGitDiffFiles", "GetGitStatus"):
+        assert (await ops.refused(method))["code"] == "not_found"
+
+
+async def test_changes_are_streamed_and_what_is_excluded_is_not(ops: Ops) -> None:
+    seen: dict[str, str] = {}
+    git = False
+    change = "mkdir -p new; echo x > new/inner.txt; touch a.tmp; touch gone.txt; rm gone.txt"
+    async with asyncio.timeout(20), ops.stream("Watch", fileExcludePatterns=["*.tmp"]) as lines:
+        count = 0
+        line = asyncio.ensure_future(anext(lines))
+        while not ({"kept.txt", "new/inner.txt", "gone.txt"} <= seen.keys() and git):
+            count += 1
+            await ops.sh(f"echo {count} >> kept.txt; {change}")
+            while (await asyncio.wait({line}, timeout=0.2))[0]:
+                event = json.loads(line.result())
+                line = asyncio.ensure_future(anext(lines))
+                git = git or "gitStatusChanged" in event
+                for one in event.get("fileChanges", {}).get("events", []):
+                    seen[one["path"]] = one["type"].removeprefix("FILE_CHANGE_TYPE_")
+        line.cancel()
+    assert (seen["kept.txt"], seen["gone.txt"]) == ("UPDATED", "DELETED")
+    assert not any(path.endswith(".tmp") or path.startswith(".git") for path in seen)
+
+
+async def test_what_is_not_there_is_said(ops: Ops) -> None:
+    assert (await ops.call("ListCapabilities"))["capabilities"] == ["CAPABILITY_WATCH"]
+    assert (await ops.refused("StartBrowser"))["code"] == "unimplemented"
 
 
 async def test_secrets_do_not_come_out(ops: Ops) -> None:

@@ -132,7 +132,7 @@ class Files:
         await call.send(result)
 
     def _write(self, call: Call) -> dict[str, Any]:
-        path = os.path.realpath(self._path(call))
+        path = _target(self._path(call))
         mode = call.header.get("mode")
         existed = os.path.exists(path)
         how = call.header.get("how", "replace")
@@ -146,7 +146,7 @@ class Files:
         return {"type": "written", "size": len(call.body), "existed": existed}
 
     def _edit(self, call: Call) -> dict[str, Any]:
-        path = os.path.realpath(self._path(call))
+        path = _target(self._path(call))
         size = call.get("old_size", int)
         old, new = call.body[:size], call.body[size:]
         if not old:
@@ -173,9 +173,21 @@ def _lines(text: bytes, part: bytes, most: int) -> Iterator[int]:
         yield text.count(b"\n", 0, at) + 1
 
 
+KERNEL = ("/proc/", "/sys/", "/dev/")
+"""What lies there is no file but a view of a process or a device: through a planted link it would be our own."""
+
+
+def _target(path: str) -> str:
+    """Return where a path leads; raises PermissionError for what is no file."""
+    path = os.path.realpath(path)
+    if path.startswith(KERNEL):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return path
+
+
 def _outside_kernel(file: int) -> None:
-    """Refuse what is no file but a view of a process or a device: through a planted link it would be our own."""
-    if os.readlink(f"/proc/self/fd/{file}").startswith(("/proc/", "/sys/", "/dev/")):
+    """Raise PermissionError for an open file that is none."""
+    if os.readlink(f"/proc/self/fd/{file}").startswith(KERNEL):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 

@@ -103,18 +103,15 @@ def _walk(top: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
     while folders:
         below, level = folders.pop(0)
         try:
-            scan = os.scandir(os.path.join(top, below))
+            names = sorted(os.listdir(os.path.join(top, below)))
         except OSError:
             if not below:
                 raise
             continue
-        deeper: list[str] = []
-        with scan:
-            for entry in scan:
-                path = os.path.join(below, entry.name)
-                with contextlib.suppress(OSError):
-                    info = entry.stat(follow_symlinks=False)
-                    if stat.S_ISDIR(info.st_mode) and entry.name not in SKIPPED and level < depth:
-                        deeper.append(path)
-                    yield path, info
-        folders += [(path, level + 1) for path in sorted(deeper)]
+        for name in names:
+            path = os.path.join(below, name)
+            with contextlib.suppress(OSError):
+                info = os.lstat(os.path.join(top, path))
+                if stat.S_ISDIR(info.st_mode) and name not in SKIPPED and level < depth:
+                    folders.append((path, level + 1))
+                yield path, info
