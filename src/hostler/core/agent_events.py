@@ -228,11 +228,11 @@ class AgentCallStarted:
 
 @dataclass(frozen=True, slots=True)
 class AgentCallFinished:
-    """The call is over and metered; `status` is the provider's HTTP status."""
+    """The call is over and metered; `finish` is stop, tools, length or refused."""
 
     call_id: str
     usage: Usage
-    status: int = 200
+    finish: str = "stop"
     VERSION: ClassVar[int] = 1
 
 

@@ -174,7 +174,7 @@ def gone(x: External, death: str = "") -> External:
 def _turn(x: External, event: Turn) -> External:
     match event:
         case ae.InputSeen(input_id):
-            return replace(x, given=tuple(one for one in x.given if one.id != input_id), cut=False)
+            return replace(x, given=tuple(one for one in x.given if one.id != input_id))
         case ae.SteerMissed(input_id):
             return replace(x, given=tuple(replace(g, steer=g.steer and g.id != input_id) for g in x.given))
         case ae.AgentTurnBegan(ref):

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -22,13 +21,14 @@ from hostler.core.errors import (
     MachineLost,
     ModelUnavailable,
 )
-from hostler.core.events import Recorded
-from hostler.core.machines import Machine, Operation
+from hostler.core.machines import Operation
 from hostler.core.plan import CallModel, KillGroup, PrepareEnvironment, RunTool
-from hostler.core.ports import Blobs, Fact, Models, Position
+from hostler.core.ports import Blobs, Fact, Models
 from hostler.core.redaction import Redactor
 from hostler.core.state import State
+from hostler.engine.agents import Agents, Machines
 from hostler.engine.livetext import LiveText, Saying
+from hostler.engine.scene import Scene
 from hostler.tools.registry import TOOLS
 from hostler.tools.tool import Answer, Inside, parse, spec
 
@@ -52,15 +52,11 @@ class Prepared:
     instructions: str
 
 
-class Places(Protocol):
+class Places(Machines, Protocol):
     """What effects need of environments."""
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
         """Make or find the environment and admit the execution. Raises EnvironmentFailed, Fenced."""
-        ...
-
-    async def machine_for(self, environment: str) -> Machine:
-        """Return the inside of an environment that was prepared. Raises MachineLost."""
         ...
 
     async def kill_group(self, environment: str, execution: str, fence: int) -> None:
@@ -73,16 +69,6 @@ class Places(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What an effect may know: the execution, where its log stands, the state and the log itself."""
-
-    execution: str
-    position: Position
-    state: State
-    log: Sequence[Recorded]
-
-
-@dataclass(frozen=True, slots=True)
 class Effects:
     """Carries out effects through the ports."""
 
@@ -92,6 +78,7 @@ class Effects:
     live: LiveText
     redactor: Redactor
     ambient: Ambient
+    agents: Agents
 
     async def prepare(self, effect: PrepareEnvironment, scene: Scene) -> tuple[Fact, ...]:
         """Make or find the environment."""

@@ -144,6 +144,10 @@ class Engine:
         """Return whether this process works on it now."""
         return execution in self._workers
 
+    def worker_of(self, execution: str) -> Worker | None:
+        """Return the worker of an execution that this process works on now."""
+        return self._workers.get(execution)
+
     def busy(self) -> bool:
         """Return whether this process works on anything."""
         return bool(self._workers)

@@ -22,6 +22,7 @@ class LiveText:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._open: dict[str, dict[str, OpenBlock]] = {}
+        self._items: dict[str, dict[str, RedactingStream]] = {}
         self._listeners: dict[str, _Listeners] = {}
 
     def begin(self, execution: str, fence: int, call_id: str, attempt: int) -> "Saying":
@@ -29,9 +30,25 @@ class LiveText:
         self._open.pop(execution, None)
         return Saying(self, self._redactor, execution, (execution, fence, call_id, attempt), call_id)
 
+    def piece(self, execution: str, block: str, item: str, text: str, *, thinking: bool) -> None:
+        """Show one more piece of an item that an external agent says under a block id."""
+        stream = self._items.setdefault(execution, {}).setdefault(block, self._redactor.stream())
+        if not (said := stream.feed(text)):
+            return
+        kind: Literal["text", "thinking"] = "thinking" if thinking else "text"
+        known = self._open.get(execution, {}).get(block) or OpenBlock(block, item, 0, kind, 0, "")
+        self.say(execution, replace(known, sequence=known.sequence + 1, text=known.text + said))
+
+    def close(self, execution: str, block: str) -> None:
+        """Forget one block: it is in the log now."""
+        self._items.get(execution, {}).pop(block, None)
+        if self._open.get(execution, {}).pop(block, None):
+            self._poke(execution)
+
     def end(self, execution: str) -> None:
         """Forget what is open: it is in the log now, or it will be said again."""
         self._open.pop(execution, None)
+        self._items.pop(execution, None)
         self._poke(execution)
 
     def open_blocks(self, execution: str) -> tuple[OpenBlock, ...]:

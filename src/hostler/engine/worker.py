@@ -8,19 +8,22 @@ the same loop from the log.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import structlog
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core import plan
+from hostler.core import external_plan, plan
 from hostler.core.ambient import Ambient
-from hostler.core.errors import Conflict
+from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, Position
 from hostler.core.state import State, evolve, fold
-from hostler.engine.effects import Effects, Scene, within_outputs
+from hostler.engine.effects import Effects, within_outputs
+from hostler.engine.scene import Scene
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,14 @@ class Outcome:
     decide: Callable[[State], tuple[Event, ...]] | None = None
 
 
+class Told(NamedTuple):
+    """Facts that came while their effect goes on (None: from outside), and whom to tell when they are in the log."""
+
+    facts: tuple[Fact, ...]
+    effect: Effect | None
+    kept: asyncio.Future[None]
+
+
 class Worker:
     """Runs one execution for one owner, until nothing is wanted or another owner has taken it."""
 
@@ -71,6 +82,7 @@ class Worker:
         self.state = State()
         self.log: list[Recorded] = []
         self._running: dict[Effect, asyncio.Task[Outcome]] = {}
+        self._told: list[Told] = []
         self._has_slot = False
         self._purged = False
         self._inherited = False
@@ -84,9 +96,21 @@ class Worker:
         self._position = position
 
     @property
+    def fence(self) -> int:
+        """Return the fence that this worker holds."""
+        return self._position.fence
+
+    @property
     def waits_for_slot(self) -> bool:
         """Return whether the turn is queued behind others of this process."""
         return self.state.phase == "RUNNING" and not self._has_slot
+
+    async def record(self, facts: tuple[Fact, ...], effect: Effect | None = None) -> None:
+        """Have facts appended while their effect goes on, or of the running turn; raises StaleFence when it is over."""
+        told = Told(facts, effect, asyncio.get_running_loop().create_future())
+        self._told.append(told)
+        self.poke()
+        await told.kept
 
     async def run(self, adopt: Callable[[State], Event] | None = None, *, inherited: bool = False) -> None:
         """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution.
@@ -103,15 +127,21 @@ class Worker:
                 await self._wait()
         finally:
             await self._drop(lambda _: True)
+            _answer(self._told, StaleFence())
             self._tools.effects.live.end(self._id)
             self._tools.slots.give_back(self._id)
 
     async def _step(self) -> bool:
         """Append facts and decisions, then make running what is wanted; return False when nothing is."""
         self._poke.clear()
+        lingered = self.state.phase == "WAITING_FOR_INPUT"
         await self.catch_up()
-        facts, ripe = self._reported()
+        if lingered and self.state.phase == "RUNNING":
+            return False  # Whoever started this turn took the fence; it begins with a worker of its own.
+        told = self._heard()
+        facts, ripe = self._reported(told)
         await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
+        _answer(told)
         want = wanted(self.state)
         await self._drop(lambda effect: effect not in want)
         if not want or self._purged:
@@ -141,10 +171,18 @@ class Worker:
             self._has_slot = self._tools.slots.take(self._id, self.poke)
         return self._has_slot or self.state.killing or self.state.phase != "RUNNING"
 
-    def _reported(self) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
-        """Return what finished effects came to, if they are still wanted; else it is not believed any more."""
+    def _heard(self) -> list[Told]:
+        """Return what was reported meanwhile by effects that are still wanted, or of a turn that still runs."""
+        still, runs = wanted(self.state), self.state.phase == "RUNNING" and self.state.stop is None
+        told, self._told = self._told, []
+        _answer([one for one in told if not (one.effect in still if one.effect else runs)], StaleFence())
+        return [one for one in told if not one.kept.done()]
+
+    def _reported(self, told: list[Told]) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
+        """Return what effects came to, if they are still wanted; else it is not believed any more."""
         still, ahead = wanted(self.state), self.state
-        facts: list[Fact] = []
+        facts = [fact for one in told for fact in one.facts]
+        ahead = self._ahead(tuple(facts), ahead)
         decisions: list[Callable[[State], tuple[Event, ...]]] = []
         for effect in [effect for effect, task in self._running.items() if task.done()]:
             task = self._running.pop(effect)
@@ -187,16 +225,18 @@ class Worker:
 
     def _with_cut_text(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
         """Return decisions that end a turn with what was being said first, so that it is not lost."""
-        if self.state.call is None or not any(isinstance(event, ev.Stopped) for event in decisions):
-            return decisions
         blocks = self._tools.effects.live.open_blocks(self._id)
+        if not blocks or not any(isinstance(event, ev.Stopped) for event in decisions):
+            return decisions
+        if self.state.call is None:
+            return (*(ae.AgentSaid(b.call_id, b.text, b.kind == "thinking", b.block) for b in blocks), *decisions)
         said = tuple(ev.CutText(b.block, b.text, b.kind == "thinking") for b in blocks if b.text)
         return (ev.ModelCallCut(self.state.call.id, said), *decisions) if said else decisions
 
     def _moves_on(self, event: Event) -> bool:
         """Return whether a fact is progress: a result, or that all commands of a dead owner were found again."""
         match event:
-            case ev.ModelReplied() | ev.ToolFinished():
+            case ev.ModelReplied() | ev.ToolFinished() | ae.AgentSaid() | ae.ActionFinished() | ae.AgentCallFinished():
                 return True
             case ev.EnvironmentReady(incarnation=found):
                 inside = [tool for tool in self.state.tools if tool.started and tool.incarnation]
@@ -232,9 +272,19 @@ class Worker:
             fresh = await self._tools.executions.read(self._id, self.state.seq)
         self.log.extend(fresh)
         self.state = fold(fresh, self.state)
-        if fresh and self.state.call is None:
-            self._tools.effects.live.end(self._id)
+        self._quieten(fresh)
         self._position = Position(self._position.fence, self.state.seq)
+
+    def _quieten(self, fresh: tuple[Recorded, ...]) -> None:
+        """Forget the text that is in the log now."""
+        live = self._tools.effects.live
+        if self.state.external.process and not self.state.external.opened:
+            return
+        for recorded in fresh:
+            if isinstance(recorded.event, ae.AgentSaid):
+                live.close(self._id, recorded.event.block)
+        if fresh and self.state.call is None and not self.state.external.turn:
+            live.end(self._id)
 
     async def _drop(self, unwanted: Callable[[Effect], bool]) -> None:
         """Cancel effects that are no longer wanted and wait until they are gone."""
@@ -258,6 +308,14 @@ class Worker:
                 return Outcome(await effects.run_tool(effect, scene))
             case plan.KillGroup():
                 return Outcome(await effects.kill_group(effect, scene))
+            case external_plan.RunAgent():
+                emit = partial(self.record, effect=effect)
+                return Outcome(await effects.agents.run(effect, scene, emit))
+            case external_plan.TellAgent():
+                return Outcome(await effects.agents.tell(effect, scene))
+            case external_plan.CloseAgent():
+                await self._tools.ambient.until(effect.not_before)
+                return Outcome(await effects.agents.close(effect, scene))
             case plan.EndTurn():
                 await self._tools.ambient.until(effect.not_before)
                 return Outcome(decide=plan.ending)
@@ -268,3 +326,16 @@ class Worker:
                 await self._tools.purge(self._id, self.state)
                 self._purged = True
                 return Outcome()
+
+
+def _answer(told: list[Told], problem: Exception | None = None) -> None:
+    """Tell those who wait that their facts are in the log, or why not."""
+    for one in told:
+        if one.kept.done():
+            continue
+        if problem is None:
+            one.kept.set_result(None)
+        else:
+            one.kept.set_exception(problem)
+            one.kept.exception()
+    told.clear()

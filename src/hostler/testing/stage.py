@@ -15,6 +15,7 @@ from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
+from hostler.engine.agents import Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
@@ -24,6 +25,7 @@ from hostler.projections.row import project
 from hostler.testing.clock import HandClock
 from hostler.testing.link import Link
 from hostler.testing.memory import MemoryExecutions
+from hostler.testing.resident import ResidentDriver
 from hostler.testing.world import MemoryBlobs, World
 from hostler.tools.registry import INSIDE, TOOLS
 
@@ -72,7 +74,9 @@ class Stage:
             await self.register(identity)
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
-        effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock)
+        drivers = {"resident": ResidentDriver()}
+        agents = Agents(drivers, self.world, _lodge, live, redactor)
+        effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
             identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker
@@ -93,10 +97,10 @@ class Stage:
         await self.kill()
         await self.boot()
 
-    async def start(self, model: str, task: str = "", limits: Limits | None = None) -> str:
+    async def start(self, model: str, task: str = "", limits: Limits | None = None, driver: str = "builtin") -> str:
         """Start an execution, with a first input when there is a task."""
         agent = Agent(
-            "agent", "stage", "builtin", model, limits=limits or Limits(), tools=tuple(TOOLS), tools_inside=INSIDE
+            "agent", "stage", driver, model, limits=limits or Limits(), tools=tuple(TOOLS), tools_inside=INSIDE
         )
         new = NewExecution({}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
         execution = await self.server.desk.start(new)
@@ -150,3 +154,7 @@ def said(text: str, input_id: str) -> Send:
     """Return a text as a user sends it."""
     block = {"id": input_id, "inputs": [{"text": {"content": text}}]}
     return Send(input_id, block, hashlib.sha256(json.dumps(block).encode()).hexdigest())
+
+
+def _lodge(environment: str, execution: str) -> Lodging:
+    return Lodging("/workspace", f"/home/{execution}", "", "")

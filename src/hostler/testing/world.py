@@ -9,6 +9,7 @@ from typing import NoReturn, cast
 from hostler.core.desk import NewEnvironment
 from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost
 from hostler.core.machines import (
+    Attached,
     Cancelled,
     Chunk,
     Command,
@@ -28,6 +29,7 @@ from hostler.core.machines import (
 )
 from hostler.core.ports import Principal
 from hostler.engine.effects import Prepared
+from hostler.testing.resident import Act, Line, Resident, Thread
 
 Shell = Callable[[str], Awaitable[tuple[int, str]]]
 """What a command line comes to: exit code and output."""
@@ -50,6 +52,30 @@ class MemoryMachine:
         default_factory=dict[str, "asyncio.Task[tuple[int, str]]"]
     )
     started: list[str] = field(default_factory=list[str])
+    script: Sequence[Act] = ()
+    thread: Thread = field(default_factory=Thread)
+    residents: dict[str, Resident] = field(default_factory=dict[str, Resident])
+
+    async def attach(self, operation: Operation, command: Command, *, incarnation: str, offset: int = 0) -> Attached:
+        """Start or rejoin the agent that lives here."""
+        self._admit(operation, incarnation)
+        if operation.id not in self.residents:
+            self.started.append(operation.id)
+            self.residents[operation.id] = Resident(self.thread, self.script, self._done)
+        return Line(self.residents[operation.id], offset)
+
+    async def _done(self, line: str) -> str:
+        return (await self.shell(line))[1]
+
+    async def cancel(self, operation: Operation) -> None:
+        """End one process."""
+        if operation.id in self.residents:
+            await self.residents[operation.id].end(Cancelled())
+
+    async def end_residents(self) -> None:
+        """End every process that lives here."""
+        for resident in self.residents.values():
+            await resident.end(Cancelled())
 
     def lose_supervisor(self) -> None:
         """Let the supervisor die with everything that ran; another one will take its place."""
@@ -57,6 +83,8 @@ class MemoryMachine:
         self.incarnation = f"supervisor-{number}"
         for task in self.running.values():
             task.cancel()
+        for resident in self.residents.values():
+            resident.ended = resident.ended or Cancelled()
         self.running.clear()
         self.fences.clear()
 
@@ -165,6 +193,7 @@ class World:
         self.kills.append((execution, fence))
         for task in self.machine.running.values():
             task.cancel()
+        await self.machine.end_residents()
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up."""

@@ -1,0 +1,276 @@
+"""Effects of agents that live in the environment: run the process and read it, tell it something, close it.
+
+A `RunAgent` effect holds the line to the process while a turn runs. What the process says becomes facts, appended
+together with how far it was read; so whoever comes next reads on from there. A `TellAgent` effect writes its message
+and then waits until it is no longer wanted: only the process's own output can make that true.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import structlog
+
+from hostler.core import agent_events as ae
+from hostler.core import events as ev
+from hostler.core.agents import AgentDriver, Heard, Input, Launch, Message, Piece, Reader
+from hostler.core.errors import EnvironmentError_, Fenced, MachineLost
+from hostler.core.events import Event
+from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
+from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
+from hostler.core.ports import Fact
+from hostler.core.redaction import Redactor
+from hostler.engine.livetext import LiveText
+from hostler.engine.scene import Scene
+from hostler.projections.blocks import block_id
+
+log = structlog.get_logger(__name__)
+
+Emit = Callable[[tuple[Fact, ...]], Awaitable[None]]
+"""Has facts appended while the effect goes on; returns when they are in the log."""
+LONGEST_LINE = 96 << 20
+"""Bytes of one line of output; a process that writes more without an end of line is not understood any more."""
+LAST_WORDS = 2000
+"""Characters of standard error that are told when a process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lodging:
+    """Where an agent lives in its environment: its workspace, a home of its own, and the way to the models."""
+
+    workspace: str
+    home: str
+    gateway: str
+    token: str
+
+
+class Machines(Protocol):
+    """What these effects need of environments."""
+
+    async def machine_for(self, environment: str) -> Machine:
+        """Return the inside of an environment that was prepared. Raises MachineLost."""
+        ...
+
+
+Lodge = Callable[[str, str], Lodging]
+"""Where an agent lives, by its environment and its execution."""
+
+
+class Agents:
+    """Runs the processes of external agents, one for an execution at a time."""
+
+    def __init__(
+        self,
+        drivers: Mapping[str, AgentDriver],
+        machines: Machines,
+        lodge: Lodge,
+        live: LiveText,
+        redactor: Redactor,
+    ) -> None:
+        self._drivers = drivers
+        self._machines = machines
+        self._lodge = lodge
+        self._live = live
+        self._redactor = redactor
+        self._lines: dict[tuple[str, str], asyncio.Future[Attached]] = {}
+
+    def driver(self, name: str) -> AgentDriver | None:
+        """Return a driver; None when it is not installed."""
+        return self._drivers.get(name)
+
+    async def run(self, effect: RunAgent, scene: Scene, emit: Emit) -> tuple[Fact, ...]:
+        """Start or rejoin the process, greet it, and read it until it ends."""
+        key = (scene.execution, effect.process)
+        driver = self._drivers.get(scene.state.begun.agent.driver)
+        if driver is None:
+            text = f"the agent's driver {scene.state.begun.agent.driver!r} is not installed on this runner"
+            return (Fact(f"{effect.process}/driver", ae.AgentFault("agent_execution", text)),)
+        line = self._line(key)
+        attached: Attached | None = None
+        try:
+            launch = self._launch(effect, scene)
+            machine = await self._machines.machine_for(scene.state.environment.id)
+            operation = Operation(scene.execution, scene.position.fence, effect.process)
+            offset = scene.state.external.offset
+            attached = await machine.attach(
+                operation, driver.program(launch), incarnation=effect.incarnation, offset=offset
+            )
+            line.set_result(attached)
+            if not scene.state.external.opened:
+                await _say(attached, driver.greeting(launch))
+            hearing = _Hearing(self, scene, effect, driver.reader(launch, scene.state.external.known), emit)
+            await hearing.listen(attached, offset)
+            return await self._ended(effect, attached)
+        except MachineLost:
+            return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
+        except Fenced:
+            raise
+        except EnvironmentError_ as problem:
+            return (self._death(effect, problem.message),)
+        finally:
+            self._lines.pop(key, None)
+            if not line.done():
+                line.set_exception(ProcessEnded("the agent's process is not there"))
+                line.exception()
+            if attached is not None:
+                attached.close()
+
+    async def tell(self, effect: TellAgent, scene: Scene) -> tuple[Fact, ...]:
+        """Write one message, then wait: what it comes to is in the process's output."""
+        driver = self._drivers[scene.state.begun.agent.driver]
+        try:
+            attached = await asyncio.shield(self._line((scene.execution, effect.process)))
+            await _say(attached, [self._message(driver, effect, scene)])
+        except EnvironmentError_ as problem:
+            log.debug("the agent could not be told", execution=scene.execution, problem=problem.message)
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody ends this wait but a cancellation")
+
+    async def close(self, effect: CloseAgent, scene: Scene) -> tuple[Fact, ...]:
+        """End the process of an idle agent."""
+        try:
+            machine = await self._machines.machine_for(scene.state.environment.id)
+            await machine.cancel(Operation(scene.execution, scene.position.fence, effect.process))
+        except Fenced:
+            raise
+        except EnvironmentError_ as problem:
+            log.info("an idle agent's process is out of reach", execution=scene.execution, problem=problem.message)
+        return (Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process)),)
+
+    def _line(self, key: tuple[str, str]) -> asyncio.Future[Attached]:
+        """Return the line to a process, held by `run` and awaited by `tell`, whichever comes first."""
+        return self._lines.setdefault(key, asyncio.get_running_loop().create_future())
+
+    def _launch(self, effect: RunAgent, scene: Scene) -> Launch:
+        agent, begun = scene.state.begun.agent, scene.state.begun
+        lodging = self._lodge(scene.state.environment.id, scene.execution)
+        return Launch(
+            scene.execution,
+            effect.process,
+            lodging.workspace,
+            lodging.home,
+            lodging.gateway,
+            lodging.token,
+            agent.model.partition(":")[2],
+            agent.effort,
+            agent.system_prompt,
+            scene.state.external.thread,
+            begun.request.get("codexSettings") or {},
+        )
+
+    def _message(self, driver: AgentDriver, effect: TellAgent, scene: Scene) -> Message:
+        x = scene.state.external
+        match effect.what:
+            case "steer":
+                return driver.steer(x.known, effect.process, _input(scene, effect.subject))
+            case "answer":
+                return driver.answer(x.known, effect.subject, _input(scene, effect.answer))
+            case "resume":
+                return driver.resume(x.known, effect.process, RESTARTED_NOTE)
+            case "compact":
+                return driver.compact(x.known, effect.subject)
+            case "goal" if x.change is not None:
+                return driver.goal(x.known, effect.subject, x.change, x.goal)
+            case _:
+                return driver.deliver(x.known, effect.process, _input(scene, effect.subject))
+
+    async def _ended(self, effect: RunAgent, attached: Attached) -> tuple[Fact, ...]:
+        outcome = await attached.wait()
+        words = (await attached.errors()).decode(errors="replace").strip()[-LAST_WORDS:]
+        how = f"exit code {outcome.code}" if isinstance(outcome, Exited) else type(outcome).__name__.lower()
+        return (self._death(effect, f"the agent's process ended by itself ({how}){': ' if words else ''}{words}"),)
+
+    def _death(self, effect: RunAgent, message: str) -> Fact:
+        text = self._redactor.text(message)
+        return Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process, text, died=True))
+
+    def facts(self, scene: Scene, process: str, offset: int, heard: Heard) -> list[Fact]:
+        """Return the facts of the line that begins at `offset`, without secrets."""
+        return [
+            Fact(f"{process}/{offset}/{number}", self._masked(_with_block(event, scene, process)))
+            for number, event in enumerate(heard.events)
+        ]
+
+    def say(self, scene: Scene, process: str, piece: Piece) -> None:
+        """Show text that is being said."""
+        block = _block(scene, process, piece.item)
+        self._live.piece(scene.execution, block, piece.item, piece.text, thinking=piece.thinking)
+
+    def _masked(self, event: Event) -> Event:
+        kind, version, body = ev.encode(event)
+        return ev.decode(kind, version, self._redactor.json(body))
+
+
+class _Hearing:
+    """Reads one process's output: lines become facts, and facts are appended before more is read."""
+
+    def __init__(self, agents: Agents, scene: Scene, effect: RunAgent, reader: Reader, emit: Emit) -> None:
+        self._agents = agents
+        self._scene = scene
+        self._process = effect.process
+        self._reader = reader
+        self._emit = emit
+
+    async def listen(self, attached: Attached, offset: int) -> None:
+        """Read to the end of the output."""
+        async for end, lines in _lines(attached.output(), offset):
+            facts: list[Fact] = []
+            for start, line in lines:
+                heard = self._reader.feed(line)
+                for piece in heard.pieces:
+                    self._agents.say(self._scene, self._process, piece)
+                facts.extend(self._agents.facts(self._scene, self._process, start, heard))
+                await _say(attached, heard.replies)
+            if facts:
+                read = Fact(f"{self._process}/{end}", ae.AgentRead(self._process, end))
+                await self._emit((*facts, read))
+
+
+async def _lines(
+    output: AsyncIterator[tuple[int, bytes]], offset: int
+) -> AsyncIterator[tuple[int, list[tuple[int, bytes]]]]:
+    """Yield (offset behind the last line, lines with the offset of each) for each piece of output with whole lines."""
+    parts: list[bytes] = []
+    size = 0
+    async for _, data in output:
+        last = data.rfind(b"\n")
+        if last < 0:
+            parts.append(data)
+            size += len(data)
+            if size > LONGEST_LINE:
+                raise ProcessEnded(f"the agent wrote a line of more than {LONGEST_LINE >> 20} MiB")
+            continue
+        whole = b"".join([*parts, data[:last]])
+        lines: list[tuple[int, bytes]] = []
+        at = offset
+        for line in whole.split(b"\n"):
+            lines.append((at, line))
+            at += len(line) + 1
+        offset, parts = at, [data[last + 1 :]]
+        size = len(parts[0])
+        yield offset, lines
+
+
+async def _say(attached: Attached, messages: Iterable[Message]) -> None:
+    for message in messages:
+        await attached.send(message.id, message.data)
+
+
+def _block(scene: Scene, process: str, item: str) -> str:
+    return block_id(scene.execution, scene.position.fence, process, item)
+
+
+def _with_block(event: Event, scene: Scene, process: str) -> Event:
+    """Return what was said with the id of the block under which it streamed."""
+    if isinstance(event, ae.AgentSaid):
+        return replace(event, block=_block(scene, process, event.item))
+    return event
+
+
+def _input(scene: Scene, input_id: str) -> Input:
+    """Return an input as it was sent, with the settings that hold for its turn."""
+    queued = next(r.event for r in scene.log if isinstance(r.event, ev.InputQueued) and r.event.input_id == input_id)
+    asked: dict[str, Any] = scene.state.begun.request.get("codexSettings") or {}
+    note = RESTARTED_NOTE if scene.state.external.cut else ""
+    return Input(input_id, queued.block, {**asked, **(queued.settings or {})}, note)

@@ -1,0 +1,71 @@
+"""The gateway's ledger: model calls of agents in environments, recorded in the log of their execution by its owner."""
+
+from dataclasses import dataclass
+
+from hostler.core import agent_events as ae
+from hostler.core.ambient import Ambient
+from hostler.core.conversation import Usage
+from hostler.core.errors import StaleFence
+from hostler.core.events import Event
+from hostler.core.limits import reached
+from hostler.core.ports import Fact
+from hostler.engine.agents import Agents
+from hostler.engine.engine import Engine
+from hostler.engine.worker import Worker
+from hostler.models.gateway.ledger import Call, Finish, Grant, LimitReached, NoLiveTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Answers the gateway from the worker that runs the turn; nothing is kept here."""
+
+    engine: Engine
+    agents: Agents
+    ambient: Ambient
+
+    async def grant(self, execution: str) -> Grant:
+        """Return what the execution may do now; NoLiveTurn unless this process runs a turn of it."""
+        worker = self._worker(execution)
+        state, agent = worker.state, worker.state.begun.agent
+        provider, _, _ = agent.model.partition(":")
+        driver = self.agents.driver(agent.driver)
+        others = [f"{provider}:{name}" for name in driver.models(agent.model.partition(":")[2])] if driver else []
+        return Grant(execution, worker.fence, state.environment.id, (agent.model, *others))
+
+    async def begin(self, grant: Grant, model: str, path: str) -> Call:
+        """Commit that a call begins; a limit that is reached is committed as well, and stops the execution."""
+        worker = self._worker(grant.execution)
+        if worker.fence != grant.fence:
+            raise NoLiveTurn("the turn that this call belongs to is over")
+        call = Call(self.ambient.new_id(), grant.execution, grant.fence, model, path)
+        if limit := reached(worker.state):
+            await self._record(worker, call, ae.AgentCallRefused(limit.name, limit.message))
+            raise LimitReached(limit.message)
+        await self._record(worker, call, ae.AgentCallStarted(call.id, model, path))
+        return call
+
+    async def finish(self, call: Call, usage: Usage, finish: Finish) -> None:
+        """Commit the end of a call with what the provider counted."""
+        await self._end(call, ae.AgentCallFinished(call.id, usage, finish))
+
+    async def cut(self, call: Call, estimate: Usage, reason: str) -> None:
+        """Commit that a call ended without the provider's count."""
+        await self._end(call, ae.AgentCallCut(call.id, estimate, reason))
+
+    async def _end(self, call: Call, event: Event) -> None:
+        worker = self._worker(call.execution)
+        if worker.fence != call.fence or all(known.id != call.id for known in worker.state.external.calls):
+            raise NoLiveTurn("the call was ended already")
+        await self._record(worker, call, event)
+
+    async def _record(self, worker: Worker, call: Call, event: Event) -> None:
+        try:
+            await worker.record((Fact(f"call/{call.id}", event),))
+        except StaleFence as problem:
+            raise NoLiveTurn("the turn that this call belongs to is over") from problem
+
+    def _worker(self, execution: str) -> Worker:
+        worker = self.engine.worker_of(execution)
+        if worker is None or worker.state.phase != "RUNNING" or worker.state.stop is not None:
+            raise NoLiveTurn("no turn of this execution runs here")
+        return worker
