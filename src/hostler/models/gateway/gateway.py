@@ -37,6 +37,7 @@ from hostler.models.gateway.refusals import (
     unknown_model,
 )
 from hostler.models.gateway.room import Room
+from hostler.models.gateway.scripted.provider import answering
 from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.gateway.upstreams import Answer, Outgoing, Target, Upstreams, target_of
 from hostler.models.registry import Registry
@@ -206,6 +207,8 @@ class Gateway:
     def _source(self, order: Order) -> tuple[AbstractAsyncContextManager[Answer], Mask]:
         """Return where the answer will come from, and what keeps the key out of it."""
         try:
+            if order.model.startswith("scripted:"):
+                return answering(self._models.get(order.model), order.route.path, order.asked), Mask("")
             target: Target = target_of(self._models.opening(order.model))
         except FailedPrecondition as problem:
             raise bad_request(f"the model is not configured on this server: {problem.message}") from problem

@@ -1,0 +1,1 @@
+"""The scripted model as a provider: it answers agents in their protocols, so that they run without a key."""
