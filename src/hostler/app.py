@@ -15,22 +15,26 @@ import structlog
 import uvicorn
 
 from hostler import __version__
+from hostler.agents.registry import DRIVERS
 from hostler.api.parts import ApiParts, Health
 from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
-from hostler.core.errors import HostlerError, StaleFence
+from hostler.core.errors import FailedPrecondition, HostlerError, StaleFence
 from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import Definitions, classes_of, model_name, truthful
 from hostler.dispatch.local import LocalDispatch
+from hostler.engine.agents import Agents, Lodge, Lodging
+from hostler.engine.calls import Calls
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.livetext import LiveText
+from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.registry import Outside
 from hostler.home import Home
 from hostler.logs import configure
@@ -41,6 +45,7 @@ from hostler.models.settings import Override
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
+from hostler.store.vault import FileVault
 
 log = structlog.get_logger(__name__)
 
@@ -105,10 +110,13 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             settings.private_hosts,
             ambient,
             redactor,
+            logs=stores.environment_logs,
+            vault=FileVault(home.folder / "secrets"),
         )
         stack.push_async_callback(environments.close)
         live = LiveText(redactor)
-        effects = Effects(models, environments, stores.blobs, live, redactor, ambient)
+        agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor)
+        effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
         dispatch = LocalDispatch(ambient)
         engine = Engine(
             identity,
@@ -119,6 +127,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             slots=settings.turn_slots,
             settle=settings.settle_seconds,
         )
+        gateway.ledger = Calls(engine, agents, ambient)
         desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
         places.on_refusal = desk.refused
         environments.works = engine.runs
@@ -156,6 +165,18 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             loopback=settings.server.host in LOOPBACK,
         )
         yield Server(settings, home, build(parts), desk, token)
+
+
+def _lodge(settings: Settings, gateway: Gateway) -> Lodge:
+    """Return where agents live in environments of this server."""
+
+    def lodge(environment: str, execution: str) -> Lodging:
+        if settings.sandbox == "none":
+            raise FailedPrecondition("agents that live in an environment need a sandbox; sandbox is none here")
+        home = f"{HOME}/.hostler/{execution}"
+        return Lodging(WORK, home, f"{GATEWAY_URL}/v1", gateway.token(execution, environment))
+
+    return lodge
 
 
 def _overrides(settings: Settings) -> dict[str, Override]:

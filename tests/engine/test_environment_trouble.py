@@ -21,6 +21,7 @@ from hostler.models.registry import Registry
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import open_store
+from hostler.store.vault import FileVault
 from hostler.testing.stage import SOMEBODY, Stage
 from hostler.testing.world import World
 from tests.environments.git_server import git, serving
@@ -53,6 +54,8 @@ async def environments(place: Path, port: int) -> AsyncIterator[Environments]:
             private,
             SystemAmbient(),
             Redactor(),
+            logs=store.environment_logs,
+            vault=FileVault(place / "secrets"),
         )
         yield made
         for row in await store.environments.find():
@@ -129,7 +132,7 @@ async def test_an_owned_environment_that_was_being_started_by_hand_at_a_crash_is
     await environments.use(environment, "mine")
     await environments.prepare(environment, "mine", 1)
     await environments.stop(environment)
-    await environments._change(environment, phase="starting")
+    await environments._ledger.change(environment, phase="starting")
     await environments.reconcile(exists_only("mine"))
     await environments.settled()
     assert (await environments.get(environment)).phase != "starting", "it says 'starting' for ever"

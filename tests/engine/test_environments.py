@@ -24,6 +24,7 @@ from hostler.environments.registry import Outside
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import open_store
+from hostler.store.vault import FileVault
 from hostler.testing.clock import HandClock
 from hostler.testing.stage import SOMEBODY
 from tests.conftest import ROOT
@@ -59,6 +60,8 @@ async def environments(place: Path) -> AsyncIterator[Environments]:
             (),
             ambient,
             Redactor(),
+            logs=store.environment_logs,
+            vault=FileVault(place / "secrets"),
         )
         made.ambient = ambient  # type: ignore[attr-defined]
         yield made

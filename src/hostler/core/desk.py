@@ -1,10 +1,11 @@
 """What the API asks of the engine: to start, to command, to read an execution, and to look after environments."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from hostler.core.commands import Command
+from hostler.core.environment_log import LogEntry
 from hostler.core.events import Agent, Json, Recorded
 from hostler.core.machines import Machine, Patch
 from hostler.core.ports import EnvironmentRow, Idempotency, OpenBlock, Principal, Row
@@ -51,6 +52,23 @@ class EnvironmentClass:
     processes: int
     idle_seconds: float
     allow: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    """Shell commands that are run once in every environment of the class, after its content is there."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Plain variables for every command inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMount:
+    """A secret of the user's own that is meant for the inside: in a variable, or in a file.
+
+    Exactly one of `variable` and `path` is set; the value is in no row, log or transcript.
+    """
+
+    name: str
+    value: str = field(repr=False)
+    variable: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +79,33 @@ class NewEnvironment:
     source: Source
     name: str = ""
     request: Json | None = None
+    """The request's own JSON, without secrets; its annotations and session are shown."""
     variables: Mapping[str, str] | None = None
     project_id: str = ""
-    """The project that it is made from."""
     setup: tuple[str, ...] = ()
-    """Shell commands of the project that prepare it, once its code is there."""
+    """Shell commands of the project, run once after those of the class."""
+    secrets: tuple[SecretMount, ...] = ()
+    idle_seconds: float | None = None
+    """After this long without use it stops by itself; None: as its class says, 0: never."""
+    devcontainer: str = ""
+    """Path of the devcontainer.json below the workspace; empty: where it usually is."""
+    running: bool = True
+    """Whether it is to run; otherwise it is only made when it is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChange:
+    """What is to be different about an environment; None leaves it as it is."""
+
+    name: str | None = None
+    class_id: str | None = None
+    """Only while it is stopped."""
+    idle_seconds: float | None = None
+    """0: it never stops by itself."""
+    variables: Mapping[str, str] | None = None
+    """Added to its own; they are seen inside from its next start on."""
+    request: Json | None = None
+    """What the spec shows from now on, laid over the request's own JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +174,17 @@ class Desk(Protocol):
 
 
 class EnvironmentDesk(Protocol):
-    """The engine's front for environments."""
+    """The engine's front for environments.
+
+    NotFound when there is none; what changes one that is being deleted is refused with FailedPrecondition.
+    """
 
     async def create(self, new: NewEnvironment, creator: Principal) -> EnvironmentRow:
         """Write an environment and begin to make it."""
         ...
 
     async def get(self, environment: str) -> EnvironmentRow:
-        """Return an environment; NotFound when there is none."""
+        """Return an environment, also one that is being deleted, until it is gone."""
         ...
 
     async def start(self, environment: str) -> EnvironmentRow:
@@ -156,12 +199,28 @@ class EnvironmentDesk(Protocol):
         """Remove the environment; FailedPrecondition while an execution uses it, unless forced."""
         ...
 
+    async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
+        """Change an environment; FailedPrecondition for a class while it is not stopped. It changes all or nothing."""
+        ...
+
+    async def archive(self, environment: str, *, archived: bool) -> EnvironmentRow:
+        """Put an environment into the archive, stopped, or take it out again; repeating it changes nothing."""
+        ...
+
+    async def active(self, environment: str, source: str) -> None:
+        """Note that somebody is at work in an environment, so that it does not stop as idle."""
+        ...
+
     async def machine(self, environment: str) -> Machine:
         """Return the inside of a running environment (it is started when stopped)."""
         ...
 
     async def diff(self, environment: str) -> Patch:
         """Return what has changed in the workspace since it was made."""
+        ...
+
+    async def log(self, environment: str, after: int = 0, limit: int = 1000) -> Sequence[LogEntry]:
+        """Return what happened in an environment, behind a seq."""
         ...
 
     def protections(self, row: EnvironmentRow) -> Sequence[Mapping[str, Any]]:

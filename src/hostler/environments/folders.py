@@ -90,17 +90,20 @@ class FolderProvider:
         return Preflight("unusable", (_closed(closed),)) if closed else await self._walls.preflight()
 
     async def create(self, spec: EnvSpec) -> Handle:
-        """Make the folders; the first creation's settings stay."""
+        """Make the folders; other settings than before count from the next start on, but the uid stays."""
         where = place(self._root, spec.id)
 
         def make() -> None:
             self._root.mkdir(parents=True, exist_ok=True)
-            if where.record() is None:
+            known = where.record()
+            if known is None:
                 uids = self._walls.uids
                 if uids and (closed := closed_parent(self._root)):
                     raise EnvironmentFailed(f"{_closed(closed).problem} {_closed(closed).fix}")
                 uid = free_uid(self._root, spec.id, uids) if uids else -1
                 where.make(Record.of(spec, uid))
+            elif known != Record.of(spec, known.uid) and not launching.alive(where.launch()):
+                where.make(Record.of(spec, known.uid))
 
         async with self._locks.setdefault(" ", asyncio.Lock()):  # Choosing a uid is one at a time.
             await self._alone(spec.id, lambda: _in_thread(make))

@@ -1,4 +1,7 @@
-"""The rows of environments and who uses them; every write raises the row's version, a use taken or released too."""
+"""The rows of environments and who uses them; every write raises the row's version, a use taken or released too.
+
+Every change is signalled like that of an execution, to whoever watches all of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -53,7 +56,12 @@ class StoredEnvironments:
     async def remove(self, environment: str) -> None:
         """Remove a row, and its uses with it."""
         statement = delete(table).where(table.c.id == environment)
-        await self._writer.do(lambda writing: writing.connection.execute(statement) and None)
+
+        def work(writing: Writing) -> None:
+            if writing.connection.execute(statement).rowcount:
+                writing.changed.add(environment)
+
+        await self._writer.do(work)
 
     async def use(self, environment: str, execution: str, since: datetime) -> None:
         """Note a use; NotFound without the environment, FailedPrecondition when it is being deleted."""
@@ -66,7 +74,7 @@ class StoredEnvironments:
         def work(writing: Writing) -> None:
             writing.connection.execute(self._locked, {"id": environment})
             if writing.connection.execute(statement).rowcount:
-                _raise_version(writing.connection, environment)
+                _raise_version(writing, environment)
 
         await self._writer.do(work)
 
@@ -86,7 +94,7 @@ class StoredEnvironments:
         if phase in LEAVING:
             raise FailedPrecondition("the environment is being deleted", field="environment_id")
         connection.execute(insert(use), {**key, "since": since})
-        _raise_version(connection, environment)
+        _raise_version(writing, environment)
 
     async def _fetch(self, statement: Select[Any]) -> tuple[EnvironmentRow, ...]:
         def read(connection: Connection) -> tuple[EnvironmentRow, ...]:
@@ -95,8 +103,9 @@ class StoredEnvironments:
         return await self._readers.do(read)
 
 
-def _raise_version(connection: Connection, environment: str) -> None:
-    connection.execute(update(table).where(table.c.id == environment).values(version=table.c.version + 1))
+def _raise_version(writing: Writing, environment: str) -> None:
+    writing.connection.execute(update(table).where(table.c.id == environment).values(version=table.c.version + 1))
+    writing.changed.add(environment)
 
 
 def _save(writing: Writing, seen: int, after: EnvironmentRow) -> None:
@@ -110,3 +119,4 @@ def _save(writing: Writing, seen: int, after: EnvironmentRow) -> None:
         written = 0 if there else connection.execute(insert(table).values(**values)).rowcount
     if not written:
         raise Conflict("somebody else wrote the environment's row meanwhile")
+    writing.changed.add(after.id)

@@ -93,6 +93,12 @@ STEPS: Sequence[Sequence[str]] = (
             created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, expires_at BIGINT, sealed TEXT NOT NULL)""",
         "CREATE UNIQUE INDEX host_token_of ON host_token (runner, host, subject_id)",
     ),
+    (
+        """CREATE TABLE environment_log (
+            environment_id {text} NOT NULL REFERENCES environment (id) ON DELETE CASCADE, seq BIGINT NOT NULL,
+            at BIGINT NOT NULL, step {text} NOT NULL, upto BIGINT NOT NULL, body {text} NOT NULL,
+            PRIMARY KEY (environment_id, seq))""",
+    ),
 )
 
 

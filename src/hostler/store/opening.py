@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from hostler.store.blobs import StoredBlobs
 from hostler.store.database import PATIENCE, database_of
+from hostler.store.environment_logs import StoredEnvironmentLogs
 from hostler.store.environments import StoredEnvironments
 from hostler.store.executions import StoredExecutions
 from hostler.store.folding import Fold, Memory
@@ -39,6 +40,7 @@ class Store:
     executions: StoredExecutions[Any]
     runners: Runners
     environments: StoredEnvironments
+    environment_logs: StoredEnvironmentLogs
     prompts: StoredPrompts
     tokens: StoredTokens
     blobs: StoredBlobs
@@ -75,6 +77,7 @@ async def open_store(
             executions=executions,
             runners=Runners(writer, readers, database.row_lock),
             environments=StoredEnvironments(writer, readers, database.row_lock),
+            environment_logs=StoredEnvironmentLogs(writer, readers),
             prompts=StoredPrompts(writer, readers),
             tokens=StoredTokens(writer, readers),
             blobs=stored,

@@ -117,6 +117,18 @@ environment_use = Table(
     Column("since", Moment, nullable=False),
 )
 
+environment_log = Table(
+    "environment_log",
+    metadata,
+    Column("environment_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("upto", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What happened in an environment; `upto` is where a piece of output ends in all that its step has said."""
+
 prompt = Table(
     "prompt",
     metadata,

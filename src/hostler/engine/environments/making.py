@@ -1,0 +1,216 @@
+"""Brings one environment up from wherever it is: made, started, filled, set up. Every step may be repeated."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from hostler.core.ambient import Ambient
+from hostler.core.errors import EnvironmentError_, EnvironmentFailed, Fenced, MachineLost
+from hostler.core.machines import Machine, Operation
+from hostler.core.ports import EnvironmentRow
+from hostler.core.providers import EnvSpec, Handle, LocalRepository, Provider, RemoteRepository, Workspace
+from hostler.core.redaction import Redactor
+from hostler.core.vault import Vault
+from hostler.engine.environments.journal import Journal
+from hostler.engine.environments.rows import GONE, LEAVING, Ledger
+from hostler.engine.environments.setup import Setup, Site, failures
+from hostler.engine.environments.shape import Shapes, devcontainer_of, source_of
+from hostler.projections.status import stamp
+
+Bring = Callable[[Machine, EnvSpec, int], Awaitable[Workspace]]
+"""Brings an environment's content into its workspace; raises EnvironmentFailed.
+
+Repeating it under the same number of tries goes on where it was; after a failure the number is the next one.
+"""
+MachineOf = Callable[[Handle], Machine]
+
+
+class Hooks(Protocol):
+    """What others do at turns of an environment's life; each may be called again after a crash."""
+
+    async def filled(self, row: EnvironmentRow, machine: Machine) -> None:
+        """Follow the content, before any setup command runs."""
+        ...
+
+    async def ready(self, row: EnvironmentRow, machine: Machine) -> None:
+        """Follow the setup commands, when the environment has come up with content and setup for the first time."""
+        ...
+
+    async def leaving(self, row: EnvironmentRow) -> None:
+        """Precede the removal of an environment, which may be stopped; what it raises keeps nothing from going."""
+        ...
+
+
+class NoHooks:
+    """Nobody wants to know."""
+
+    async def filled(self, row: EnvironmentRow, machine: Machine) -> None:
+        """Do nothing."""
+
+    async def ready(self, row: EnvironmentRow, machine: Machine) -> None:
+        """Do nothing."""
+
+    async def leaving(self, row: EnvironmentRow) -> None:
+        """Do nothing."""
+
+
+class Maker:
+    """Makes environments run."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        provider: Provider,
+        machine_of: MachineOf,
+        bring: Bring,
+        shapes: Shapes,
+        journal: Journal,
+        vault: Vault,
+        ambient: Ambient,
+        redactor: Redactor,
+    ) -> None:
+        self._ledger = ledger
+        self._provider = provider
+        self._machine_of = machine_of
+        self._bring = bring
+        self._shapes = shapes
+        self._journal = journal
+        self._vault = vault
+        self._ambient = ambient
+        self._redactor = redactor
+        self._setup = Setup(ledger, journal)
+        self.hooks: Hooks = NoHooks()
+
+    def machine(self, row: EnvironmentRow) -> Machine:
+        """Return the inside of an environment that was made; raises MachineLost."""
+        if row.handle is None:
+            raise MachineLost("the environment was not made yet")
+        return self._machine_of(Handle.from_json(row.handle))
+
+    async def up(self, environment: str) -> EnvironmentRow:
+        """Make an environment run, from wherever it is; raises EnvironmentFailed with the reason, which is kept."""
+        row = await self._ledger.rows.get(environment)
+        if row is None or row.phase in LEAVING:
+            raise EnvironmentFailed(GONE)
+        try:
+            return await self._make(row)
+        except Fenced:
+            raise
+        except EnvironmentError_ as problem:
+            message = self._redactor.text(problem.message)
+            with contextlib.suppress(EnvironmentError_):
+                await self._failed(environment, message)
+            raise EnvironmentFailed(message) from problem
+
+    async def _failed(self, environment: str, message: str) -> None:
+        """Note a failure; what never got its content is of no use while it runs, and is stopped."""
+        row = await self._ledger.rows.get(environment)
+        if row is None:
+            return
+        failures = int(row.status.get("failures", 0)) + 1
+        await self._ledger.change(environment, status={"failure": message, "failures": failures}, quiet=True)
+        await self._journal.say(environment, f"failed: {message}")
+        if row.handle is None:
+            await self._ledger.change(environment, phase="stopped", quiet=True)
+            return
+        handle = Handle.from_json(row.handle)
+        if not row.status.get("content"):
+            await self._provider.stop(handle)
+        if (await self._provider.observe(handle)).state != "running":
+            await self._ledger.change(environment, phase="stopped", quiet=True)
+
+    async def _make(self, row: EnvironmentRow) -> EnvironmentRow:
+        was = row.status.get("incarnation", "")
+        row = await self._started(row)
+        machine = self.machine(row)
+        site = await self._setup.entered(row.id, machine)
+        if not row.status.get("content"):
+            row = await self._fill(row, machine, site)
+            await self.hooks.filled(row, machine)
+            if devcontainer_of(row).get("variables"):
+                row, site = await self._again(row)
+        if site.incarnation != was:
+            await self._put_files(row, site)
+        row = await self._setup.run(row, self._shapes.setup(row), site)
+        if not row.status.get("ready"):
+            await self.hooks.ready(row, machine)
+        observed = await self._provider.observe(Handle.from_json(row.handle or {}))
+        status: dict[str, Any] = {"failure": "", "ready": True, "timed_out": "", "archived_at": ""}
+        status |= {"protections": [asdict(p) for p in observed.protections], "incarnation": observed.incarnation or ""}
+        if site.incarnation != was:
+            status["started_at"] = stamp(self._ambient.now())
+            for said in failures(row):
+                await self._journal.say(row.id, f"warning: {said}")
+            await self._journal.say(row.id, "the environment runs")
+        return await self._ledger.change(row.id, phase="running", status=status, used=True)
+
+    async def _started(self, row: EnvironmentRow) -> EnvironmentRow:
+        """Return the row of an environment whose supervisor answers."""
+        spec = self._shapes.spec(row, await self._vault.get(row.id) if row.spec.get("secrets") else {})
+        handle = await self._provider.create(spec)
+        if row.handle is None:
+            row = await self._ledger.change(row.id, handle=handle.to_json())
+        await self._provider.start(handle)
+        return row
+
+    async def _again(self, row: EnvironmentRow) -> tuple[EnvironmentRow, Site]:
+        """Start the supervisor anew, because variables that the repository asks for are seen from its start on."""
+        await self._provider.stop(Handle.from_json(row.handle or {}))
+        row = await self._started(row)
+        return row, await self._setup.entered(row.id, self.machine(row))
+
+    async def _fill(self, row: EnvironmentRow, machine: Machine, site: Site) -> EnvironmentRow:
+        """Bring the content, and read what it wants to be set up with."""
+        match source_of(row):
+            case RemoteRepository(url=url, ref=ref):
+                await self._journal.say(row.id, f"{url} is cloned{f' at {ref}' if ref else ''}")
+            case LocalRepository(path=path):
+                await self._journal.say(row.id, f"{path} is brought in")
+            case _:
+                await self._journal.say(row.id, "the environment begins with an empty workspace")
+        spec = self._shapes.spec(row, {})
+        workspace = await self._bring(machine, spec, int(row.status.get("failures", 0)))
+        notes = [self._redactor.text(note) for note in workspace.notes]
+        asked = self._redactor.json(await self._setup.read(row, site))
+        for note in (*notes, *asked.get("ignored", ())):
+            await self._journal.say(row.id, note)
+        status: Mapping[str, Any] = {
+            "content": True,
+            "base": workspace.base or "",
+            "branch": workspace.branch or "",
+            "notes": notes,
+            "devcontainer": asked,
+        }
+        return await self._ledger.change(row.id, status=status)
+
+    async def _put_files(self, row: EnvironmentRow, site: Site) -> None:
+        """Write the secrets that are meant to be files; they are there again after every start."""
+        mounted = [one for one in row.spec.get("secrets", ()) if one["path"]]
+        values: Mapping[str, str] = await self._vault.get(row.id) if mounted else {}
+        for one in mounted:
+            if one["name"] not in values:
+                raise EnvironmentFailed(f"the value of the secret {one['name']} is not kept on this machine any more")
+            operation = Operation(site.group, 1, f"secret/{one['path']}")
+            data = values[one["name"]].encode()
+            await site.machine.write(operation, one["path"], data, incarnation=site.incarnation, mode=0o600)
+        if mounted:
+            names = ", ".join(sorted(one["name"] for one in mounted))
+            await self._journal.say(row.id, f"secrets were put into files: {names}")
+
+    async def stop(self, row: EnvironmentRow) -> None:
+        """End every process of an environment; its phase is left as it was when that fails."""
+        if row.handle is not None:
+            await self._ledger.change(row.id, phase="stopping")
+            try:
+                await self._provider.stop(Handle.from_json(row.handle))
+            except (EnvironmentError_, OSError):
+                await self._ledger.change(row.id, phase=row.phase, quiet=True)
+                raise
+        await self._ledger.change(row.id, phase="stopped")
+
+    async def delete(self, row: EnvironmentRow) -> None:
+        """Leave nothing of an environment."""
+        await self._provider.delete(Handle(self._provider.name, row.id))
+        await self._vault.remove(row.id)
+        await self._ledger.rows.remove(row.id)

@@ -1,0 +1,423 @@
+"""The front of environments: what the API, the engine's effects and the wiring ask for."""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from hostler.core.ambient import Ambient
+from hostler.core.desk import EnvironmentChange, EnvironmentClass, NewEnvironment
+from hostler.core.environment_log import EnvironmentLogs, LogEntry
+from hostler.core.errors import (
+    EnvironmentError_,
+    EnvironmentFailed,
+    FailedPrecondition,
+    Fenced,
+    HostlerError,
+    MachineLost,
+    NotFound,
+)
+from hostler.core.machines import FileProblem, Machine, Patch
+from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
+from hostler.core.providers import EnvSpec, Handle, Provider
+from hostler.core.redaction import Redactor
+from hostler.core.vault import Vault
+from hostler.engine.effects import Prepared
+from hostler.engine.environments.journal import Journal
+from hostler.engine.environments.making import Bring, Hooks, MachineOf, Maker
+from hostler.engine.environments.rows import LEAVING, Ledger
+from hostler.engine.environments.shape import Shapes, first_row
+from hostler.engine.environments.work import Works
+from hostler.projections.status import stamp
+
+log = structlog.get_logger(__name__)
+
+TOUCH = 30.0
+"""Seconds after which the use of an environment is noted again."""
+INSTRUCTIONS = 64 << 10
+"""Bytes of AGENTS.md that are read."""
+
+
+class Environments:
+    """Every environment of this runner."""
+
+    def __init__(
+        self,
+        runner: str,
+        rows: EnvironmentRows,
+        provider: Provider,
+        machine_of: MachineOf,
+        bring: Bring,
+        classes: Sequence[EnvironmentClass],
+        allow: Sequence[str],
+        private: Sequence[str],
+        ambient: Ambient,
+        redactor: Redactor,
+        *,
+        logs: EnvironmentLogs,
+        vault: Vault,
+    ) -> None:
+        self.works: Callable[[str], bool] = lambda _: False
+        """Says whether an execution is at work now."""
+        self._runner = runner
+        self._rows = rows
+        self._provider = provider
+        self._ambient = ambient
+        self._redactor = redactor
+        self._logs = logs
+        self._vault = vault
+        self._ledger = Ledger(rows, ambient)
+        self._shapes = Shapes(classes, allow, private)
+        self._journal = Journal(logs, redactor, ambient)
+        self._maker = Maker(
+            self._ledger, provider, machine_of, bring, self._shapes, self._journal, vault, ambient, redactor
+        )
+        self._work = Works()
+
+    @property
+    def hooks(self) -> Hooks:
+        """Return what is called at turns of an environment's life."""
+        return self._maker.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: Hooks) -> None:
+        self._maker.hooks = hooks
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    async def write(self, environment: str, new: NewEnvironment, creator: Principal, *, owner: str = "") -> None:
+        """Write the row of a new environment; nothing is made yet."""
+        if new.class_id not in self._shapes.classes:
+            raise NotFound("there is no such environment class", field="environment_class_id")
+        if new.secrets:
+            self._redactor.add(one.value for one in new.secrets)
+            await self._vault.put(environment, {one.name: one.value for one in new.secrets})
+        now = self._ambient.now()
+        await self._rows.save(first_row(environment, self._runner, new, creator, owner, now))
+
+    async def forget(self, environment: str) -> None:
+        """Take back a row that was just written."""
+        if environment:
+            await self._rows.remove(environment)
+            await self._vault.remove(environment)
+
+    async def get(self, environment: str) -> EnvironmentRow:
+        """Return an environment, also one that is being deleted, until it is gone."""
+        return await self._ledger.get(environment)
+
+    async def usable(self, environment: str) -> EnvironmentRow:
+        """Return an environment that an execution may use."""
+        row = await self._rows.get(environment)
+        if row is None:
+            raise NotFound("there is no such environment", field="code_context.environment_id")
+        if row.phase in LEAVING:
+            raise FailedPrecondition("the environment is being deleted", field="code_context.environment_id")
+        if row.runner != self._runner:
+            raise FailedPrecondition("another runner holds the environment", field="code_context.environment_id")
+        return row
+
+    async def revivable(self, environment: str) -> None:
+        """Raise FailedPrecondition when an environment can never be brought back."""
+        row = await self._rows.get(environment)
+        if row is None or row.phase in LEAVING:
+            raise FailedPrecondition("the execution's environment was deleted and cannot be brought back")
+
+    async def use(self, environment: str, execution: str) -> None:
+        """Note that an execution uses an environment."""
+        await self._rows.use(environment, execution, self._ambient.now())
+
+    async def users(self, environment: str) -> tuple[str, ...]:
+        """Return the executions that use an environment."""
+        return await self._rows.users(environment)
+
+    # --- what effects need --------------------------------------------------------------------------------------
+
+    async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
+        """Make or find the environment and admit the execution."""
+        row = await self._up(environment)
+        machine = self._maker.machine(row)
+        incarnation = await machine.register(execution, fence)
+        status = row.status
+        return Prepared(
+            incarnation,
+            str(status.get("base", "")),
+            tuple(status.get("notes", ())),
+            await _instructions(machine),
+        )
+
+    async def machine_for(self, environment: str) -> Machine:
+        """Return the inside of an environment that was prepared."""
+        row = await self._rows.get(environment)
+        if row is None or row.handle is None:
+            raise MachineLost("the environment is gone")
+        return self._maker.machine(row)
+
+    async def kill_group(self, environment: str, execution: str, fence: int) -> None:
+        """End every process of the execution; an environment that does not run has none."""
+        row = await self._rows.get(environment)
+        if row is None or row.handle is None:
+            return
+        machine = self._maker.machine(row)
+        try:
+            await machine.kill_group(execution, fence)
+        except MachineLost:
+            handle = Handle.from_json(row.handle)
+            if (await self._provider.observe(handle)).state == "running":
+                # What is to be killed may hold the supervisor up; starting replaces one that does not answer.
+                await self._provider.start(handle)
+                await machine.kill_group(execution, fence)
+
+    async def release(self, environment: str, execution: str, *, owned: bool) -> None:
+        """Give the environment up; one that was made for an execution goes with its last user."""
+        await self._rows.release(environment, execution)
+        row = await self._rows.get(environment)
+        if row is not None and (owned or row.owner_execution) and not await self._rows.users(environment):
+            await self._remove(environment)
+
+    # --- the desk -----------------------------------------------------------------------------------------------
+
+    async def create(self, new: NewEnvironment, creator: Principal) -> EnvironmentRow:
+        """Write an environment and begin to make it."""
+        environment = self._ambient.new_id()
+        await self.write(environment, new, creator)
+        if new.running:
+            self._begin(environment)
+        return await self.get(environment)
+
+    async def start(self, environment: str) -> EnvironmentRow:
+        """Bring a stopped environment back."""
+        row = await self._ledger.staying(environment)
+        if row.phase in ("stopped", "stopping"):
+            await self._ledger.change(environment, phase="starting", status={"failure": "", "timed_out": ""})
+        if row.phase != "running":
+            self._begin(environment)
+        return await self.get(environment)
+
+    async def stop(self, environment: str) -> EnvironmentRow:
+        """End every process of the environment and keep its files."""
+        await self._ledger.staying(environment)
+        if busy := [user for user in await self._rows.users(environment) if self.works(user)]:
+            raise FailedPrecondition(f"agent execution {busy[0]} works in the environment; stop it first")
+        return await self._stop(environment, "stopped")
+
+    async def _stop(self, environment: str, why: str, status: Mapping[str, Any] | None = None) -> EnvironmentRow:
+        async def stop() -> EnvironmentRow:
+            row = await self._ledger.staying(environment)
+            if row.phase != "stopped":
+                await self._maker.stop(row)
+                await self._journal.say(environment, why)
+            return await self._ledger.change(environment, status=status or {})
+
+        return await self._work.end(environment, stop)
+
+    async def delete(self, environment: str, *, force: bool) -> None:
+        """Remove the environment."""
+        row = await self.get(environment)
+        if row.phase != "deleting" and not force and (users := await self._rows.users(environment)):
+            raise FailedPrecondition(
+                f"{len(users)} agent execution(s) use the environment; delete them or set force", field="force"
+            )
+        await self._remove(environment)
+
+    async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
+        """Change an environment."""
+        row = await self._ledger.staying(environment)
+        moved = change.class_id is not None and change.class_id != row.class_id
+        if change.class_id is not None and change.class_id not in self._shapes.classes:
+            raise NotFound("there is no such environment class", field="spec.machine.class")
+        if moved and row.phase != "stopped":
+            raise FailedPrecondition("stop the environment first to change its class", field="spec.machine.class")
+        request = row.spec.get("request", {})
+        spec: dict[str, Any] = {}
+        if change.request is not None:
+            spec["request"] = {**request, "spec": {**request.get("spec", {}), **change.request}}
+        if change.idle_seconds is not None:
+            spec["idle"] = change.idle_seconds
+        if change.variables is not None:
+            spec["variables"] = {**row.spec.get("variables", {}), **change.variables}
+        raised = {"spec_version": int(row.status.get("spec_version", 1)) + 1} if spec or moved else {}
+        changed = await self._ledger.change(
+            environment,
+            name=change.name,
+            class_id=change.class_id,
+            spec=spec,
+            status=raised,
+            only_in=("stopped",) if moved else (),
+        )
+        if moved:
+            await self._journal.say(environment, f"its class is now {self._shapes.classes[changed.class_id].name}")
+        return changed
+
+    async def archive(self, environment: str, *, archived: bool) -> EnvironmentRow:
+        """Put an environment into the archive, or take it out again."""
+        row = await self._ledger.staying(environment)
+        if bool(row.status.get("archived_at")) == archived:
+            return row
+        if not archived:
+            return await self._ledger.change(environment, status={"archived_at": ""})
+        await self.stop(environment)
+        return await self._ledger.change(environment, status={"archived_at": stamp(self._ambient.now())})
+
+    async def active(self, environment: str, source: str) -> None:
+        """Note that somebody is at work in an environment."""
+        row = await self._ledger.staying(environment)
+        if row.phase in ("stopping", "stopped"):
+            raise FailedPrecondition(f"the environment is {row.phase}; start it first", field="environment_id")
+        signal = {"source": self._redactor.text(source), "timestamp": stamp(self._ambient.now())}
+        await self._ledger.change(environment, status={"activity": signal}, used=True)
+
+    async def machine(self, environment: str) -> Machine:
+        """Return the inside of a running environment; it is started when stopped, and counts as used."""
+        row = await self._ledger.staying(environment)
+        try:
+            if row.phase != "running" or self._idle(row) > TOUCH or not await self._runs(row):
+                row = await self._up(environment)
+            return self._maker.machine(row)
+        except EnvironmentFailed as problem:
+            raise FailedPrecondition(problem.message) from None
+
+    async def _runs(self, row: EnvironmentRow) -> bool:
+        """Return whether the life of an environment that its row tells of is the one that the world shows."""
+        observed = await self._provider.observe(Handle.from_json(row.handle or {}))
+        return observed.state == "running" and observed.incarnation == row.status.get("incarnation")
+
+    async def diff(self, environment: str) -> Patch:
+        """Return what has changed in the workspace since it was made."""
+        machine = await self.machine(environment)
+        row = await self.get(environment)
+        try:
+            return await machine.git_diff(str(row.status.get("base", "")) or None)
+        except FileProblem as problem:
+            raise FailedPrecondition(problem.message) from None
+
+    async def log(self, environment: str, after: int = 0, limit: int = 1000) -> Sequence[LogEntry]:
+        """Return what happened in an environment, behind a seq."""
+        await self.get(environment)
+        return await self._logs.read(environment, after, limit)
+
+    def protections(self, row: EnvironmentRow) -> Sequence[Mapping[str, Any]]:
+        """Return which limits hold in an environment, and by which means."""
+        return tuple(row.status.get("protections", ()))
+
+    def spec(self, row: EnvironmentRow) -> EnvSpec:
+        """Return what a provider is asked for, but for the values of secrets."""
+        return self._shapes.spec(row, {})
+
+    # --- boot and the watch -------------------------------------------------------------------------------------
+
+    async def reconcile(self, exists: Callable[[str], Awaitable[bool]]) -> None:
+        """Bring rows and world together after a crash: finish what was begun, end what nobody knows."""
+        known = {row.id: row for row in await self._rows.find(runner=self._runner)}
+        for environment in await self._vault.environments():
+            if environment in known:
+                self._redactor.add((await self._vault.get(environment)).values())
+            else:
+                await self._vault.remove(environment)
+        async for handle in self._provider.list():
+            if handle.environment not in known:
+                # A row is written before and removed after its environment, so this is another database's.
+                log.warning(
+                    "an environment that this database does not know is stopped", environment=handle.environment
+                )
+                with contextlib.suppress(EnvironmentFailed):
+                    await self._provider.stop(handle)
+        for row in known.values():
+            try:
+                await self._reconcile(row, exists)
+            except HostlerError as problem:
+                log.warning("an environment could not be looked at", environment=row.id, problem=problem.message)
+
+    async def _reconcile(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> None:
+        if row.phase == "deleting" or (row.owner_execution and not await self._wanted_by_any(row, exists)):
+            self._work.spawn(self._quietly(row.id, self._remove))
+        elif row.phase == "starting" or (row.phase == "creating" and not row.owner_execution):
+            self._begin(row.id)
+        elif row.phase == "stopping":
+            self._work.spawn(self._quietly(row.id, lambda one: self._stop(one, "stopped")))
+        elif row.phase == "running" and row.handle is not None:
+            if (await self._provider.observe(Handle.from_json(row.handle))).state == "running":
+                self._begin(row.id)
+            else:
+                await self._ledger.change(row.id, phase="stopped")
+                await self._journal.say(row.id, "it was found stopped when the server started")
+
+    async def _wanted_by_any(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> bool:
+        """Return whether the execution that an environment was made for, or any of its users, is still there."""
+        return any([await exists(one) for one in (row.owner_execution, *await self._rows.users(row.id))])
+
+    async def stop_idle(self) -> None:
+        """Stop what nobody has used for as long as it may idle, and go on with deletions that did not come true."""
+        for row in await self._rows.find(runner=self._runner, phases=("deleting",)):
+            await self._quietly(row.id, self._remove)
+        for row in await self._rows.find(runner=self._runner, phases=("running",)):
+            idle, longest = self._idle(row), self._shapes.idle_seconds(row)
+            if any(self.works(user) for user in await self._rows.users(row.id)):
+                if idle > TOUCH:
+                    await self._ledger.change(row.id, used=True, quiet=True)
+            elif longest and idle > longest:
+                log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
+                why = f"stopped after {longest / 60:g} minutes without use"
+                await self._quietly(row.id, lambda one, why=why: self._stop(one, why, {"timed_out": why}))
+
+    def _idle(self, row: EnvironmentRow) -> float:
+        return (self._ambient.now() - row.last_used_at).total_seconds()
+
+    async def settled(self) -> None:
+        """Return when no work is in progress."""
+        await self._work.settled()
+
+    async def close(self) -> None:
+        """Let go of work in progress; the next boot goes on with it."""
+        await self._work.close()
+
+    # --- work ---------------------------------------------------------------------------------------------------
+
+    async def _up(self, environment: str, *, keep: bool = False) -> EnvironmentRow:
+        """Make an environment run, from wherever it is; raises EnvironmentFailed."""
+        row = await self._work.make(environment, lambda: self._maker.up(environment), keep=keep)
+        if row is None:
+            raise EnvironmentFailed("the environment was stopped or deleted while it came up")
+        return row
+
+    def _begin(self, environment: str) -> None:
+        """Make an environment run in the background; a failure is in its status."""
+        self._work.spawn(self._quietly(environment, lambda one: self._up(one, keep=True)))
+
+    async def _remove(self, environment: str) -> None:
+        """Remove an environment for good; a creation under way gives way, and repeating it is fine."""
+        if await self._rows.get(environment) is None:
+            return
+        with contextlib.suppress(EnvironmentFailed):
+            await self._ledger.change(environment, phase="deleting")
+
+        async def remove() -> None:
+            row = await self._rows.get(environment)
+            if row is None:
+                return
+            try:
+                await self._maker.hooks.leaving(row)
+            except (HostlerError, OSError) as problem:
+                log.warning("what precedes a removal failed", environment=environment, problem=str(problem))
+            await self._maker.delete(row)
+
+        await self._work.end(environment, remove)
+        self._work.forget(environment)
+
+    async def _quietly(self, environment: str, work: Callable[[str], Awaitable[object]]) -> None:
+        try:
+            await work(environment)
+        except (EnvironmentFailed, Fenced) as problem:
+            log.info("an environment is not as it should be", environment=environment, problem=problem.message)
+        except (EnvironmentError_, OSError) as problem:
+            log.warning("work on an environment failed", environment=environment, problem=str(problem))
+        except HostlerError:
+            log.exception("work on an environment failed", environment=environment)
+
+
+async def _instructions(machine: Machine) -> str:
+    """Return the repository's AGENTS.md, cut; empty when there is none."""
+    try:
+        return (await machine.read("AGENTS.md", limit=INSTRUCTIONS)).data.decode(errors="replace")
+    except FileProblem:
+        return ""
