@@ -73,11 +73,11 @@ def wanted_of_agent(state: State) -> frozenset[AgentEffect]:
     for given in x.given:
         if given.steer and x.turn:
             effects.add(TellAgent(x.process, "steer", given.id))
-    if x.turn:
-        return frozenset(effects)
     if x.change:
         effects.add(TellAgent(x.process, "goal", x.change_id))
-    elif x.compact:
+    if x.turn and not pursues(state):
+        return frozenset(effects)
+    if x.compact and not x.turn:
         effects.add(TellAgent(x.process, "compact", x.compact))
     elif x.given:
         effects.add(TellAgent(x.process, "deliver", x.given[0].id))
@@ -92,10 +92,11 @@ def idle_agent(state: State) -> bool:
     if x.waiting and not state.queue:
         return True
     working = x.turn or x.cut or x.given or x.asks or x.calls or x.actions or x.compact or x.change
-    return not (working or state.queue or _pursues(state) or any(child.state == "running" for child in x.children))
+    return not (working or state.queue or pursues(state) or any(child.state == "running" for child in x.children))
 
 
-def _pursues(state: State) -> bool:
+def pursues(state: State) -> bool:
+    """Return whether the agent goes on by itself towards a goal; what it is told meanwhile joins its running turn."""
     return state.external.goal is not None and state.external.goal.status == "active"
 
 
@@ -108,7 +109,7 @@ def due_for_agent(state: State) -> tuple[Event, ...]:
         return tuple(ae.ActionFinished(action.item, "unknown", CUT_TEXT) for action in x.actions)
     if orphans := tuple(call for call in x.calls if call.orphaned):
         return tuple(ae.AgentCallCut(call.id, Usage(), ORPHANED_TEXT) for call in orphans)
-    work = x.given or x.cut or x.compact or x.change or state.queue or _pursues(state)
+    work = x.given or x.cut or x.compact or x.change or state.queue or pursues(state)
     if not x.process:
         return (ae.AgentStarting(f"agent-{x.processes + 1}", state.environment.incarnation),) if work else ()
     return _next_input(state) if x.opened else ()
@@ -119,7 +120,8 @@ def _next_input(state: State) -> tuple[Event, ...]:
     x = state.external
     if steered := tuple(q.id for q in state.queue if q.steer):
         return (ev.InputTaken(steered),)
-    busy = x.turn or x.given or x.change or x.compact or any(ask.answer for ask in x.asks)
+    occupied = bool(x.turn) and not pursues(state)
+    busy = occupied or x.given or x.change or x.compact or any(ask.answer for ask in x.asks)
     if state.queue and (x.waiting or not busy):
         return (ev.InputTaken((state.queue[0].id,)),)
     return ()

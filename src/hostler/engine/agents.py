@@ -15,7 +15,7 @@ import structlog
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.agents import AgentDriver, Heard, Input, Launch, Message, Piece, Reader
-from hostler.core.errors import EnvironmentError_, Fenced, MachineLost
+from hostler.core.errors import EnvironmentError_, FailedPrecondition, Fenced, MachineLost
 from hostler.core.events import Event
 from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
 from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
@@ -54,7 +54,7 @@ class Machines(Protocol):
 
 
 Lodge = Callable[[str, str], Lodging]
-"""Where an agent lives, by its environment and its execution."""
+"""Where an agent lives, by its environment and its execution; raises FailedPrecondition where none can."""
 
 
 class Agents:
@@ -106,6 +106,8 @@ class Agents:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
             raise
+        except FailedPrecondition as problem:
+            return (Fact(f"{effect.process}/lodging", ae.AgentFault("agent_execution", problem.message)),)
         except EnvironmentError_ as problem:
             return (self._death(effect, problem.message),)
         finally:
