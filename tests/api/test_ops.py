@@ -5,7 +5,7 @@ import base64
 import json
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -50,7 +50,7 @@ class Ops:
         return await self.call("Exec", command=command, **more)
 
     @asynccontextmanager
-    async def stream(self, method: str, **body: Any) -> AsyncIterator[AsyncIterator[str]]:
+    async def stream(self, method: str, **body: Any) -> AsyncGenerator[AsyncIterator[str]]:
         """Open a stream and yield its lines; time moves until its headers are sent."""
         url, headers = f"{self.api.url}/api/{self.path(method)}", self.api.headers(token=self.token)
         request = self.api.http.build_request("POST", url, headers=headers, content=json.dumps(body))
@@ -371,3 +371,87 @@ async def test_the_token_is_for_one_environment_and_the_owners_works_too(ops: Op
     for token in ("read-token", "unknown"):
         refused = await Ops(ops.api, ops.environment, token).refused("Exec", command="true")
         assert refused["code"] == ("permission_denied" if token == "read-token" else "unauthenticated")
+
+
+async def said(ops: Ops, operation: str = "", **body: Any) -> tuple[dict[str, bytes], dict[str, Any], int]:
+    """Run a command by our own stream; return what it said, its last line, and the offset of standard output."""
+    url = f"{ops.api.url}/api/hostler/v1/environments/{ops.environment}/exec"
+    out, known, last = {"out": b"", "err": b""}, 0, dict[str, Any]()
+    request = json.dumps({"operationId": operation, **body})
+    async with (
+        asyncio.timeout(20),
+        ops.api.http.stream("POST", url, headers=ops.api.headers(token=ops.token), content=request) as answer,
+    ):
+        assert answer.status_code == 200, await answer.aread()
+        async for line in answer.aiter_lines():
+            last = json.loads(line)
+            if "stream" in last:
+                out[last["stream"]] += base64.b64decode(last["data"])
+                known = last["next"] if last["stream"] == "out" else known
+    return out, last, known
+
+
+async def fed(ops: Ops, operation: str, data: bytes, offset: int = 0, last: str = "") -> dict[str, Any]:
+    path = f"hostler/v1/environments/{ops.environment}/exec/{operation}/input?offset={offset}&last={last}"
+    return await ops.api.call(path, data, token=ops.token)
+
+
+async def test_a_streamed_command_is_told_as_it_comes_and_taken_up_at_an_offset(ops: Ops) -> None:
+    out, last, known = await said(ops, "s", command="echo out; echo err >&2; exit 3")
+    assert (out, last["exitCode"], known) == ({"out": b"out\n", "err": b"err\n"}, 3, 4)
+    again, last, known = await said(ops, "s", command="echo out; echo err >&2; exit 3", outOffset=2)
+    assert (again, last["exitCode"], known) == ({"out": b"t\n", "err": b"err\n"}, 3, 4)
+    _, last, _ = await said(ops, "s", command="echo other")
+    assert last["error"]["code"] == "already_exists"
+    half = len(SECRET) // 2
+    pieces = f"printf %s {SECRET[:half]}; sleep 0.1; printf %s {SECRET[half:]}"
+    assert (await said(ops, command=pieces))[0]["out"] == b"[redacted]"
+    environment = await said(ops, command="echo $COLOUR", env={"COLOUR": "blue"}, workingDirectory="/tmp")
+    assert environment[0]["out"] == b"blue\n"
+
+
+async def test_the_input_of_a_streamed_command_comes_while_it_runs_each_byte_once(ops: Ops) -> None:
+    running = asyncio.create_task(said(ops, "in", command="cat; echo end", input=True))
+    while not (
+        await ops.api.post(f"hostler/v1/environments/{ops.environment}/exec/in/input", b"one\n", token=ops.token)
+    ).is_success:
+        pass
+    assert await fed(ops, "in", b"one\ntwo\n") == {"taken": 8}
+    assert await fed(ops, "in", b"", offset=8, last="1") == {"taken": 8}
+    out, last, _ = await running
+    assert (out["out"], last["exitCode"]) == (b"one\ntwo\nend\n", 0)
+    assert await fed(ops, "in", b"late", offset=8) == {"ended": True}
+
+
+async def test_a_command_that_does_not_read_takes_only_so_much_input(ops: Ops) -> None:
+    running = asyncio.create_task(said(ops, "deaf", command="echo begun > begun; sleep 1000", input=True))
+    while not (await ops.sh("cat begun 2>/dev/null || true")).get("stdout"):
+        pass
+    part = b"x" * (1 << 20)
+    assert (await fed(ops, "deaf", part))["taken"] == len(part)
+    taken = (await fed(ops, "deaf", part, offset=len(part)))["taken"]
+    assert taken < 3 * len(part)
+    assert (await fed(ops, "deaf", part, offset=taken))["taken"] == taken
+    await ops.call("CancelExec", operationId="deaf")
+    assert (await running)[1]["exitCode"] == 130
+
+
+async def test_a_streamed_command_that_cannot_run_is_refused_by_name(ops: Ops) -> None:
+    path = f"hostler/v1/environments/{ops.environment}/exec"
+    for body, field in (
+        ({"command": ""}, "command"),
+        ({"command": 5}, "command"),
+        ({"command": "true", "timeoutSeconds": -1}, "timeoutSeconds"),
+        ({"command": "true", "timeoutSeconds": 86401}, "timeout_seconds"),
+        ({"command": "true", "workingDirectory": "/etc"}, "working_directory"),
+        ({"command": "true", "env": {"A B": "c"}}, "env"),
+        ({"command": "true", "outOffset": 1 << 60}, "outOffset"),
+        ({"command": "true", "operationId": "x" * 201}, "operation_id"),
+    ):
+        refused = await ops.api.refused(path, body, token=ops.token)
+        assert (refused["code"], refused["message"].split(":")[0]) == ("invalid_argument", field)
+    other = await ops.api.refused(f"hostler/v1/environments/{OTHER}/exec", {"command": "true"}, token=ops.token)
+    assert other["code"] == "not_found"
+    assert (await ops.api.refused(path, {"command": "true"}, token="read-token"))["code"] == "permission_denied"
+    unknown = await ops.api.refused(f"{path}/none/input", b"x", token=ops.token)
+    assert unknown["code"] == "not_found"

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -49,7 +49,7 @@ class Looking:
 
 
 @asynccontextmanager
-async def looking(ops: Ops, method: str, **body: Any) -> AsyncIterator[Looking]:
+async def looking(ops: Ops, method: str, **body: Any) -> AsyncGenerator[Looking]:
     async with ops.stream(method, **body) as lines:
         yield Looking(lines)
 

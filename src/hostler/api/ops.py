@@ -11,7 +11,17 @@ from hostler.api.ops_terminals import TerminalOps
 from hostler.contract.supervisor.v1 import environment_ops_pb as pb
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsService
 from hostler.core.errors import AlreadyExists, InvalidArgument, Unimplemented
-from hostler.core.machines import Cancelled, Command, ExecResult, Exited, FileProblem, Signalled, TimedOut, Unknown
+from hostler.core.machines import (
+    Cancelled,
+    Command,
+    ExecResult,
+    Exited,
+    FileProblem,
+    OnOutput,
+    Signalled,
+    TimedOut,
+    Unknown,
+)
 
 DEFAULT_SECONDS = 120
 MOST_SECONDS = 24 * 3600
@@ -55,10 +65,12 @@ class Ops(FileOps, GitOps, TerminalOps, EnvironmentOpsService):
         raise Unimplemented("no browser is available in environments of this server")
 
 
-async def run(inside: Inside, command: Command, operation: str) -> ExecResult:
+async def run(
+    inside: Inside, command: Command, operation: str, *, on_output: OnOutput | None = None, offset: int = 0
+) -> ExecResult:
     """Run, join or replay a command; AlreadyExists when the id was given with another one."""
     try:
-        return await inside.run(command, operation)
+        return await inside.run(command, operation, on_output=on_output, offset=offset)
     except FileProblem as problem:
         if problem.kind == "exists":
             raise AlreadyExists(problem.message, field="operation_id") from None
