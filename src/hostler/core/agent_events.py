@@ -192,9 +192,10 @@ class GoalRequested:
 
 @dataclass(frozen=True, slots=True)
 class GoalChanged:
-    """The goal as the agent has it now; None when there is none."""
+    """The goal as the agent has it now; None when there is none. `request` is the wish that this answers, if any."""
 
     goal: Goal | None
+    request: str = ""
     VERSION: ClassVar[int] = 1
 
 

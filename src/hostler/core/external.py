@@ -191,8 +191,11 @@ def _wish(x: External, event: Wish) -> External:
             return replace(x, compact="")
         case ae.GoalRequested(request, change):
             return replace(x, change=change, change_id=request)
-        case ae.GoalChanged(goal):
-            return replace(x, goal=goal, change=None, change_id="")
+        case ae.GoalChanged(goal, request):
+            answered = request == x.change_id
+            return replace(
+                x, goal=goal, change=None if answered else x.change, change_id="" if answered else x.change_id
+            )
 
 
 def _call(x: External, event: Call) -> External:
