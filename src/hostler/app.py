@@ -34,6 +34,8 @@ from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.livetext import LiveText
+from hostler.engine.project_use import CountedRows
+from hostler.environments.credentials import GitLogins
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.registry import Outside
 from hostler.home import Home
@@ -93,6 +95,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             identity = replace(identity, predecessor=before.incarnation, alive_until=before.until - LEASE)
         gateway = Gateway(None, models, GatewayTokens(home.signing_key, ambient), ambient)
         stack.push_async_callback(gateway.close)
+        logins = GitLogins(home.secret_key, ambient, redactor.add)
+        logins.load(await stores.host_tokens.find(runner=home.runner))
         places = Outside(settings.sandbox, home.folder / "environments", environ, gateway.serve)
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()
@@ -101,7 +105,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
                 log.error("no sandbox can be made", problem=finding.problem, mend=finding.fix)
         environments = Environments(
             identity.runner,
-            stores.environments,
+            CountedRows(stores.environments, stores.project_use, ambient),
             places.provider,
             places.machine,
             places.bring,
@@ -148,6 +152,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             environment_rows=stores.environments,
             prompts=stores.prompts,
             tokens=stores.tokens,
+            projects=stores.projects,
+            project_use=stores.project_use,
+            host_tokens=stores.host_tokens,
+            logins=logins,
             agents=Definitions(settings, models),
             classes=truthful(classes_of(settings), preflight),
             models=models,

@@ -26,6 +26,8 @@ class Home:
     folder: Path
     runner: str
     signing_key: bytes
+    secret_key: bytes
+    """What credentials of code hosts are sealed with: 256 bits."""
 
     @property
     def token_file(self) -> Path:
@@ -46,7 +48,8 @@ class Home:
                     f"another Hostler server uses {folder}; stop it, or choose another folder with --data-dir"
                 ) from None
             runner = _kept(folder / "runner", lambda: ambient.new_id().encode()).decode().strip()
-            yield cls(folder, runner, _kept(folder / "key", lambda: secrets.token_bytes(32)))
+            signing, secret = (_kept(folder / name, lambda: secrets.token_bytes(32)) for name in ("key", "secret-key"))
+            yield cls(folder, runner, signing, secret)
 
     def token_sha256(self) -> str:
         """Return the sha256 of the kept token, in hex."""

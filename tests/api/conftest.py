@@ -23,6 +23,7 @@ from hostler.core.redaction import Redactor
 from hostler.testing.clock import HandClock
 from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompts, MemoryTokens
 from hostler.testing.desk_environments import FakeEnvironments, MemoryEnvironmentRows
+from hostler.testing.desk_projects import MemoryHostTokens, MemoryLogins, MemoryProjects, MemoryProjectUse
 
 OWNER = Principal("11111111-1111-4111-8111-111111111111", "user", "owner", admin=True)
 BOT = Principal("11111111-1111-4111-8111-222222222222", "service_account", "bot")
@@ -176,6 +177,10 @@ async def api() -> AsyncIterator[Api]:
         environment_rows=rows,
         prompts=MemoryPrompts(),
         tokens=tokens,
+        projects=MemoryProjects(),
+        project_use=MemoryProjectUse(),
+        host_tokens=MemoryHostTokens(),
+        logins=MemoryLogins(),
         agents=Agents(),
         classes=CLASSES,
         models=Models(),

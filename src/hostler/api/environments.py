@@ -7,8 +7,9 @@ from connectrpc.request import RequestContext
 
 from hostler.api.auth import Signer
 from hostler.api.call import current
+from hostler.api.class_list import classes_listed
 from hostler.api.codec import to_json
-from hostler.api.environment_view import PHASES, class_of, environment_of
+from hostler.api.environment_view import PHASES, environment_of
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.settings import check_annotations
@@ -22,7 +23,6 @@ from hostler.contract.gitpod.v1.environment_class_pb import (
 from hostler.contract.gitpod.v1.environment_connect import EnvironmentService
 from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentPhase, EnvironmentSpec
 from hostler.contract.gitpod.v1.pagination_pb import CountResponse, CountResponseRelation
-from hostler.core import desk
 from hostler.core.desk import NewEnvironment
 from hostler.core.errors import Unimplemented
 from hostler.core.ports import EnvironmentRow
@@ -68,17 +68,7 @@ class Environments(EnvironmentService):
         self, request: ListEnvironmentClassesRequest, ctx: Context, /
     ) -> ListEnvironmentClassesResponse:
         """List the classes that environments can be made from, the default first."""
-        asked = request.filter or ListEnvironmentClassesRequest.Filter()
-        here = not asked.runner_ids or self._parts.runner_id in [one.lower() for one in asked.runner_ids]
-        able = all(getattr(asked, name) for name in ("enabled", "can_create_environments") if asked.has_field(name))
-        numbered = [_Ordered(n, one) for n, one in enumerate(self._parts.classes if here and able else ())]
-
-        async def find(after: str, limit: int) -> Sequence[_Ordered]:
-            return [one for one in numbered if one.id > after][:limit]
-
-        shown, pagination = await page_of("classes", request.pagination, request.filter, find)
-        classes = [class_of(one.named, self._parts.runner_id) for one in shown]
-        return ListEnvironmentClassesResponse(pagination=pagination, environment_classes=classes)
+        return await classes_listed(self._parts, request)
 
     async def create_environment(
         self, request: pb.CreateEnvironmentRequest, ctx: Context, /
@@ -128,14 +118,6 @@ class Environments(EnvironmentService):
 
     def _shown(self, row: EnvironmentRow) -> pb.Environment:
         return environment_of(row, self._parts.organization_id)
-
-
-class _Ordered:
-    """A class with an id that sorts as the list is ordered, for the page tokens."""
-
-    def __init__(self, number: int, named: desk.EnvironmentClass) -> None:
-        self.id = f"{number:06d}"
-        self.named = named
 
 
 def matches(row: EnvironmentRow, asked: Filter) -> bool:

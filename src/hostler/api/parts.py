@@ -6,7 +6,9 @@ from typing import Any
 
 from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
+from hostler.core.hosts import HostTokens, Logins
 from hostler.core.ports import EnvironmentRows, Executions, Models, Prompts, Tokens
+from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
 
 
@@ -32,6 +34,10 @@ class ApiParts:
     environment_rows: EnvironmentRows
     prompts: Prompts
     tokens: Tokens
+    projects: Projects
+    project_use: ProjectUse
+    host_tokens: HostTokens
+    logins: Logins
     agents: AgentDefinitions
     classes: Sequence[EnvironmentClass]
     models: Models
@@ -52,3 +58,5 @@ class ApiParts:
     """Where clients reach the server, such as https://hostler.example; empty: as each request came."""
     loopback: bool = True
     """The server listens on loopback only, so its callers may name files of this machine."""
+    credential_required: tuple[str, ...] = ()
+    """Code hosts that serve nobody without a credential, as HOST or HOST:PORT."""

@@ -25,12 +25,20 @@ from hostler.api.interceptor import Authenticate, Gate
 from hostler.api.live import Live
 from hostler.api.ops import Ops
 from hostler.api.parts import ApiParts
+from hostler.api.projects import Projects
 from hostler.api.retries import Retries
+from hostler.api.runner_configuration import RunnerConfiguration
+from hostler.api.runners import Runners
+from hostler.api.usage import Usage
 from hostler.api.watching import Events
 from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
 from hostler.contract.gitpod.v1.environment_connect import EnvironmentServiceASGIApplication
 from hostler.contract.gitpod.v1.event_connect import EventServiceASGIApplication
 from hostler.contract.gitpod.v1.identity_connect import IdentityServiceASGIApplication
+from hostler.contract.gitpod.v1.project_connect import ProjectServiceASGIApplication
+from hostler.contract.gitpod.v1.runner_configuration_connect import RunnerConfigurationServiceASGIApplication
+from hostler.contract.gitpod.v1.runner_connect import RunnerServiceASGIApplication
+from hostler.contract.gitpod.v1.usage_connect import UsageServiceASGIApplication
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsServiceASGIApplication
 
 PAGES = ("/", "/executions/{execution}")
@@ -52,6 +60,10 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
             _service(EventServiceASGIApplication, Events(parts), gate),
             _service(IdentityServiceASGIApplication, Identity(parts), gate),
             _service(EnvironmentServiceASGIApplication, Environments(parts, signer), gate),
+            _service(ProjectServiceASGIApplication, Projects(parts), gate),
+            _service(RunnerServiceASGIApplication, Runners(parts), gate),
+            _service(RunnerConfigurationServiceASGIApplication, RunnerConfiguration(parts), gate),
+            _service(UsageServiceASGIApplication, Usage(parts), gate),
         ],
         _service(EnvironmentOpsServiceASGIApplication, Ops(parts), gate),
         parts.ambient,

@@ -6,6 +6,7 @@ from hashlib import sha256
 from hostler.api.call import current
 from hostler.api.codec import to_json
 from hostler.api.parts import ApiParts
+from hostler.api.recipes import recipe
 from hostler.api.settings import (
     MODEL,
     check_annotations,
@@ -62,7 +63,7 @@ class Starting:
         new = NewExecution(
             request=self._parts.redactor.json(body),
             agent=self._agent(definition, request),
-            environment=self._environment(request),
+            environment=await self._environment(request),
             creator=current().principal,
             session_id=request.session_id,
             name=self._parts.redactor.text(request.name),
@@ -86,7 +87,7 @@ class Starting:
             raise InvalidArgument(f"model {name!r} is not allowed here", field=f"annotations[{MODEL}]")
         return self._parts.models.get(name or agent.model).info.given_to(agent)
 
-    def _environment(self, request: StartAgentRequest) -> NewEnvironment | str:
+    async def _environment(self, request: StartAgentRequest) -> NewEnvironment | str:
         """Return what the execution works in: an environment by id, or one to be made."""
         context = request.code_context or AgentCodeContext()
         class_id = ""
@@ -99,10 +100,24 @@ class Starting:
                 class_id = oneof.value.environment_class_id
                 head = _head(context.pull_request)
                 source = source_of(oneof.value.url, local=self._parts.loopback, head=head)
-            case _:
-                raise NotFound("there is no such project", field="code_context.project_id")
+            case oneof:
+                return await self._of_project(str(oneof.value), request)
         class_id = class_named(self._parts, class_id, "code_context.context_url.environment_class_id")
         return NewEnvironment(class_id, source, name=self._parts.redactor.text(request.name)[:80])
+
+    async def _of_project(self, project_id: str, request: StartAgentRequest) -> NewEnvironment:
+        """Return an environment as the project says; the head of a pull request wins over the project's branch."""
+        pull = request.code_context.pull_request if request.code_context else None
+        found = await recipe(self._parts, project_id, field="code_context.project_id", head=_head(pull))
+        name = self._parts.redactor.text(request.name)[:80] or found.project.name
+        return NewEnvironment(
+            found.class_id,
+            found.source,
+            name=name,
+            project_id=found.project.id,
+            setup=found.setup,
+            devcontainer=found.devcontainer,
+        )
 
     def _of_pull_request(self, pull: PullRequest) -> Source:
         """Return the code of a pull request that stands alone."""

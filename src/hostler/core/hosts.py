@@ -67,21 +67,42 @@ class Login:
         return f"Login({self.user!r}, ...)"
 
 
+def login_of(text: str, host: str = "") -> Login:
+    """Return user and secret of a credential's text: USER:SECRET, or a token that goes with a host's usual user."""
+    user, colon, secret = text.partition(":")
+    if colon:
+        return Login(user, secret)
+    usual = next((name for part, name in USERS.items() if part in host), "x-access-token")
+    return Login(usual, text)
+
+
+USERS = {"gitlab": "oauth2", "bitbucket": "x-token-auth"}
+"""The user names that go with tokens, by a part of the host's name; other hosts take any."""
+
+
 class Logins(Protocol):
     """The credentials in the clear, in the server's memory only; the proxy that leads out of environments uses them."""
 
+    def seal(self, token: str, text: str) -> str:
+        """Return the encrypted text of the credential with this id."""
+        ...
+
     def put(self, token: HostToken, text: str) -> None:
-        """Use a credential from now on; `text` is its secret, or USER:SECRET."""
+        """Use a credential from now on, and mask it wherever it shows; `text` is its secret, or USER:SECRET."""
+        ...
+
+    def renew(self, token: HostToken) -> None:
+        """Take over what has changed about a credential besides its secret."""
         ...
 
     def drop(self, token: str) -> None:
         """Use a credential no more."""
         ...
 
-    def refused(self, token: str) -> bool:
-        """Return whether the host refused the credential when it was used last."""
+    def usable(self, token: str) -> bool:
+        """Return whether a credential can be used: it could be read, and the host did not refuse it last time."""
         ...
 
     def closed(self, host: str) -> frozenset[str]:
-        """Return the repositories of a host that asked for a credential when there was none, as repository keys."""
+        """Return the repositories of a host that asked for a credential where there was none, by `repository_key`."""
         ...
