@@ -16,6 +16,8 @@ FIELDS_OF_OURS: dict[tuple[str, str], int] = {
     ("gitpod.v1.Project", "setup"): 1001,
     ("gitpod.v1.CreateProjectRequest", "setup"): 1001,
     ("gitpod.v1.UpdateProjectRequest", "setup"): 1001,
+    # The size of an environment can be changed while it is stopped; published clients have no word for it.
+    ("gitpod.v1.UpdateEnvironmentRequest.Spec", "machine"): 1001,
 }
 MESSAGES_OF_OURS: dict[str, dict[str, int]] = {
     f"{EXECUTION}.Spec.LoopCondition": {"id": 1, "expression": 2, "description": 3},
