@@ -8,10 +8,23 @@ from hypothesis import strategies as st
 
 from hostler.core import events as ev
 from hostler.core import plan
-from hostler.core.commands import Command, Delete, DeleteInput, MoveInput, ReportOutputs, Send, SteerInput, Stop, decide
+from hostler.core.commands import (
+    Command,
+    Delete,
+    DeleteInput,
+    MoveInput,
+    ReportApplied,
+    ReportOutputs,
+    Restore,
+    Send,
+    SteerInput,
+    Stop,
+    decide,
+)
 from hostler.core.conversation import Text, ToolCall, Usage
 from hostler.core.errors import RequestError
 from hostler.core.events import Agent, Event, Limits, Recorded, Started
+from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.state import State, evolve, fold
 from hostler.projections.row import project
@@ -119,6 +132,8 @@ def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
             return plan.out_of_time(state, START + timedelta(days=1))
         case plan.KillGroup(turn):
             return (ev.GroupGone(turn),)
+        case plan.KeepWork(turn):
+            return (WorkNotKept(turn, "full"),) if way == 0 else (WorkKept(turn, "c" * 40, way),)
         case plan.Purge():
             return ()
 
@@ -132,6 +147,8 @@ COMMANDS = st.one_of(
     st.just(Stop()),
     st.just(Delete()),
     st.just(ReportOutputs({"a": 1})),
+    st.just(ReportApplied("c" * 40)),
+    st.just(Restore("other", 1, "c" * 40)),
 )
 STEPS = st.lists(st.one_of(COMMANDS, st.tuples(st.integers(0, 5), st.integers(0, 9))), max_size=60)
 

@@ -13,6 +13,7 @@ from hostler.core import events as ev
 from hostler.core.agents import GoalChange
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
+from hostler.core.kept import WorkApplied, WorkRestored
 from hostler.core.limits import reached
 from hostler.core.plan import Session
 from hostler.core.state import State, annotated
@@ -94,7 +95,24 @@ class ReportOutputs:
     values: Mapping[str, ev.OutputScalar]
 
 
-Command = Send | Compact | ChangeGoal | DeleteInput | MoveInput | SteerInput | Stop | Delete | Annotate | ReportOutputs
+@dataclass(frozen=True, slots=True)
+class ReportApplied:
+    """Note that kept work was brought into somebody's repository; of work that is not the last one, nothing."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Go on in a new environment, made from what was kept of a turn."""
+
+    environment_id: str
+    turn: int
+    commit: str
+
+
+Inputs = Send | DeleteInput | MoveInput | SteerInput
+Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | ReportOutputs | ReportApplied | Restore
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -123,6 +141,17 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return _annotate(state, values)
         case ReportOutputs(values):
             return _report(state, values)
+        case ReportApplied(commit):
+            last = state.kept if state.kept and state.kept.work.commit == commit else None
+            return (WorkApplied(commit),) if last and not last.applied else ()
+        case Restore():
+            return _restore(state, command)
+
+
+def _restore(state: State, command: Restore) -> tuple[Event, ...]:
+    if state.phase not in ("WAITING_FOR_INPUT", "STOPPED") or state.killing:
+        raise FailedPrecondition("the execution is at work; stop it first")
+    return (WorkRestored(command.environment_id, command.turn, command.commit),)
 
 
 def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:

@@ -17,6 +17,7 @@ from hostler.core.agent_events import AgentEvent
 from hostler.core.agents import FailureReason, Outcome
 from hostler.core.conversation import ModelPart, Usage
 from hostler.core.errors import NewerRelease
+from hostler.core.kept import KeptEvent
 
 Json = Mapping[str, Any]
 Origin = Literal["user", "agent", "wake"]
@@ -372,6 +373,7 @@ Event = (
     | AnnotationsSet
     | Deleted
     | AgentEvent
+    | KeptEvent
 )
 
 KINDS: Mapping[str, type[Event]] = {cls.__name__: cls for cls in Event.__args__}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from hostler.core import agent_events as ae
@@ -86,6 +87,8 @@ class External:
     children: tuple[Child, ...] = ()
     context_limit: int = 0
     warning: str = ""
+    times: Mapping[str, tuple[datetime, datetime]] = field(default_factory=dict[str, "tuple[datetime, datetime]"])
+    """When the goal ("goal") and each child (by id) were first and last heard of."""
 
     @property
     def known(self) -> Known:
@@ -123,8 +126,17 @@ Wish = ae.CompactRequested | ae.Compacted | ae.GoalRequested | ae.GoalChanged
 Call = ae.AgentCallStarted | ae.AgentCallFinished | ae.AgentCallCut | ae.AgentCallRefused
 
 
-def evolve_agent(x: External, event: ae.AgentEvent) -> External:
+def evolve_agent(x: External, event: ae.AgentEvent, at: datetime) -> External:
     """Return what is known after one more event."""
+    match event:
+        case ae.GoalChanged(goal):
+            x = replace(
+                x, times=_heard(x, "goal", at, anew=not (goal and x.goal and goal.objective == x.goal.objective))
+            )
+        case ae.ChildReported(child):
+            x = replace(x, times=_heard(x, child.id, at))
+        case _:
+            pass
     match event:
         case ae.AgentStarting() | ae.AgentOpened() | ae.AgentRead() | ae.AgentEnded() | ae.AgentFault():
             return _life(x, event)
@@ -136,6 +148,11 @@ def evolve_agent(x: External, event: ae.AgentEvent) -> External:
             return _call(x, event)
         case _:
             return _conversation(x, event)
+
+
+def _heard(x: External, name: str, at: datetime, *, anew: bool = False) -> Mapping[str, tuple[datetime, datetime]]:
+    first = at if anew or name not in x.times else x.times[name][0]
+    return {**x.times, name: (first, at)}
 
 
 def _life(x: External, event: Life) -> External:

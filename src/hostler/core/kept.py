@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -57,6 +58,20 @@ class WorkRestored:
 
 
 KeptEvent = WorkKept | WorkNotKept | WorkApplied | WorkRestored
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of an execution's work as its log knows it: the last that was, and whether it was applied."""
+
+    work: WorkKept
+    at: datetime
+    applied: bool = False
+
+    @property
+    def loose(self) -> bool:
+        """Return whether it is neither pushed nor applied: gone for good when it is removed here."""
+        return bool(self.work.commit) and not (self.work.pushed or self.applied)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ AGENT = (
 )
 """What an agent in the environment does in a running turn."""
 
+KEPT = ("WorkKept", "WorkNotKept", "WorkRestored")
+"""What becomes of a turn's work once it has ended."""
+
 UNCHANGED: Mapping[Phase, frozenset[str]] = {
     "PENDING": frozenset({"EnvironmentReady", "EnvironmentFailed", "EnvironmentLost", "StopRequested"}),
     "RUNNING": frozenset(
@@ -71,9 +74,9 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
         }
     ),
     "WAITING_FOR_INPUT": frozenset(
-        {"EnvironmentLost", "EnvironmentReady", "SupervisorLost", "StopRequested", "AgentEnded"}
+        {"EnvironmentLost", "EnvironmentReady", "SupervisorLost", "StopRequested", "AgentEnded", *KEPT}
     ),
-    "STOPPED": frozenset({"EnvironmentReady", "EnvironmentLost", "GroupGone"}),
+    "STOPPED": frozenset({"EnvironmentReady", "EnvironmentLost", "GroupGone", *KEPT}),
 }
 """What may happen in a phase without ending it."""
 
@@ -89,6 +92,7 @@ ANYTIME = frozenset(
         "EgressRefused",
         "CompactRequested",
         "GoalRequested",
+        "WorkApplied",
         "Deleted",
     }
 )

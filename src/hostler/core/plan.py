@@ -73,11 +73,18 @@ class KillGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepWork:
+    """Keep the workspace's changes outside; ends in WorkKept or WorkNotKept, unless a new turn comes first."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Purge:
     """Remove the execution, and the environment that was made for it."""
 
 
-Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | Purge | AgentEffect
+Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | KeepWork | Purge | AgentEffect
 
 FOREVER = 10 * 365 * 86_400.0
 """Seconds; a time limit above it is as good as none."""
@@ -108,13 +115,20 @@ def wanted(state: State) -> frozenset[Effect]:
         case "RUNNING" if state.stop is None:
             return _wanted_in_turn(state)
         case "WAITING_FOR_INPUT":
-            return lingering(state)
+            return lingering(state) | _wanted_of_work(state)
         case "STOPPED" if state.killing:
             return frozenset({KillGroup(state.turn)})
         case "STOPPED" if state.deleted:
             return frozenset({Purge()})
+        case "STOPPED":
+            return _wanted_of_work(state)
         case _:
             return frozenset()
+
+
+def _wanted_of_work(state: State) -> frozenset[Effect]:
+    """Return what keeps the work of a turn that has ended."""
+    return frozenset({KeepWork(state.turn)}) if state.unkept and not state.deleted else frozenset()
 
 
 def _wanted_in_turn(state: State) -> frozenset[Effect]:

@@ -10,6 +10,7 @@ from hostler.core import events as ev
 from hostler.core.conversation import ToolCall, Usage
 from hostler.core.events import Event, Recorded
 from hostler.core.external import External, adopted, evolve_agent, gone, taken
+from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.phases import Phase, check
 
 MAX_HOSTS = 50
@@ -107,6 +108,11 @@ class State:
     stop_seq: int = 0
     dirty: bool = False
     killing: bool = False
+    unkept: bool = False
+    """Something ran inside since the work was kept last."""
+    kept: Kept | None = None
+    not_kept: str = ""
+    """Why the last turn's work could not be kept."""
     losses: int = 0
     failure: Failure | None = None
     warning: str = ""
@@ -175,8 +181,10 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
             return s if known else replace(s, refused_hosts=(*s.refused_hosts, host))
         case ev.Deleted():
             return replace(s, deleted=True)
+        case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():
+            return _work(s, event, recorded.at)
         case _:
-            return _agent(s, event)
+            return _agent(s, event, recorded.at)
 
 
 def annotated(known: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
@@ -242,15 +250,17 @@ def _released(x: External, *, failed: bool) -> External:
     return over if failed else replace(over, cut=False, given=())
 
 
-def _agent(s: State, event: ae.AgentEvent) -> State:
-    external = evolve_agent(s.external, event)
+def _agent(s: State, event: ae.AgentEvent, at: datetime) -> State:
+    external = evolve_agent(s.external, event, at)
     match event:
         case ae.AgentStarting():
-            return replace(s, external=external, dirty=True)
+            return replace(s, external=external, dirty=True, unkept=True)
         case ae.AgentCallFinished(_, usage):
             return replace(
                 s, external=external, usage=s.usage + usage, iterations=s.iterations + 1, losses=0, warning=""
             )
+        case ae.AgentTurnBegan():
+            return replace(s, external=external, unkept=True)
         case ae.ContextMeasured(length):
             return replace(s, external=external, context_length=length)
         case _:
@@ -262,6 +272,21 @@ def _rest(s: State, at: datetime) -> State:
     if s.ran_since is None:
         return s
     return replace(s, ran=s.ran + max(0.0, (at - s.ran_since).total_seconds()), ran_since=None)
+
+
+def _work(s: State, event: KeptEvent, at: datetime) -> State:
+    match event:
+        case WorkKept():
+            applied = s.kept.applied if s.kept and s.kept.work.commit == event.commit else False
+            return replace(s, unkept=False, kept=Kept(event, at, applied), not_kept="")
+        case WorkNotKept(_, reason):
+            return replace(s, unkept=False, not_kept=reason)
+        case WorkApplied(commit):
+            same = s.kept is not None and s.kept.work.commit == commit
+            return replace(s, kept=replace(s.kept, applied=True)) if s.kept and same else s
+        case WorkRestored(environment_id):
+            fresh = Environment(environment_id, owned=True)
+            return replace(s, environment=fresh, external=gone(s.external), dirty=False, killing=False, unkept=False)
 
 
 def _environment(
@@ -338,7 +363,8 @@ def _step(
             )
         case ev.ToolStarted(call_id, _, _, incarnation):
             started = (replace(t, started=True, incarnation=incarnation) if t.id == call_id else t for t in s.tools)
-            return replace(s, tools=tuple(started), dirty=s.dirty or bool(incarnation))
+            inside = bool(incarnation)
+            return replace(s, tools=tuple(started), dirty=s.dirty or inside, unkept=s.unkept or inside)
         case ev.ToolFinished(call_id):
             return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=True, losses=0)
 

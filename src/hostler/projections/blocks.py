@@ -15,6 +15,7 @@ from hostler.core.conversation import Text, Thinking
 from hostler.core.events import Recorded
 from hostler.core.state import State, evolve
 from hostler.projections.actions import intent
+from hostler.projections.agent_blocks import agent_bodies
 from hostler.projections.status import stamp
 
 SPACE = uuid.UUID("6b1e2f0e-3f0b-5f57-9c1e-7c8f6a1d2b40")
@@ -73,7 +74,7 @@ class Framer:
                     yield 2, "input", {"createdAt": stamp(recorded.at), **block, "id": input_id}
                 elif origin == "agent":
                     yield 3, "message", block
-            case ev.InputTaken(input_ids):
+            case ev.InputTaken(input_ids) if self._state.begun.agent.driver == "builtin":
                 for input_id in input_ids:
                     yield 1, f"seen/{input_id}", _done(userInputSeen={"id": input_id})
             case ev.InputDeleted(input_id) | ev.InputDropped(input_id):
@@ -94,8 +95,9 @@ class Framer:
                 yield from self._finished(recorded.event, before)
             case ev.TodosSet(todos):
                 yield 1, "todos", self._todos(todos, recorded)
-            case _:
-                pass
+            case event:
+                for name, body in agent_bodies(event, before.external):
+                    yield 1, name, body
         if [q.id for q in before.queue] != (queue := [q.id for q in self._state.queue]):
             yield 1, "queue", _done(userInputQueueUpdated={"queuedUserInputIds": queue})
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from hostler.core.events import OutputScalar
+from hostler.core.external import External
 from hostler.core.state import State
 
 PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED")}
@@ -28,6 +29,7 @@ def view(state: State) -> dict[str, Any]:
             "refusedHosts": list(state.refused_hosts),
             "turnSince": stamp(state.turn_since),
             "limit": state.failure.limit if state.failure else "",
+            **agent_facts(state),
         },
     }
 
@@ -84,7 +86,7 @@ def status(state: State) -> dict[str, Any]:
         cachedCreationTokensUsed=_number(usage.cache_creation),
         cachedInputTokensUsed=_number(usage.cached_input),
         contextWindowLength=_number(state.context_length),
-        contextWindowLimit=_number(state.begun.agent.context_window),
+        contextWindowLimit=_number(state.external.context_limit or state.begun.agent.context_window),
         currentOperation=operation(state),
         usedEnvironments=[{"environmentId": state.environment.id}] if state.environment.id else None,
         currentActivity=activity(state),
@@ -93,6 +95,9 @@ def status(state: State) -> dict[str, Any]:
         llmCapabilities=capabilities(state.begun.agent.disabled_capabilities),
         mode=EXECUTION,
         waitingInfo=waiting(state),
+        goal=goal(state),
+        codexSettings=dict(state.external.settings),
+        subagents=subagents(state),
     )
 
 
@@ -100,7 +105,8 @@ def warning(state: State) -> str:
     """Return what may still mend itself, and what people should know about the environment."""
     hosts = ", ".join(state.refused_hosts)
     refused = f"refused by the allow list: {hosts}" if hosts else ""
-    return "; ".join(part for part in (state.warning, *state.notes, refused) if part)
+    agent = state.external.warning if state.phase == "RUNNING" else ""
+    return "; ".join(part for part in (state.warning, agent, *state.notes, refused) if part)
 
 
 def operation(state: State) -> dict[str, Any] | None:
@@ -110,8 +116,11 @@ def operation(state: State) -> dict[str, Any] | None:
     base: dict[str, Any] = {"session": state.session}
     if state.call:
         return {**base, "retries": str(state.call.attempt), "llm": {"complete": False}}
-    if state.tools:
-        return {**base, "toolUse": {"toolName": state.tools[0].name, "complete": False}}
+    if state.tools or state.external.actions:
+        name = (*state.tools, *state.external.actions)[0].name
+        return {**base, "toolUse": {"toolName": name, "complete": False}}
+    if state.external.calls:
+        return {**base, "llm": {"complete": False}}
     return {**base, "llm": {"complete": True}}
 
 
@@ -129,7 +138,66 @@ def activity(state: State) -> str:
         return (
             f"waiting to try the model again (attempt {state.call.attempt + 1})" if state.call.attempt else "thinking"
         )
-    return ", ".join(f"running {tool.name}" for tool in state.tools) or "finishing"
+    if running := (*state.tools, *state.external.actions):
+        return ", ".join(f"running {action.name}" for action in running)
+    return "finishing" if state.begun.agent.driver == "builtin" else agent_activity(state.external)
+
+
+def agent_activity(x: External) -> str:
+    """Return what an agent in the environment does while it runs nothing."""
+    if not x.opened:
+        return "starting the agent"
+    if x.compact:
+        return "compacting the context"
+    return "thinking" if x.turn or x.calls or x.given else "finishing"
+
+
+def agent_facts(state: State) -> dict[str, Any]:
+    """Return what the contract has no name for of an agent in the environment."""
+    x = state.external
+    if state.begun.agent.driver == "builtin":
+        return {}
+    cut = x.estimated
+    return _full(
+        driver=state.begun.agent.driver,
+        agentVersion=x.version,
+        thread=x.thread,
+        openQuestions=[ask.ask for ask in x.asks if not ask.answer],
+        cutCallsEstimate={"input": cut.whole_input, "output": cut.output} if cut.whole_input or cut.output else None,
+    )
+
+
+def goal(state: State) -> dict[str, Any] | None:
+    """Return what the agent works towards over turns."""
+    now = state.external.goal
+    if now is None:
+        return None
+    since, at = state.external.times.get("goal", (None, None))
+    return _full(
+        objective=now.objective,
+        status=f"GOAL_STATUS_{now.status.upper()}",
+        createdAt=stamp(since),
+        updatedAt=stamp(at),
+        timeUsed=f"{now.seconds_used:g}s",
+        tokensUsed=_number(now.tokens_used),
+        tokenBudget=_number(now.token_budget),
+    )
+
+
+def subagents(state: State) -> list[dict[str, Any]]:
+    """Return the sub-agents that the agent runs itself."""
+    phases = {"running": "RUNNING", "done": "STOPPED", "failed": "STOPPED"}
+    return [
+        _full(
+            id=child.id,
+            name=child.name,
+            phase=PHASES[phases[child.state]],
+            statusMessage="failed" if child.state == "failed" else "",
+            createdAt=stamp(state.external.times[child.id][0]),
+            updatedAt=stamp(state.external.times[child.id][1]),
+        )
+        for child in state.external.children
+    ]
 
 
 def capabilities(disabled: tuple[str, ...]) -> dict[str, Any]:

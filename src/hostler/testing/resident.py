@@ -74,7 +74,7 @@ class Resident:
             case "compact":
                 await self.put(compacted=True)
             case "goal":
-                await self.put(goal={"objective": told["objective"], "status": told["status"]})
+                await self.put(goal={"objective": told["objective"], "status": told["status"]}, request=told["request"])
             case _:
                 self.work = asyncio.ensure_future(self._turn(told))
         return True
@@ -196,8 +196,8 @@ class _Reader:
                 return Heard((ae.AgentTurnDone(ref),))
             case {"compacted": _}:
                 return Heard((ae.Compacted(),))
-            case {"goal": goal}:
-                return Heard((ae.GoalChanged(Goal(goal["objective"], goal["status"])),))
+            case {"goal": goal, "request": request}:
+                return Heard((ae.GoalChanged(Goal(goal["objective"], goal["status"]), request),))
             case other:
                 return Heard((ae.AgentNoted("unknown", str(other)),))
 
@@ -249,7 +249,7 @@ class ResidentDriver:
         objective = change.objective or (goal.objective if goal else "")
         statuses = {"pause": "paused", "complete": "completed", "resume": "active"}
         status = statuses.get(change.action, change.status)
-        return _message(f"goal/{request}", do="goal", objective=objective, status=status)
+        return _message(f"goal/{request}", do="goal", request=request, objective=objective, status=status)
 
 
 def _text(input_: Input) -> str:

@@ -8,6 +8,7 @@ from typing import NoReturn, cast
 
 from hostler.core.desk import NewEnvironment
 from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost
+from hostler.core.kept import WorkKept
 from hostler.core.machines import (
     Attached,
     Cancelled,
@@ -163,6 +164,10 @@ class MemoryMachine:
         raise NotImplementedError(f"the world in memory has no {name}; use a sandbox")
 
 
+async def _at_once(turn: int) -> None:
+    """Take no time."""
+
+
 @dataclass(slots=True)
 class World:
     """One environment as the engine's places and homes see it."""
@@ -170,6 +175,9 @@ class World:
     machine: MemoryMachine = field(default_factory=MemoryMachine)
     broken: str = ""
     kills: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    keeps: list[int] = field(default_factory=list[int])
+    keeping: Callable[[int], Awaitable[None]] = _at_once
+    """What keeping the work of a turn takes; it may raise."""
     released: list[str] = field(default_factory=list[str])
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
@@ -194,6 +202,13 @@ class World:
         for task in self.machine.running.values():
             task.cancel()
         await self.machine.end_residents()
+
+    async def keep(self, environment: str, execution: str, turn: int) -> WorkKept:
+        """Keep what the files come to."""
+        self.keeps.append(turn)
+        await self.keeping(turn)
+        commit = hashlib.sha1(repr(sorted(self.machine.files.items())).encode()).hexdigest()
+        return WorkKept(turn, commit, len(self.machine.files), base="base")
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up."""
