@@ -13,7 +13,7 @@ MOST_CONNECTIONS = 128
 """Of one environment at a time; each costs the server descriptors, which hostile code could use up otherwise."""
 
 Serve = Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one connection of the environment that is named, and closes it."""
+"""Serves one connection of the environment that is named; it is closed afterwards."""
 
 
 class SocketWay:
@@ -40,7 +40,12 @@ class SocketWay:
                 return
             task = asyncio.ensure_future(_served(self._serve(environment, reader, writer)))
             serving.add(task)
-            task.add_done_callback(serving.discard)
+
+            def over(_: asyncio.Task[None]) -> None:
+                serving.discard(task)
+                writer.close()  # A task that is cancelled before it begins closes nothing.
+
+            task.add_done_callback(over)
 
         with reachable(path) as name:
             server = await asyncio.start_unix_server(connected, name)

@@ -47,7 +47,9 @@ class FakeLedger:
     end_failures: list[HostlerError] = field(default_factory=list[HostlerError])
     before: Callable[[Entry], None] = lambda entry: None
     gate: asyncio.Event | None = None
-    """Every end waits for it when it is set."""
+    """Every end waits for it when it is given."""
+    waited: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an end comes to the gate."""
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def grant(self, execution: str) -> Grant:
@@ -81,6 +83,7 @@ class FakeLedger:
 
     async def _end(self, entry: Finished | WasCut) -> None:
         if self.gate:
+            self.waited.set()
             await self.gate.wait()
         if self.end_failures:
             raise self.end_failures.pop(0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import h11
 
-from hostler.core.ambient import SystemAmbient
+from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.providers import NetworkPolicy
 from hostler.environments.ways import SocketWay
 from hostler.models.gateway.gateway import Gateway
@@ -66,7 +66,11 @@ class Client:
         elif self.http.our_state is h11.DONE:
             self.http.start_next_cycle()
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        given = {"host": "x", "authorization": f"Bearer {self.token}", "content-length": str(len(data))}
+        given = {
+            "host": "x",
+            "authorization": f"Bearer {self.token}" if self.token else "",
+            "content-length": str(len(data)),
+        }
         given |= dict(headers or {})
         given = {name: value for name, value in given.items() if value}
         method = "GET" if body is None else "POST"
@@ -136,10 +140,14 @@ class Stand:
 
 @asynccontextmanager
 async def standing(
-    answers: Answers, *, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Override] | None = None
+    answers: Answers,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Override] | None = None,
+    ambient: Ambient | None = None,
 ) -> AsyncIterator[Stand]:
     """Yield a gateway that leads to an endpoint with these answers."""
-    ambient, ledger, gates = SystemAmbient(), FakeLedger(), Gates()
+    ambient, ledger, gates = ambient or SystemAmbient(), FakeLedger(), Gates()
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         async with Endpoint(answers) as endpoint:
             variables = endpoint.environ() if environ is None else environ

@@ -22,6 +22,10 @@ WRITE_SECONDS = 300.0
 Headers = Iterable[tuple[str, str]]
 
 
+class HungUp(ConnectionError):
+    """The peer takes nothing any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The beginning of a request; header names are in lower case, of repeated ones the last counts."""
@@ -107,9 +111,18 @@ class Connection:
         if unread:
             await self._linger()
 
+    async def close(self, *, proper: bool) -> None:
+        """Close; without a proper end the peer sees that there is none, and what it did not take is lost."""
+        if proper:
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    self._writer.close()
+                    return await self._writer.wait_closed()
+        self._writer.transport.abort()
+
     async def _linger(self) -> None:
         """Take what the peer is still sending, for it reads the answer only afterwards."""
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError):
             async with asyncio.timeout(LINGER_SECONDS):
                 while await self._reader.read(CHUNK):
                     pass
@@ -124,6 +137,9 @@ class Connection:
         await self._write(self._http.send(event))
 
     async def _write(self, data: bytes | None) -> None:
-        self._writer.write(data or b"")
-        async with asyncio.timeout(WRITE_SECONDS):
-            await self._writer.drain()
+        try:
+            self._writer.write(data or b"")
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writer.drain()
+        except OSError as problem:  # TimeoutError is one.
+            raise HungUp("the agent hung up") from problem

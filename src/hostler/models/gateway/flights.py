@@ -25,16 +25,19 @@ class Unrecorded(Exception):
 
 @dataclass(slots=True)
 class Flight:
-    """One call that was begun; `sent` is roughly how many tokens it sent."""
+    """One call that was begun; `sent` guesses how many tokens it sent."""
 
     call: Call
     meter: Meter
-    sent: int
+    sent: Callable[[], int]
     ledger: Ledger
     ambient: Ambient
-    reason: str = ""
-    """Why somebody cut it."""
-    ended: bool = False
+    _end: asyncio.Future[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Say whether its end is recorded, or being recorded."""
+        return self._end is not None
 
     async def finish(self) -> None:
         """Record the end of a call that came to its end; raises Unrecorded when somebody else did."""
@@ -48,15 +51,16 @@ class Flight:
 
     async def cut(self, reason: str, estimate: Usage | None = None) -> None:
         """Record the end of a call that was cut; without an estimate, by what has passed."""
-        used = self.meter.estimate(self.sent) if estimate is None else estimate
+        used = self.meter.estimate(self.sent()) if estimate is None else estimate
         await self._once(lambda: self.ledger.cut(self.call, used, reason))
 
     async def _once(self, record: Callable[[], Awaitable[None]]) -> None:
         """Record, also when whoever asked is cancelled meanwhile: what was begun must end."""
-        if self.ended:
-            return
-        self.ended = True
-        await asyncio.shield(asyncio.ensure_future(self._record(record)))
+        if self._end is None:
+            self._end = asyncio.ensure_future(self._record(record))
+            await asyncio.shield(self._end)
+        else:
+            await asyncio.wait({self._end})
 
     async def _record(self, record: Callable[[], Awaitable[None]]) -> None:
         for pause in (*PAUSES, None):
@@ -77,8 +81,11 @@ class Flights:
     def __init__(self) -> None:
         self._tasks: dict[str, dict[asyncio.Task[None], list[str]]] = {}
 
-    async def carry(self, execution: str, work: Callable[[list[str]], Awaitable[None]], left: Awaitable[None]) -> None:
-        """Do the work until it ends, is cut, or its asker has `left`; `work` finds the reason in its list."""
+    async def carry(self, execution: str, work: Callable[[list[str]], Awaitable[None]], left: Awaitable[str]) -> None:
+        """Do the work until it ends, is cut, or `left` says why nobody wants it any more.
+
+        `work` finds the reason in its list when it is cancelled.
+        """
         why: list[str] = []
 
         async def worked() -> None:
@@ -90,7 +97,7 @@ class Flights:
         try:
             await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                why.append("the agent hung up")
+                why.append(leaving.result())
         finally:
             for one in (leaving, task):
                 one.cancel()

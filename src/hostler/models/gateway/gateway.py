@@ -5,20 +5,23 @@ the agent sees the end of the answer.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import cast
 
 import h11
 import httpx2
+import structlog
 
 from hostler.core.ambient import Ambient
 from hostler.core.conversation import Usage
 from hostler.core.errors import FailedPrecondition, HostlerError
 from hostler.models.gateway.asked import Asked
-from hostler.models.gateway.connection import Connection, Head
+from hostler.models.gateway.connection import Connection, Head, HungUp
 from hostler.models.gateway.dialects import ROUTES, Body, Route, anthropic_error, openai_error
 from hostler.models.gateway.events import Events
 from hostler.models.gateway.flights import Flight, Flights, Unrecorded
@@ -42,9 +45,14 @@ from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.gateway.upstreams import Answer, Outgoing, Target, Upstreams, target_of
 from hostler.models.registry import Registry
 
+log = structlog.get_logger(__name__)
 MOST_BODY = 64 << 20
 MOST_WHOLE = 64 << 20
 """Bytes of an answer that comes in one piece."""
+LARGE = 1 << 20
+"""Bytes from which on a request is read in a thread, for everybody else would wait for it."""
+LOOK = timedelta(seconds=5)
+"""How often it is looked whether the turn of a call still is."""
 TAIL_SECONDS = 5.0
 """For what a provider still sends behind its last event."""
 
@@ -89,15 +97,17 @@ class Gateway:
 
     async def serve(self, environment: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection that came through the environment's own socket, and close it."""
-        connection = Connection(reader, writer)
+        connection, proper = Connection(reader, writer), False
         try:
             while (head := await connection.request()) is not None:
                 await self._answer(environment, head, connection)
-        except (OSError, TimeoutError, h11.ProtocolError, Unrecorded):
+            proper = True
+        except (OSError, h11.ProtocolError, Unrecorded):
             pass
+        except Exception as problem:  # noqa: BLE001 - whatever it is, it is one connection's
+            log.error("the gateway failed", environment=environment, problem=repr(problem))
         finally:
-            # What is not an answer's proper end must not look like one.
-            writer.close()
+            await connection.close(proper=proper)
 
     async def _answer(self, environment: str, head: Head, connection: Connection) -> None:
         route = ROUTES.get((head.method, head.path))
@@ -120,15 +130,42 @@ class Gateway:
         try:
             with room.entered() as place:
                 await place.reserve(head.length, MOST_BODY)
-                order = self._order(grant, route, head, await connection.body(MOST_BODY))
+                body = await connection.body(MOST_BODY)
+                if len(body) > LARGE:
+                    order = await asyncio.to_thread(self._order, grant, route, head, body)
+                else:
+                    order = self._order(grant, route, head, body)
 
                 def work(why: list[str]) -> Awaitable[None]:
                     return self._carry(order, connection, why)
 
-                await self._flights.carry(grant.execution, work, connection.gone())
+                await self._flights.carry(grant.execution, work, self._left(grant, connection))
         finally:
             if room.idle:
                 self._rooms.pop(environment, None)
+
+    async def _left(self, grant: Grant, connection: Connection) -> str:
+        """Return when nobody wants the answer any more, with the reason."""
+        hung_up = asyncio.ensure_future(_gone(connection))
+        moved = asyncio.ensure_future(self._moved(grant))
+        try:
+            await asyncio.wait({hung_up, moved}, return_when=asyncio.FIRST_COMPLETED)
+            return "the agent hung up" if hung_up.done() else "the turn is over"
+        finally:
+            hung_up.cancel()
+            moved.cancel()
+
+    async def _moved(self, grant: Grant) -> None:
+        """Return when the turn is over or has another owner; who ends it cuts at once, and this is for who forgot."""
+        while True:
+            await self._ambient.until(self._ambient.now() + LOOK)
+            try:
+                if self.ledger is None or (await self.ledger.grant(grant.execution)).fence != grant.fence:
+                    return
+            except NoLiveTurn:
+                return
+            except HostlerError as problem:
+                log.warning("the turn of a model call cannot be looked up", problem=problem.message)
 
     async def _admitted(self, environment: str, head: Head) -> Grant:
         """Return what the sender may do at this moment; Refusal when that is nothing."""
@@ -167,7 +204,7 @@ class Gateway:
         source, mask = self._source(order)
         if order.route.meter is None:
             async with source as answer:
-                await _whole(connection, answer.status, answer.headers, await _read(answer), mask)
+                await Passing(connection, mask).whole(answer, await _read(answer))
             return
         flight = await self._begun(order, order.route.meter())
         try:
@@ -177,8 +214,9 @@ class Gateway:
             await flight.cut(refusal.problem.message, None if connection.started else Usage())
             raise
         except (httpx2.HTTPError, OSError, ValueError) as problem:
-            await flight.cut("the stream broke")
-            raise ConnectionError("the stream broke") from problem
+            reason = str(problem) if isinstance(problem, HungUp) else "the stream broke"
+            await flight.cut(reason)
+            raise ConnectionError(reason) from problem
         except BaseException:
             await flight.cut(why[-1] if why else "the connection was closed")
             raise
@@ -193,7 +231,7 @@ class Gateway:
             # It may be in the log already, and then it needs an end.
             await asyncio.wait({beginning})
             if beginning.exception() is None:
-                flight = Flight(beginning.result(), meter, 0, self.ledger, self._ambient)
+                flight = Flight(beginning.result(), meter, order.asked.tokens, self.ledger, self._ambient)
                 await flight.cut("it was not sent", Usage())
             raise
         except LimitReached as problem:
@@ -202,7 +240,7 @@ class Gateway:
             raise forbidden(problem.message) from problem
         except HostlerError as problem:
             raise away(503, "the server cannot record a call now") from problem
-        return Flight(call, meter, order.asked.tokens(), self.ledger, self._ambient)
+        return Flight(call, meter, order.asked.tokens, self.ledger, self._ambient)
 
     def _source(self, order: Order) -> tuple[AbstractAsyncContextManager[Answer], Mask]:
         """Return where the answer will come from, and what keeps the key out of it."""
@@ -223,9 +261,8 @@ class Gateway:
             else:
                 flight.meter.whole(_object(body))
                 await flight.finish()
-            status = answer.status if not 300 <= answer.status < 400 else 502
-            return await _whole(passing.connection, status, answer.headers, body, passing.mask)
-        await passing.connection.start(answer.status, [*answer.headers, ("cache-control", "no-store")])
+            return await passing.whole(answer, body)
+        await passing.start(answer)
         events = Events(flight.meter, drop_usage=order.drop_usage)
         async for data in _until_over(answer.chunks, flight.meter):
             now, late = events.feed(data)
@@ -248,6 +285,18 @@ class Passing:
 
     connection: Connection
     mask: Mask
+
+    async def start(self, answer: Answer) -> None:
+        """Send the head of a stream."""
+        await self.connection.start(answer.status, [*self._headers(answer), ("cache-control", "no-store")])
+
+    async def whole(self, answer: Answer, body: bytes) -> None:
+        """Send an answer in one piece; the agent is not sent elsewhere."""
+        status = answer.status if not 300 <= answer.status < 400 else 502
+        await self.connection.whole(status, self._headers(answer), self.mask.feed(body) + self.mask.flush())
+
+    def _headers(self, answer: Answer) -> list[tuple[str, str]]:
+        return [(name, self.mask.text(value)) for name, value in answer.headers]
 
     async def send(self, data: bytes) -> None:
         """Send a piece."""
@@ -272,6 +321,11 @@ async def _until_over(chunks: AsyncIterator[bytes], meter: Meter) -> AsyncIterat
                 yield data
     except Exception:  # noqa: BLE001 - the answer was whole before
         return
+
+
+async def _gone(connection: Connection) -> None:
+    with contextlib.suppress(OSError):
+        await connection.gone()
 
 
 def _allowed(grant: Grant, route: Route, asked: str) -> str:
@@ -318,11 +372,6 @@ def _object(body: bytes) -> Body:
     except (ValueError, RecursionError):
         return {}
     return cast("Body", found) if isinstance(found, dict) else {}
-
-
-async def _whole(connection: Connection, status: int, headers: list[tuple[str, str]], body: bytes, mask: Mask) -> None:
-    clean = [(name, mask.text(value)) for name, value in headers]
-    await connection.whole(status, clean, mask.feed(body) + mask.flush())
 
 
 async def _say(connection: Connection, status: int, body: Body, headers: tuple[tuple[str, str], ...] = ()) -> None:

@@ -7,7 +7,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from hostler.core.conversation import ModelReply, Text, ToolCall
 from hostler.models.gateway.scripted.heard import schema, table
@@ -36,25 +36,31 @@ class Hands:
 
         A request without tools, such as one for a title, gets words only.
         """
+        words = [part for part in reply.parts if not isinstance(part, ToolCall)]
         if not self.offered:
-            words = tuple(part for part in reply.parts if not isinstance(part, ToolCall))
-            return replace(reply, parts=words or (Text("It goes by the script."),), finish="stop")
-        parts = tuple(self._call(part) if isinstance(part, ToolCall) else part for part in reply.parts)
-        return replace(reply, parts=parts)
+            return replace(reply, parts=tuple(words) or (Text("It goes by the script."),), finish="stop")
+        calls = [made for call in reply.tool_calls if (made := self._call(call))]
+        if reply.tool_calls and not calls:
+            calls = [self._having(reply.tool_calls[0], NOTHING)]  # The turn must go on to the script's next step.
+        return replace(reply, parts=(*words, *calls))
 
     def custom(self, name: str) -> bool:
         """Say whether a tool takes text instead of JSON."""
         return self.offered.get(name, {}).get("type") == "custom"
 
-    def _call(self, call: ToolCall) -> ToolCall:
+    def _call(self, call: ToolCall) -> ToolCall | None:
+        """Return the call in this agent's words, None when it has none for it."""
         if call.name in self.offered:
             return call
         try:
             given: object = json.loads(call.arguments)
         except ValueError:
             return call
-        command = _command(call.name, cast("Body", given)) if isinstance(given, dict) else None
-        shell = self._shell(command or NOTHING)
+        command = _command(call.name, table(given))
+        return self._having(call, command) if command else None
+
+    def _having(self, call: ToolCall, command: str) -> ToolCall:
+        shell = self._shell(command)
         return replace(call, name=shell[0], arguments=json.dumps(shell[1])) if shell else call
 
     def _shell(self, command: str) -> tuple[str, Body] | None:
