@@ -7,7 +7,7 @@ from typing import Literal
 from hostler.core.errors import NotFound, PermissionDenied
 from hostler.core.ports import Principal
 
-CredentialKind = Literal["api", "conversation", "environment"]
+CredentialKind = Literal["api", "conversation", "environment", "logs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hostler.api.environment_view import class_of
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
+from hostler.api.runner_view import kind_of, provider_of
 from hostler.contract.gitpod.v1.environment_class_pb import (
     ListEnvironmentClassesRequest,
     ListEnvironmentClassesResponse,
@@ -24,6 +25,8 @@ async def classes_listed(parts: ApiParts, request: ListEnvironmentClassesRequest
     """Return a page of the classes that environments can be made from, the default first."""
     asked = request.filter or ListEnvironmentClassesRequest.Filter()
     here = not asked.runner_ids or parts.runner_id in [one.lower() for one in asked.runner_ids]
+    here = here and (not asked.runner_kinds or kind_of(parts) in asked.runner_kinds)
+    here = here and (not asked.runner_providers or provider_of(parts) in asked.runner_providers)
     able = all(getattr(asked, name) for name in ("enabled", "can_create_environments") if asked.has_field(name))
     numbered = [_Ordered(n, one) for n, one in enumerate(parts.classes if here and able else ())]
 

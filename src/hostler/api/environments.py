@@ -1,6 +1,9 @@
-"""EnvironmentService: what `hostler env` and the official clients need of it; the rest answers `unimplemented`."""
+"""EnvironmentService: environments that live on their own, from the making of one to its end.
 
-from collections.abc import Callable, Sequence
+What a spec asks for is read in `environment_making`, how one is shown in `environment_view`; filters and order of the
+list are in `environment_list`, the log is served by `environment_logs`.
+"""
+
 from typing import Any
 
 from connectrpc.request import RequestContext
@@ -9,28 +12,28 @@ from hostler.api.auth import Signer
 from hostler.api.call import current
 from hostler.api.class_list import classes_listed
 from hostler.api.codec import to_json
-from hostler.api.environment_view import PHASES, environment_of
-from hostler.api.pages import page_of
+from hostler.api.environment_list import listed
+from hostler.api.environment_making import from_project, from_request, identity, idle_of
+from hostler.api.environment_view import environment_of
 from hostler.api.parts import ApiParts
-from hostler.api.settings import check_annotations
-from hostler.api.sources import source_of_initializer
-from hostler.api.starting import class_named, refuse_while_draining
+from hostler.api.starting import refuse_while_draining
 from hostler.contract.gitpod.v1 import environment_pb as pb
 from hostler.contract.gitpod.v1.environment_class_pb import (
     ListEnvironmentClassesRequest,
     ListEnvironmentClassesResponse,
 )
 from hostler.contract.gitpod.v1.environment_connect import EnvironmentService
-from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentPhase, EnvironmentSpec
 from hostler.contract.gitpod.v1.pagination_pb import CountResponse, CountResponseRelation
-from hostler.core.desk import NewEnvironment
+from hostler.core.desk import EnvironmentChange
 from hostler.core.errors import Unimplemented
 from hostler.core.ports import EnvironmentRow
-from hostler.core.providers import Source
 
 Context = RequestContext[Any, Any]
-INITIALIZER = "spec.content.initializer"
-Filter = pb.ListEnvironmentsRequest.Filter
+FIXED = ("ssh_public_keys", "devcontainer", "ports", "automations_file", "kernel_controls_config")
+"""Fields of a spec that nothing can change once an environment is there."""
+FIXED_CONTENT = ("session", "initializer")
+BY_HAND = "a client"
+"""Who is at work when an activity signal does not say."""
 
 
 class Environments(EnvironmentService):
@@ -42,26 +45,18 @@ class Environments(EnvironmentService):
         self._signer = signer
 
     async def get_environment(self, request: pb.GetEnvironmentRequest, ctx: Context, /) -> pb.GetEnvironmentResponse:
-        """Get one environment."""
+        """Get one environment, also while it is being deleted."""
         row = await self._desk.get(request.environment_id.lower())
         return pb.GetEnvironmentResponse(environment=self._shown(row))
 
     async def list_environments(
         self, request: pb.ListEnvironmentsRequest, ctx: Context, /
     ) -> pb.ListEnvironmentsResponse:
-        """List environments, newest first."""
-        if request.sort is not None and (request.sort.field or request.sort.order):
-            raise Unimplemented("environments are listed newest first", field="sort")
-        rows = [row for row in await self._parts.environment_rows.find() if row.phase != "deleted"]
-        rows = [row for row in rows if matches(row, request.filter or Filter())]
-
-        async def find(before: str, limit: int) -> Sequence[EnvironmentRow]:
-            return [row for row in rows if not before or row.id < before][:limit]
-
-        shown, pagination = await page_of("environments", request.pagination, request.filter, find)
-        answer = pb.ListEnvironmentsResponse(pagination=pagination, environments=[self._shown(row) for row in shown])
+        """List environments, newest first unless asked otherwise."""
+        rows, pagination, count = await listed(self._parts, request)
+        answer = pb.ListEnvironmentsResponse(pagination=pagination, environments=[self._shown(row) for row in rows])
         if request.count is not None and request.count.include:
-            answer.count = CountResponse(value=len(rows), relation=CountResponseRelation.EQ)
+            answer.count = CountResponse(value=count, relation=CountResponseRelation.EQ)
         return answer
 
     async def list_environment_classes(
@@ -75,18 +70,48 @@ class Environments(EnvironmentService):
     ) -> pb.CreateEnvironmentResponse:
         """Make an environment."""
         refuse_while_draining(self._parts)
-        check_annotations(request.annotations, "annotations")
-        spec = request.spec or EnvironmentSpec()
-        refuse_later(spec)
-        new = NewEnvironment(
-            class_id=class_named(self._parts, spec.machine.class_ if spec.machine else "", "spec.machine.class"),
-            source=source_in(spec, local=self._parts.loopback),
-            name=self._parts.redactor.text(request.name),
-            request=self._parts.redactor.json(to_json(request)),
-            variables=_identity(spec),
-        )
-        row = await self._desk.create(new, current().principal)
+        row = await self._desk.create(from_request(self._parts, request), current().principal)
         return pb.CreateEnvironmentResponse(environment=self._shown(row))
+
+    async def create_environment_from_project(
+        self, request: pb.CreateEnvironmentFromProjectRequest, ctx: Context, /
+    ) -> pb.CreateEnvironmentFromProjectResponse:
+        """Make an environment of a project."""
+        refuse_while_draining(self._parts)
+        row = await self._desk.create(await from_project(self._parts, request), current().principal)
+        return pb.CreateEnvironmentFromProjectResponse(environment=self._shown(row))
+
+    async def update_environment(
+        self, request: pb.UpdateEnvironmentRequest, ctx: Context, /
+    ) -> pb.UpdateEnvironmentResponse:
+        """Change the name, the idle time, the committer, and while it is stopped the class of an environment."""
+        metadata, spec = request.metadata, request.spec
+        if metadata is not None and metadata.lockdown_at is not None:
+            raise Unimplemented("environments are not locked down here", field="metadata.lockdown_at")
+        name = metadata.name if metadata is not None and metadata.has_field("name") else None
+        change = EnvironmentChange(name=None if name is None else self._parts.redactor.text(name))
+        if spec is not None:
+            change = self._changed(change.name, spec)
+        await self._desk.update(request.environment_id.lower(), change)
+        return pb.UpdateEnvironmentResponse()
+
+    def _changed(self, name: str | None, spec: pb.UpdateEnvironmentRequest.Spec) -> EnvironmentChange:
+        shown = to_json(spec)
+        for field in FIXED:
+            if getattr(spec, field):
+                raise Unimplemented("this cannot be changed once an environment is there", field=f"spec.{field}")
+        content = spec.content
+        for field in FIXED_CONTENT if content is not None else ():
+            if getattr(content, field):
+                reason = "this cannot be changed once an environment is there"
+                raise Unimplemented(reason, field=f"spec.content.{field}")
+        return EnvironmentChange(
+            name=name,
+            class_id=spec.machine.class_.lower() or None if spec.machine else None,
+            idle_seconds=idle_of(spec.timeout),
+            variables=identity(content.git_username, content.git_email) if content else None,
+            request=self._parts.redactor.json({key: value for key, value in shown.items() if key != "machine"}) or None,
+        )
 
     async def start_environment(
         self, request: pb.StartEnvironmentRequest, ctx: Context, /
@@ -108,6 +133,28 @@ class Environments(EnvironmentService):
         await self._desk.delete(request.environment_id.lower(), force=request.force)
         return pb.DeleteEnvironmentResponse()
 
+    async def archive_environment(
+        self, request: pb.ArchiveEnvironmentRequest, ctx: Context, /
+    ) -> pb.ArchiveEnvironmentResponse:
+        """Stop an environment and put it into the archive, where lists leave it out."""
+        await self._desk.archive(request.environment_id.lower(), archived=True)
+        return pb.ArchiveEnvironmentResponse()
+
+    async def unarchive_environment(
+        self, request: pb.UnarchiveEnvironmentRequest, ctx: Context, /
+    ) -> pb.UnarchiveEnvironmentResponse:
+        """Take an environment out of the archive; it stays stopped."""
+        await self._desk.archive(request.environment_id.lower(), archived=False)
+        return pb.UnarchiveEnvironmentResponse()
+
+    async def mark_environment_active(
+        self, request: pb.MarkEnvironmentActiveRequest, ctx: Context, /
+    ) -> pb.MarkEnvironmentActiveResponse:
+        """Keep an environment from stopping as idle; the time is the server's own."""
+        signal = request.activity_signal
+        await self._desk.active(request.environment_id.lower(), signal.source if signal else BY_HAND)
+        return pb.MarkEnvironmentActiveResponse()
+
     async def create_environment_access_token(
         self, request: pb.CreateEnvironmentAccessTokenRequest, ctx: Context, /
     ) -> pb.CreateEnvironmentAccessTokenResponse:
@@ -116,51 +163,13 @@ class Environments(EnvironmentService):
         token = self._signer.sign("environment", row.id, current().principal)
         return pb.CreateEnvironmentAccessTokenResponse(access_token=token)
 
+    async def create_environment_logs_token(
+        self, request: pb.CreateEnvironmentLogsTokenRequest, ctx: Context, /
+    ) -> pb.CreateEnvironmentLogsTokenResponse:
+        """Make a token that reads the log of one environment."""
+        row = await self._desk.get(request.environment_id.lower())
+        token = self._signer.sign("logs", row.id, current().principal)
+        return pb.CreateEnvironmentLogsTokenResponse(access_token=token)
+
     def _shown(self, row: EnvironmentRow) -> pb.Environment:
         return environment_of(row, self._parts.organization_id)
-
-
-def matches(row: EnvironmentRow, asked: Filter) -> bool:
-    """Return whether an environment fits a filter; we have no archive, no projects, and one kind of runner and role."""
-    request = row.spec.get("request", {})
-    tests: list[Callable[[], bool]] = [
-        lambda: not asked.runner_ids or row.runner in _folded(asked.runner_ids),
-        lambda: not asked.status_phases or PHASES[row.phase] in asked.status_phases,
-        lambda: not asked.creator_ids or row.creator_id in _folded(asked.creator_ids),
-        lambda: not asked.project_ids,
-        lambda: asked.archival_status != pb.ListEnvironmentsRequest.ArchivalStatus.ARCHIVED,
-        lambda: asked.created_before is None or row.created_at < asked.created_before.to_datetime(),
-        lambda: not asked.roles or pb.EnvironmentRole.DEFAULT in asked.roles,
-        lambda: asked.lockdown_before is None,
-        lambda: asked.search.casefold() in f"{row.name}\n{row.id}".casefold(),
-        lambda: not asked.session_ids or str(request.get("sessionId", "")) in _folded(asked.session_ids),
-    ]
-    return all(test() for test in tests)
-
-
-def _folded(ids: Sequence[str]) -> list[str]:
-    return [one.lower() for one in ids]
-
-
-def refuse_later(spec: EnvironmentSpec) -> None:
-    """Raise Unimplemented for what changes an environment in ways that are not served yet."""
-    if spec.desired_phase not in (EnvironmentPhase.UNSPECIFIED, EnvironmentPhase.RUNNING):
-        raise Unimplemented("an environment is made to run", field="spec.desired_phase")
-    if spec.secrets:
-        raise Unimplemented("secrets are not served yet", field="spec.secrets")
-    if spec.timeout is not None and spec.timeout.disconnected is not None:
-        raise Unimplemented("the idle time comes from the class", field="spec.timeout")
-    if spec.security_policy_id:
-        raise Unimplemented("security policies are not served", field="spec.security_policy_id")
-
-
-def source_in(spec: EnvironmentSpec, *, local: bool) -> Source:
-    """Return what a spec brings into the workspace."""
-    return source_of_initializer(spec.content.initializer if spec.content else None, local=local, field=INITIALIZER)
-
-
-def _identity(spec: EnvironmentSpec) -> dict[str, str]:
-    """Return the variables by which git knows who commits."""
-    content = spec.content
-    given = {"NAME": content.git_username, "EMAIL": content.git_email} if content else {}
-    return {f"GIT_{who}_{key}": value for key, value in given.items() if value for who in ("AUTHOR", "COMMITTER")}

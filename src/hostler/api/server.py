@@ -18,12 +18,14 @@ from hostler.api.agents import Agents
 from hostler.api.auth import Credentials, Signer
 from hostler.api.codec import StrictJson
 from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
+from hostler.api.environment_logs import EnvironmentLogs
 from hostler.api.environments import Environments
 from hostler.api.house import House
 from hostler.api.identity import Identity
 from hostler.api.interceptor import Authenticate, Gate
 from hostler.api.live import Live
 from hostler.api.ops import Ops
+from hostler.api.ops_stream import Streams
 from hostler.api.parts import ApiParts
 from hostler.api.projects import Projects
 from hostler.api.retries import Retries
@@ -72,8 +74,10 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
         Route("/healthz", _alive(parts)),
         Route("/readyz", _ready(parts)),
         Route("/api/executions/{execution}/live", Live(parts, credentials), methods=["GET"]),
+        Route("/api/environments/{environment}/logs", EnvironmentLogs(parts, credentials).serve, methods=["GET"]),
         *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
         *House(parts, credentials).routes(),
+        *Streams(parts, credentials).routes(),
         Mount("/api", app=edge),
         *(Route(path, Later(), methods=["GET"]) for path in PAGES),
         Route("/{path:path}", Nothing()),

@@ -1,5 +1,7 @@
 """From an initializer of the contract to the source that an environment is made from."""
 
+from dataclasses import replace
+
 from protobuf import Oneof
 
 from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentInitializer, GitInitializer
@@ -32,10 +34,11 @@ def source_of_initializer(
 
 def _cloned(git: GitInitializer, local: bool, head: str, field: str) -> RemoteRepository | LocalRepository:
     modes = GitInitializer.CloneTargetMode
-    if git.target_mode == modes.LOCAL_BRANCH:
-        raise Unimplemented("a local branch is not made yet", field=f"{field}.target_mode")
-    named = git.target_mode in (modes.REMOTE_COMMIT, modes.REMOTE_BRANCH, modes.REMOTE_TAG)
+    local_branch = git.target_mode == modes.LOCAL_BRANCH
+    named = git.target_mode in (modes.REMOTE_COMMIT, modes.REMOTE_BRANCH, modes.REMOTE_TAG, modes.LOCAL_BRANCH)
     if named and not git.clone_target:
         raise InvalidArgument("this mode needs the name to check out", field=f"{field}.clone_target")
-    ref = checked(git.clone_target, f"{field}.clone_target") if named else None
-    return source_of(git.remote_uri, local=local, head=head or ref or "", field=f"{field}.remote_uri")
+    name = checked(git.clone_target, f"{field}.clone_target") if named else None
+    ref = None if local_branch else name
+    source = source_of(git.remote_uri, local=local, head=head or ref or "", field=f"{field}.remote_uri")
+    return replace(source, branch=name) if local_branch else source

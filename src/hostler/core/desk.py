@@ -89,6 +89,8 @@ class NewEnvironment:
     """After this long without use it stops by itself; None: as its class says, 0: never."""
     devcontainer: str = ""
     """Path of the devcontainer.json below the workspace; empty: where it usually is."""
+    checkout: str = ""
+    """Where below /workspaces the workspace is seen too."""
     running: bool = True
     """Whether it is to run; otherwise it is only made when it is started."""
 

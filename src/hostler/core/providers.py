@@ -45,6 +45,8 @@ class RemoteRepository:
     ref: str | None = None
     """A branch, tag, commit or full ref such as refs/pull/7/head; None is the remote's default branch."""
     shallow: bool = True
+    branch: str | None = None
+    """A local branch that is made of it; None: the remote's branch, or none where `ref` is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class LocalRepository:
 
     path: str
     ref: str | None = None
+    branch: str | None = None
+    """A local branch that is made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class EnvSpec:
     """Plain variables for every command inside; never a secret."""
     source: Source = Scratch()
     features: frozenset[Feature] = frozenset()
+    checkout: str = ""
+    """Where below /workspaces the workspace is seen too, for those who asked for it there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,8 @@ class Workspace:
     branch: str | None = None
     notes: tuple[str, ...] = ()
     """Said to people, such as that uncommitted changes came along."""
+    anchor: str | None = None
+    """The commit that can be had again from where the base came; None: the base itself."""
 
 
 class Channel(Protocol):

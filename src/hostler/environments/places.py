@@ -30,11 +30,12 @@ class Record:
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     env: dict[str, str] = field(default_factory=dict[str, str])
     features: frozenset[Feature] = frozenset()
+    checkout: str = ""
 
     @classmethod
     def of(cls, spec: EnvSpec, uid: int) -> "Record":
         """Return the record of a new environment."""
-        return cls(spec.id, uid, spec.limits, spec.network, dict(spec.env), spec.features)
+        return cls(spec.id, uid, spec.limits, spec.network, dict(spec.env), spec.features, spec.checkout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from hostler.core.ambient import Ambient
-from hostler.core.desk import NewEnvironment
+from hostler.core.desk import EnvironmentChange, NewEnvironment
+from hostler.core.environment_log import LogEntry
 from hostler.core.errors import Conflict, FailedPrecondition, NotFound
 from hostler.core.machines import Machine, Patch
 from hostler.core.ports import EnvironmentRow, Principal
@@ -64,21 +65,30 @@ class FakeEnvironments:
         self.ambient = ambient
         self.inside: Machine | None = None
         self.patch = Patch(b"")
+        self.entries: list[LogEntry] = []
+        self.made: list[NewEnvironment] = []
+        self.changes: list[EnvironmentChange] = []
 
     async def create(self, new: NewEnvironment, creator: Principal) -> EnvironmentRow:
         """Write a row."""
         now = self.ambient.now()
+        self.made.append(new)
         row = EnvironmentRow(
             id=self.ambient.new_id(),
             runner="22222222-2222-4222-8222-222222222222",
-            phase="creating",
+            phase="creating" if new.running else "stopped",
             version=0,
             class_id=new.class_id,
             name=new.name,
             creator_id=creator.id,
             created_at=now,
             last_used_at=now,
-            spec={"request": dict(new.request or {}), "source": repr(new.source)},
+            spec={
+                "request": dict(new.request or {}),
+                "source": repr(new.source),
+                "project": new.project_id,
+                "devcontainer": new.devcontainer,
+            },
             handle=None,
             status={"creator_kind": creator.kind},
         )
@@ -109,6 +119,29 @@ class FakeEnvironments:
         if not force and await self.rows.users(environment):
             raise FailedPrecondition("an execution uses it", field="force")
         await self.rows.remove(environment)
+
+    async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
+        """Note what was to be changed, and change the name."""
+        self.changes.append(change)
+        row = await self.get(environment)
+        return await self.change(environment, name=row.name if change.name is None else change.name)
+
+    async def archive(self, environment: str, *, archived: bool) -> EnvironmentRow:
+        """Note it in the row."""
+        row = await self.get(environment)
+        at = self.ambient.now().isoformat() if archived else ""
+        return await self.change(environment, status={**row.status, "archived_at": at})
+
+    async def active(self, environment: str, source: str) -> None:
+        """Note it in the row."""
+        row = await self.get(environment)
+        activity = {"source": source, "timestamp": self.ambient.now().isoformat()}
+        await self.change(environment, status={**row.status, "activity": activity})
+
+    async def log(self, environment: str, after: int = 0, limit: int = 1000) -> Sequence[LogEntry]:
+        """Return the entries of the test."""
+        await self.get(environment)
+        return [entry for entry in self.entries if entry.seq > after][:limit]
 
     async def machine(self, environment: str) -> Machine:
         """Return the machine of the test."""

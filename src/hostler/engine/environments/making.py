@@ -14,7 +14,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.vault import Vault
 from hostler.engine.environments.journal import Journal
 from hostler.engine.environments.rows import GONE, LEAVING, Ledger
-from hostler.engine.environments.setup import Setup, Site, failures
+from hostler.engine.environments.setup import Setup, Site
 from hostler.engine.environments.shape import Shapes, devcontainer_of, source_of
 from hostler.projections.status import stamp
 
@@ -42,19 +42,6 @@ class Hooks(Protocol):
         ...
 
 
-class NoHooks:
-    """Nobody wants to know."""
-
-    async def filled(self, row: EnvironmentRow, machine: Machine) -> None:
-        """Do nothing."""
-
-    async def ready(self, row: EnvironmentRow, machine: Machine) -> None:
-        """Do nothing."""
-
-    async def leaving(self, row: EnvironmentRow) -> None:
-        """Do nothing."""
-
-
 class Maker:
     """Makes environments run."""
 
@@ -80,7 +67,7 @@ class Maker:
         self._ambient = ambient
         self._redactor = redactor
         self._setup = Setup(ledger, journal)
-        self.hooks: Hooks = NoHooks()
+        self.hooks: list[Hooks] = []
 
     def machine(self, row: EnvironmentRow) -> Machine:
         """Return the inside of an environment that was made; raises MachineLost."""
@@ -127,21 +114,20 @@ class Maker:
         site = await self._setup.entered(row.id, machine)
         if not row.status.get("content"):
             row = await self._fill(row, machine, site)
-            await self.hooks.filled(row, machine)
+            for hooks in self.hooks:
+                await hooks.filled(row, machine)
             if devcontainer_of(row).get("variables"):
                 row, site = await self._again(row)
         if site.incarnation != was:
             await self._put_files(row, site)
         row = await self._setup.run(row, self._shapes.setup(row), site)
-        if not row.status.get("ready"):
-            await self.hooks.ready(row, machine)
+        for hooks in self.hooks if not row.status.get("ready") else ():
+            await hooks.ready(row, machine)
         observed = await self._provider.observe(Handle.from_json(row.handle or {}))
         status: dict[str, Any] = {"failure": "", "ready": True, "timed_out": "", "archived_at": ""}
         status |= {"protections": [asdict(p) for p in observed.protections], "incarnation": observed.incarnation or ""}
         if site.incarnation != was:
             status["started_at"] = stamp(self._ambient.now())
-            for said in failures(row):
-                await self._journal.say(row.id, f"warning: {said}")
             await self._journal.say(row.id, "the environment runs")
         return await self._ledger.change(row.id, phase="running", status=status, used=True)
 
@@ -173,11 +159,12 @@ class Maker:
         workspace = await self._bring(machine, spec, int(row.status.get("failures", 0)))
         notes = [self._redactor.text(note) for note in workspace.notes]
         asked = self._redactor.json(await self._setup.read(row, site))
-        for note in (*notes, *asked.get("ignored", ())):
+        for note in (*notes, *asked.get("ignored", ()), *([asked["problem"]] if "problem" in asked else [])):
             await self._journal.say(row.id, note)
         status: Mapping[str, Any] = {
             "content": True,
             "base": workspace.base or "",
+            "anchor": (workspace.base if workspace.anchor is None else workspace.anchor) or "",
             "branch": workspace.branch or "",
             "notes": notes,
             "devcontainer": asked,

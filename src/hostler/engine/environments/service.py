@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,6 +18,7 @@ from hostler.core.errors import (
     MachineLost,
     NotFound,
 )
+from hostler.core.kept import WorkKept
 from hostler.core.machines import FileProblem, Machine, Patch
 from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
 from hostler.core.providers import EnvSpec, Handle, Provider
@@ -39,6 +40,21 @@ INSTRUCTIONS = 64 << 10
 """Bytes of AGENTS.md that are read."""
 
 
+Alone = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
+
+
+class Keeper(Protocol):
+    """Keeps work outside its environment."""
+
+    async def keep(self, environment: str, execution: str, turn: int, alone: Alone) -> WorkKept:
+        """Keep the work of a turn; raises EnvironmentError_ with the reason when it cannot be kept."""
+        ...
+
+    async def forget(self, execution: str) -> None:
+        """Keep nothing of an execution any more."""
+        ...
+
+
 class Environments:
     """Every environment of this runner."""
 
@@ -58,6 +74,8 @@ class Environments:
         logs: EnvironmentLogs,
         vault: Vault,
     ) -> None:
+        self.keeper: Keeper | None = None
+        """Keeps work after turns; without one, none is kept."""
         self.works: Callable[[str], bool] = lambda _: False
         """Says whether an execution is at work now."""
         self._runner = runner
@@ -75,14 +93,9 @@ class Environments:
         )
         self._work = Works()
 
-    @property
-    def hooks(self) -> Hooks:
-        """Return what is called at turns of an environment's life."""
-        return self._maker.hooks
-
-    @hooks.setter
-    def hooks(self, hooks: Hooks) -> None:
-        self._maker.hooks = hooks
+    def follow(self, hooks: Hooks) -> None:
+        """Have somebody told at turns of environments' lives, after those who came before."""
+        self._maker.hooks.append(hooks)
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -167,6 +180,17 @@ class Environments:
                 # What is to be killed may hold the supervisor up; starting replaces one that does not answer.
                 await self._provider.start(handle)
                 await machine.kill_group(execution, fence)
+
+    async def keep(self, environment: str, execution: str, turn: int) -> WorkKept:
+        """Keep the work of a turn outside."""
+        if self.keeper is None:
+            raise EnvironmentFailed("work is not kept on this server")
+        return await self.keeper.keep(environment, execution, turn, self._work.alone)
+
+    async def forget_work(self, execution: str) -> None:
+        """Keep nothing of an execution's work any more."""
+        if self.keeper is not None:
+            await self.keeper.forget(execution)
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up; one that was made for an execution goes with its last user."""
@@ -395,10 +419,11 @@ class Environments:
             row = await self._rows.get(environment)
             if row is None:
                 return
-            try:
-                await self._maker.hooks.leaving(row)
-            except (HostlerError, OSError) as problem:
-                log.warning("what precedes a removal failed", environment=environment, problem=str(problem))
+            for hooks in self._maker.hooks:
+                try:
+                    await hooks.leaving(row)
+                except (HostlerError, OSError) as problem:
+                    log.warning("what precedes a removal failed", environment=environment, problem=str(problem))
             await self._maker.delete(row)
 
         await self._work.end(environment, remove)

@@ -158,14 +158,6 @@ class Setup:
         await self._ledger.amend(environment, lambda row: {"steps": _with(row, book, label, said)})
 
 
-def failures(row: EnvironmentRow) -> list[str]:
-    """Return what is to be said of setup commands that failed."""
-    said = devcontainer_of(row)
-    steps = [step for book in row.status.get("steps", {}).values() for step in book.values()]
-    failed = [str(step["failure"]) for step in steps if step.get("failure")]
-    return [*([str(said["problem"])] if said.get("problem") else []), *failed]
-
-
 def _book(row: EnvironmentRow, book: str) -> Mapping[str, Any]:
     return row.status.get("steps", {}).get(book, {})
 

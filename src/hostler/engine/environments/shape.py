@@ -38,7 +38,8 @@ class Shapes:
         source = source_of(row)
         own = (host_of(source.url),) if isinstance(source, RemoteRepository) else ()
         network = NetworkPolicy(allow=(*own, *self._allow, *cls.allow), private=self._private)
-        return EnvSpec(row.id, limits, network, self._variables(row, cls, secrets), source)
+        checkout = str(row.spec.get("checkout", ""))
+        return EnvSpec(row.id, limits, network, self._variables(row, cls, secrets), source, checkout=checkout)
 
     def setup(self, row: EnvironmentRow) -> tuple[str, ...]:
         """Return the shell commands that are run once: those of the class, then those of the row."""
@@ -87,6 +88,7 @@ def first_row(
         "secrets": [{"name": one.name, "variable": one.variable, "path": one.path} for one in new.secrets],
         "idle": new.idle_seconds,
         "devcontainer": new.devcontainer,
+        "checkout": new.checkout,
     }
     return EnvironmentRow(
         id=environment,

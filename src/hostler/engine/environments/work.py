@@ -58,6 +58,11 @@ class Works:
             making.task.cancel()
         return await self._alone(environment, end())
 
+    async def alone(self, environment: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something when nothing else is done with the environment."""
+        async with self._locks.setdefault(environment, asyncio.Lock()):
+            return await work()
+
     async def _alone(self, environment: str, work: Awaitable[T]) -> T:
         async with self._locks.setdefault(environment, asyncio.Lock()):
             return await work
