@@ -33,10 +33,12 @@ from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
+from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
 from hostler.engine.project_use import CountedRows
 from hostler.environments.credentials import GitLogins
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
+from hostler.environments.keeping import KeptWork
 from hostler.environments.registry import Outside
 from hostler.home import Home
 from hostler.logs import configure
@@ -55,6 +57,7 @@ OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin
 ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
 HEARTBEAT = 5.0
 IDLE_LOOK = 20.0
+EXPIRY_LOOK = 3600.0
 LEASE = timedelta(seconds=20)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -134,7 +137,20 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         gateway.ledger = Calls(engine, agents, ambient)
         desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
         places.on_refusal = desk.refused
-        environments.works = engine.runs
+        environments.works = engine.works
+
+        keeping = Keeping(
+            stores.environments,
+            stores.executions,
+            places.provider,
+            places.machine,
+            KeptWork(home.folder / "kept", settings.keep_mib << 20),
+            ambient,
+            redactor,
+            days=settings.keep_days,
+        )
+        environments.keeper = keeping
+        environments.follow(keeping)
 
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
@@ -142,7 +158,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await environments.reconcile(exists)
         await engine.open()
         stack.push_async_callback(engine.close)
-        stack.enter_context(_background(_heartbeat(stores, desk, ambient), _idle_stop(environments, ambient)))
+        stack.enter_context(
+            _background(_heartbeat(stores, desk, ambient), _idle_stop(environments, ambient), _expiry(keeping, ambient))
+        )
         token = await _owner_token(stores, home, ambient)
         redactor.add([home.token_file.read_text().strip()])
         parts = ApiParts(
@@ -272,6 +290,16 @@ async def _idle_stop(environments: Environments, ambient: Ambient) -> None:
             await environments.stop_idle()
         except HostlerError as problem:
             log.warning("idle environments could not be looked at", problem=problem.message)
+
+
+async def _expiry(keeping: Keeping, ambient: Ambient) -> None:
+    """Remove kept work whose time is over."""
+    while True:
+        try:
+            await keeping.expire()
+        except (HostlerError, OSError) as problem:
+            log.warning("kept work could not be looked at", problem=str(problem))
+        await ambient.until(ambient.now() + timedelta(seconds=EXPIRY_LOOK))
 
 
 async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | None:

@@ -139,6 +139,8 @@ class Settings(BaseSettings):
     slots: int = Field(0, ge=0)
     settle_seconds: float = Field(1.0, ge=0)
     secrets: tuple[str, ...] = ()
+    keep_days: float = Field(30, gt=0)
+    keep_mib: int = Field(256, ge=1, le=4096)
     idle_exit_minutes: float = Field(0, ge=0)
 
     @model_validator(mode="after")

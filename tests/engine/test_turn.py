@@ -41,18 +41,19 @@ async def test_a_story_ends_waiting_for_input_with_one_result_for_its_tool_call(
     assert state.phase == "WAITING_FOR_INPUT"
     assert kinds(await stage.log(execution)) == [
         "Started", "InputQueued", "EnvironmentReady", "TurnStarted", "InputTaken", "ModelCallStarted", "ModelReplied",
-        "ToolStarted", "ToolFinished", "ModelCallStarted", "ModelReplied", "TurnEnded",
+        "ToolStarted", "ToolFinished", "ModelCallStarted", "ModelReplied", "TurnEnded", "WorkKept",
     ]  # fmt: skip
 
 
 async def test_a_step_with_one_tool_takes_two_commits(stage: Stage):
     execution = await stage.start("scripted:story", "mend it")
     await stage.rest(execution)
-    assert stage.commits[-4:] == [
+    assert stage.commits[-5:] == [
         ("ModelReplied", "ToolStarted"),
         ("ToolFinished", "ModelCallStarted"),
         ("ModelReplied",),
         ("TurnEnded",),
+        ("WorkKept",),
     ]
 
 
@@ -74,12 +75,13 @@ async def test_each_further_parallel_result_is_a_commit_of_its_own_and_never_hel
     assert [tool.id for tool in state.tools] == ["c1.0"]
     gates["a"].set()
     await stage.rest(execution)
-    assert stage.commits[-5:] == [
+    assert stage.commits[-6:] == [
         ("ModelReplied", "ToolStarted", "ToolStarted"),
         ("ToolFinished",),
         ("ToolFinished", "ModelCallStarted"),
         ("ModelReplied",),
         ("TurnEnded",),
+        ("WorkKept",),
     ]
     await stage.kill()
 
@@ -160,7 +162,7 @@ async def test_a_stop_kills_the_group_and_gives_every_open_call_one_result(stage
     state = await stage.rest(execution)
     log = await stage.log(execution)
     assert state.phase == "STOPPED"
-    assert kinds(log)[-4:] == ["StopRequested", "ToolFinished", "Stopped", "GroupGone"]
+    assert kinds(log)[-5:] == ["StopRequested", "ToolFinished", "Stopped", "GroupGone", "WorkKept"]
     assert [execution for execution, _ in stage.world.kills] == [execution]
     await stage.send(execution, "again")
     stage.world.machine.shell = lambda line: _answer()

@@ -8,6 +8,7 @@ import pytest
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.kept import KeepRequest, OnPart, Snapshot
+from hostler.core.machines import Machine
 from hostler.core.providers import EnvSpec
 from hostler.environments.keeping import KeptWork
 from hostler.environments.local import local_provider
@@ -49,6 +50,10 @@ def fresh(root: Path) -> Path:
 NAMED = {f"GIT_{who}_{what}": "T" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
+async def take(kept: KeptWork, machine: Machine, execution: str, turn: int, base: str) -> Snapshot:
+    return (await kept.keep(machine, execution, turn, base, base, {})).snapshot
+
+
 async def head(work: Work) -> str:
     return text(await work.run("git rev-parse HEAD")).strip()
 
@@ -72,7 +77,7 @@ async def test_everything_that_changed_is_kept_and_the_repository_stays_as_it_is
     look = "git status --porcelain; git for-each-ref; git stash list; find .git -type f | sort | xargs sha256sum"
     await inside.run(look)  # It writes the index that it reads.
     before = text(await inside.run(look))
-    snapshot = await kept.keep(inside.machine, "one", 1, base, base)
+    snapshot = await take(kept, inside.machine, "one", 1, base)
     assert text(await inside.run(look)) == before
     assert (snapshot.base, snapshot.head, snapshot.files) == (base, base, 8)
     assert snapshot.repository
@@ -93,24 +98,24 @@ async def test_everything_that_changed_is_kept_and_the_repository_stays_as_it_is
 async def test_unchanged_work_is_sent_once_and_new_work_alone(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("head -c 300000 /dev/urandom > large; git status >/dev/null")
-    first = await kept.keep(inside.machine, "one", 1, base, base)
-    again = await kept.keep(inside.machine, "one", 1, base, base)
-    later = await kept.keep(inside.machine, "one", 2, base, base)
+    first = await take(kept, inside.machine, "one", 1, base)
+    again = await take(kept, inside.machine, "one", 1, base)
+    later = await take(kept, inside.machine, "one", 2, base)
     assert first.size > 300_000
     assert (again.commit, again.size) == (later.commit, later.size) == (first.commit, 0)
     await inside.run("echo more >> one")
-    third = await kept.keep(inside.machine, "one", 3, base, base)
+    third = await take(kept, inside.machine, "one", 3, base)
     assert third.commit != first.commit
     assert 0 < third.size < 10_000
     assert third.files == 2
-    other = await kept.keep(inside.machine, "other", 1, base, base)
+    other = await take(kept, inside.machine, "other", 1, base)
     assert (other.commit, other.size > 300_000) == (third.commit, True)
     assert b"large" in (await kept.diff("other", other.base, other.commit, LIMIT)).data
 
 
 async def test_work_that_changed_nothing_stores_nothing(inside: Work, kept: KeptWork, root: Path) -> None:
     base = await begun(inside)
-    snapshot = await kept.keep(inside.machine, "one", 1, base, base)
+    snapshot = await take(kept, inside.machine, "one", 1, base)
     assert (snapshot.commit, snapshot.files, snapshot.size) == ("", 0, 0)
     assert not list((root / "kept").glob("*"))
 
@@ -118,28 +123,28 @@ async def test_work_that_changed_nothing_stores_nothing(inside: Work, kept: Kept
 async def test_commits_of_the_agent_are_kept_and_what_was_pushed_is_told(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("git checkout -qb topic; echo more >> one; git commit -qam more; rm -rf sub; git commit -qam less")
-    snapshot = await kept.keep(inside.machine, "one", 1, base, base)
+    snapshot = await take(kept, inside.machine, "one", 1, base)
     assert (snapshot.head, snapshot.branch, snapshot.files, snapshot.pushed) == (await head(inside), "topic", 2, False)
     await inside.run("git update-ref refs/remotes/origin/topic HEAD")
-    assert (await kept.keep(inside.machine, "one", 2, base, base)).pushed
+    assert (await take(kept, inside.machine, "one", 2, base)).pushed
     await inside.run("echo after > after")
-    assert not (await kept.keep(inside.machine, "one", 3, base, base)).pushed
+    assert not (await take(kept, inside.machine, "one", 3, base)).pushed
 
 
 async def test_a_workspace_without_a_repository_is_kept_whole(inside: Work, kept: KeptWork) -> None:
     await inside.run("mkdir -p a/b; echo deep > a/b/c; head -c 100 /dev/zero > zeros")
-    snapshot = await kept.keep(inside.machine, "one", 1, "", "")
+    snapshot = await take(kept, inside.machine, "one", 1, "")
     assert (snapshot.files, snapshot.repository, snapshot.head) == (2, False, "")
     assert b"deep" in (await kept.diff("one", "", snapshot.commit, LIMIT)).data
     assert text(await inside.run("ls -A")).split() == ["a", "zeros"]
     await inside.run("git init -q")
-    assert (await kept.keep(inside.machine, "one", 2, "", "")).repository
+    assert (await take(kept, inside.machine, "one", 2, "")).repository
 
 
 async def test_what_is_too_large_or_a_repository_of_its_own_is_named(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("truncate -s 70M sparse; git init -q nested; echo in > nested/in; echo small > small")
-    snapshot = await kept.keep(inside.machine, "one", 1, base, base)
+    snapshot = await take(kept, inside.machine, "one", 1, base)
     assert snapshot.files == 1
     assert snapshot.left_out == ("larger than 64 MiB: sparse", "repositories of their own: nested/")
 
@@ -148,26 +153,26 @@ async def test_more_than_fits_is_refused_in_words(inside: Work, root: Path) -> N
     base = await begun(inside)
     await inside.run("head -c 3000000 /dev/urandom > large")
     with pytest.raises(EnvironmentFailed, match="too large to be kept: 2 MiB"):
-        await KeptWork(root / "kept", 1 << 20).keep(inside.machine, "one", 1, base, base)
+        await take(KeptWork(root / "kept", 1 << 20), inside.machine, "one", 1, base)
     assert not list((root / "kept").glob("*"))
 
 
 async def test_a_base_that_is_gone_a_split_index_and_a_worktree_do_no_harm(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("git update-index --split-index; echo more >> one")
-    assert (await kept.keep(inside.machine, "one", 1, base, base)).files == 1
+    assert (await take(kept, inside.machine, "one", 1, base)).files == 1
     await inside.run("rm -rf .git; git init -q; git add one; git commit -qm anew")
-    snapshot = await kept.keep(inside.machine, "one", 2, base, base)
+    snapshot = await take(kept, inside.machine, "one", 2, base)
     assert (snapshot.base, snapshot.files) == ("", 3)
     await inside.run("mv .git /home/agent/elsewhere; echo 'gitdir: /home/agent/elsewhere' > .git; echo x > x")
-    assert (await kept.keep(inside.machine, "one", 3, base, base)).files == 4
+    assert (await take(kept, inside.machine, "one", 3, base)).files == 4
 
 
 async def test_expired_and_removed_work_is_gone(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("echo more >> one")
     for execution in ("one", "two"):
-        snapshot = await kept.keep(inside.machine, execution, 1, base, base)
+        snapshot = await take(kept, inside.machine, execution, 1, base)
     assert await kept.expire(datetime.now(UTC) - timedelta(hours=1)) == ()
     await kept.remove("one")
     assert not await kept.has("one", snapshot.commit)
@@ -212,8 +217,8 @@ async def test_a_supervisor_that_lies_keeps_nothing_and_names_no_program(
     for data, claimed in cases.items():
         liar = Liar(Snapshot(claimed, "", "", "", True, 1, False, (), len(data)), data)
         with pytest.raises(EnvironmentFailed):
-            await kept.keep(liar, "one", 1, "", "")  # pyright: ignore[reportArgumentType]
+            await take(kept, liar, "one", 1, "")  # pyright: ignore[reportArgumentType]
     silent = Liar(Snapshot(commit, "", "", "", True, 1, False, (), 0), b"")
     with pytest.raises(EnvironmentFailed, match="sent nothing"):
-        await kept.keep(silent, "two", 1, "", "")  # pyright: ignore[reportArgumentType]
+        await take(kept, silent, "two", 1, "")  # pyright: ignore[reportArgumentType]
     assert not list((root / "kept").glob("*/refs/hostler/*"))

@@ -62,6 +62,8 @@ MEANINGS: Mapping[str, str] = {
     "slots": "Turns that run at once; 0: 32 for each processor.",
     "settle_seconds": "The least length of a turn, for clients that would miss a shorter one.",
     "secrets": "Texts that are hidden wherever they turn up, beyond the keys that Hostler knows itself.",
+    "keep_days": "Days for which what an execution changed is kept outside its environment, from the last turn on.",
+    "keep_mib": "MiB that one turn's changes may take, packed; more is not kept.",
     "idle_exit_minutes": "Minutes with nothing to do after which the server ends; 0: never.",
 }
 HEAD = (

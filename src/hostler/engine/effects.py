@@ -21,8 +21,9 @@ from hostler.core.errors import (
     MachineLost,
     ModelUnavailable,
 )
+from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
-from hostler.core.plan import CallModel, KillGroup, PrepareEnvironment, RunTool
+from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment, RunTool
 from hostler.core.ports import Blobs, Fact, Models
 from hostler.core.redaction import Redactor
 from hostler.core.state import State
@@ -61,6 +62,14 @@ class Places(Machines, Protocol):
 
     async def kill_group(self, environment: str, execution: str, fence: int) -> None:
         """End every process of the execution; fine when the environment does not run."""
+        ...
+
+    async def keep(self, environment: str, execution: str, turn: int) -> WorkKept:
+        """Keep the workspace's changes outside. Raises EnvironmentError_ with the reason why they cannot be kept."""
+        ...
+
+    async def forget_work(self, execution: str) -> None:
+        """Keep nothing of an execution's work any more."""
         ...
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
@@ -192,6 +201,16 @@ class Effects:
         """Return an event without secrets, also where the model had written them in another form."""
         kind, version, body = ev.encode(event)
         return ev.decode(kind, version, self.redactor.json(body))
+
+    async def keep(self, effect: KeepWork, scene: Scene) -> tuple[Fact, ...]:
+        """Keep the work of a turn that has ended; what stands in the way is a fact of its own."""
+        turn = effect.turn
+        try:
+            kept = await self.places.keep(scene.state.environment.id, scene.execution, turn)
+        except (EnvironmentError_, OSError) as problem:
+            reason = problem.message if isinstance(problem, EnvironmentError_) else problem.strerror or str(problem)
+            return (Fact(f"keep/{turn}", WorkNotKept(turn, self.redactor.text(reason))),)
+        return (Fact(f"keep/{turn}", self._masked(kept)),)
 
     async def kill_group(self, effect: KillGroup, scene: Scene) -> tuple[Fact, ...]:
         """End every process of the execution in its environment."""

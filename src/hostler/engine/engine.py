@@ -148,6 +148,13 @@ class Engine:
         """Return the worker of an execution that this process works on now."""
         return self._workers.get(execution)
 
+    def works(self, execution: str) -> bool:
+        """Return whether something of it runs in its environment; what only keeps its work, or lingers, gives way."""
+        worker = self._workers.get(execution)
+        return worker is not None and (
+            worker.state.killing or worker.state.phase not in ("WAITING_FOR_INPUT", "STOPPED")
+        )
+
     def busy(self) -> bool:
         """Return whether this process works on anything."""
         return bool(self._workers)
@@ -236,6 +243,7 @@ class Engine:
         environment = state.environment
         if environment.id:
             await self._effects.places.release(environment.id, execution, owned=environment.owned)
+        await self._effects.places.forget_work(execution)
         await self._effects.blobs.purge(execution)
         await self._executions.purge(execution)
 

@@ -134,7 +134,7 @@ class Worker:
     async def _step(self) -> bool:
         """Append facts and decisions, then make running what is wanted; return False when nothing is."""
         self._poke.clear()
-        lingered = self.state.phase == "WAITING_FOR_INPUT"
+        lingered = self.state.phase in ("WAITING_FOR_INPUT", "STOPPED")
         await self.catch_up()
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
@@ -316,6 +316,8 @@ class Worker:
             case external_plan.CloseAgent():
                 await self._tools.ambient.until(effect.not_before)
                 return Outcome(await effects.agents.close(effect, scene))
+            case plan.KeepWork():
+                return Outcome(await effects.keep(effect, scene))
             case plan.EndTurn():
                 await self._tools.ambient.until(effect.not_before)
                 return Outcome(decide=plan.ending)

@@ -42,6 +42,8 @@ class Packed:
     shallow: bytes = b""
     """The commits at which the original's history is cut, as git keeps them."""
     notes: tuple[str, ...] = ()
+    anchor: str | None = None
+    """The original's own commit below what came along; empty: it has none. None: the commit itself."""
 
     @property
     def file(self) -> Path:
@@ -92,7 +94,8 @@ class _Packing:
         shallow = (common / "shallow").read_bytes() if (common / "shallow").exists() else b""
         if commit is not None:
             self._write(commit, shallow)
-        return Packed(self._folder, commit, self._branch(ref), self._origin(), shallow, notes)
+        anchor = None if commit == head else head or ""
+        return Packed(self._folder, commit, self._branch(ref), self._origin(), shallow, notes, anchor)
 
     def _resolve(self, name: str) -> str | None:
         if name.startswith("-"):

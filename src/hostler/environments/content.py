@@ -192,7 +192,7 @@ async def _unpack(site: Site, source: LocalRepository) -> Workspace:
         fetched = f"+refs/heads/*:{bundles.ARRIVED}/*"
         await site.must("unpack", "fetch", "--quiet", "--no-tags", ".git/hostler.bundle", fetched)
         await site.git("forget", "update-ref", "-d", f"{bundles.ARRIVED}/{bundles.BRANCH}")
-        result = await _check_out(site, packed.commit, packed.branch, packed.notes)
+        result = replace(await _check_out(site, packed.commit, packed.branch, packed.notes), anchor=packed.anchor)
         await _run(site, "tidy", "rm", "-f", ".git/hostler.bundle")
         return result
     finally:

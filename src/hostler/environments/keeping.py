@@ -10,19 +10,42 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from hostler.core.errors import EnvironmentFailed
-from hostler.core.kept import KeepRequest, Snapshot
+from hostler.core.kept import KeepRequest, Snapshot, WorkKept
 from hostler.core.machines import Machine, Patch
 from hostler.environments import hostgit
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 EMPTY_TREES = {40: hashlib.sha1(b"tree 0\0").hexdigest(), 64: hashlib.sha256(b"tree 0\0").hexdigest()}
+REFS, NOTES = "refs/hostler", "hostler"
 DIFF = ("--binary", "--full-index", "--no-ext-diff", "--no-textconv", "--no-color")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is noted beside a kept commit: how it was taken, and what its environment had been made from."""
+
+    snapshot: Snapshot
+    anchor: str = ""
+    """The commit that has to be had elsewhere to make the workspace again."""
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def told(self, turn: int) -> WorkKept:
+        """Return what the log says of it."""
+        s = self.snapshot
+        return WorkKept(turn, s.commit, s.files, s.size, s.base, s.head, s.branch, s.repository, s.pushed, s.left_out)
+
+
+RECORD = TypeAdapter(Record)
 
 
 class KeptWork:
@@ -33,7 +56,9 @@ class KeptWork:
         self.limit = limit
         """Bytes of one turn's pack."""
 
-    async def keep(self, machine: Machine, execution: str, turn: int, base: str, anchor: str) -> Snapshot:
+    async def keep(
+        self, machine: Machine, execution: str, turn: int, base: str, anchor: str, origin: Mapping[str, Any]
+    ) -> Record:
         """Take a snapshot of a workspace and store it; asked again, it finds the same. Raises EnvironmentFailed."""
         folder = self._folder(execution)
         known = await asyncio.to_thread(_last, folder)
@@ -45,14 +70,22 @@ class KeptWork:
                     await asyncio.to_thread(file.write, data)
 
                 snapshot = await machine.git_keep(request, on_part)
+            record = Record(snapshot, anchor if snapshot.base else "", origin)
             if not snapshot.commit:
-                return snapshot
+                return record
             if snapshot.size:
                 await self._take_in(folder, snapshot, pack)
             elif snapshot.commit != known:
                 raise EnvironmentFailed("the environment sent nothing of what it keeps")
-        await asyncio.to_thread(_write_ref, folder, turn, snapshot.commit)
-        return snapshot
+        await asyncio.to_thread(_note, folder, turn, record)
+        return record
+
+    async def record(self, execution: str, turn: int) -> Record | None:
+        """Return what is noted of a turn's work; None when none is kept."""
+        file = self._folder(execution) / NOTES / f"{turn}.json"
+        with contextlib.suppress(OSError, ValidationError):
+            return RECORD.validate_json(await asyncio.to_thread(file.read_bytes))
+        return None
 
     @asynccontextmanager
     async def _arriving(self, folder: Path) -> AsyncGenerator[Path]:
@@ -120,7 +153,7 @@ class KeptWork:
         gone: list[str] = []
         for folder in sorted(self._root.glob("*.git")):
             with contextlib.suppress(OSError):
-                if (folder / "refs" / "hostler").stat().st_mtime < before:
+                if (folder / REFS).stat().st_mtime < before:
                     shutil.rmtree(folder)
                     gone.append(folder.stem)
         return tuple(gone)
@@ -132,7 +165,7 @@ class KeptWork:
 
 
 def _refs(folder: Path) -> dict[int, Path]:
-    place = folder / "refs" / "hostler"
+    place = folder / REFS
     return {int(ref.name): ref for ref in place.iterdir() if ref.name.isdigit()} if place.is_dir() else {}
 
 
@@ -142,13 +175,18 @@ def _last(folder: Path) -> str:
     return refs[max(refs)].read_text().strip() if refs else ""
 
 
-def _write_ref(folder: Path, turn: int, commit: str) -> None:
-    """Write a ref whole: after a power cut it is there or it is not."""
-    place = folder / "refs" / "hostler"
-    place.mkdir(parents=True, exist_ok=True)
-    part = place / f".{turn}.part"
-    with part.open("w") as file:
-        file.write(f"{commit}\n")
+def _note(folder: Path, turn: int, record: Record) -> None:
+    """Note a kept commit; the ref comes last, so that what has one is whole."""
+    _write(folder / NOTES / f"{turn}.json", RECORD.dump_json(record))
+    _write(folder / REFS / str(turn), f"{record.snapshot.commit}\n".encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole: after a power cut it is there or it is not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(place / str(turn))
+    part.replace(path)

@@ -29,6 +29,8 @@ def view(state: State) -> dict[str, Any]:
             "refusedHosts": list(state.refused_hosts),
             "turnSince": stamp(state.turn_since),
             "limit": state.failure.limit if state.failure else "",
+            "kept": kept(state),
+            "notKept": state.not_kept,
             **agent_facts(state),
         },
     }
@@ -227,6 +229,23 @@ def output(value: OutputScalar) -> dict[str, Any]:
             return {"floatValue": value}
         case str():
             return {"stringValue": value}
+
+
+def kept(state: State) -> dict[str, Any] | None:
+    """Return what is kept of the work outside the environment; None when nothing is, or nothing differs."""
+    if state.kept is None or not state.kept.work.commit:
+        return None
+    work = state.kept.work
+    return {
+        "turn": work.turn,
+        "commit": work.commit,
+        "base": work.base,
+        "files": work.files,
+        "at": stamp(state.kept.at),
+        "pushed": work.pushed,
+        "applied": state.kept.applied,
+        "leftOut": list(work.left_out),
+    }
 
 
 def stamp(moment: datetime | None) -> str | None:

@@ -210,6 +210,10 @@ class World:
         commit = hashlib.sha1(repr(sorted(self.machine.files.items())).encode()).hexdigest()
         return WorkKept(turn, commit, len(self.machine.files), base="base")
 
+    async def forget_work(self, execution: str) -> None:
+        """Keep nothing any more."""
+        self.keeps.clear()
+
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up."""
         self.released.append(environment)
