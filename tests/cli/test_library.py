@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.scripted import ENVIRONMENT, ID, OWN, Json, Refused, Scripted, execution
+from tests.cli.scripted import ENVIRONMENT, ID, OTHER, OWN, Json, Raw, Refused, Scripted, execution
 
 PROMPT = {
     "id": "0198c2aa-0009-7000-8000-000000000009",
@@ -107,9 +107,16 @@ def test_tokens(cli: Cli, server: Scripted) -> None:
     assert cli("token", "create", "x", "--expires", "soon").code == 2
 
 
+ERR = {"stream": "err", "next": 4, "data": "ZXJyCg=="}
+
+
+def lines(*bodies: Json) -> bytes:
+    return b"".join(json.dumps(body).encode() + b"\n" for body in bodies)
+
+
 @pytest.fixture
 def environment(server: Scripted) -> Scripted:
-    ops = {"environmentUrls": {"ops": f"{server.url}/api/environments/{ENVIRONMENT}/ops"}}
+    ops = {"environmentUrls": {"logs": f"{server.url}/logs"}}
     entry = {"id": ENVIRONMENT, "metadata": {"name": "box"}, "status": {"phase": "ENVIRONMENT_PHASE_RUNNING", **ops}}
 
     def get(body: Json) -> Json | Refused:
@@ -122,29 +129,56 @@ def environment(server: Scripted) -> Scripted:
         "CreateEnvironmentAccessToken": {"accessToken": "environment-token"},
         "StopEnvironment": {},
         "DeleteEnvironment": {},
-        "Exec": {"exitCode": 7, "stdout": "out\n", "stderr": "err\n"},
+        "exec": Raw(lines({"stream": "out", "next": 4, "data": "b3V0Cg=="}, {}, ERR, {"exitCode": 7, "note": ""})),
     }
     return server
 
 
 def test_exec_passes_output_and_exit_code_through(cli: Cli, environment: Scripted) -> None:
-    ended = cli("env", "exec", "-w", "src", "--timeout", "9", ENVIRONMENT[:13], "--", "grep", "-r", "a b", "--color")
+    words = ("-n", "-w", "src", "--timeout", "9", "-e", "A=b", ENVIRONMENT[:13], "--", "grep", "-r", "a b", "--color")
+    ended = cli("env", "exec", *words)
     assert (ended.code, ended.out, ended.err) == (7, "out\n", "err\n")
     asked = environment.asked[-1]
-    assert asked.path == f"/api/environments/{ENVIRONMENT}/ops/supervisor.v1.EnvironmentOpsService/Exec"
-    assert asked.headers["authorization"] == "Bearer environment-token"
+    assert asked.path == f"{OWN}/environments/{ENVIRONMENT}/exec"
     assert asked.body.pop("operationId")
-    assert asked.body == {"command": "grep -r 'a b' --color", "workingDirectory": "src", "timeoutSeconds": 9}
+    assert asked.body == {
+        "command": "grep -r 'a b' --color",
+        "workingDirectory": "src",
+        "timeoutSeconds": 9,
+        "env": {"A": "b"},
+        "input": False,
+        "outOffset": 0,
+        "errOffset": 0,
+    }
+
+
+def test_exec_that_breaks_off_is_taken_up_where_it_was(cli: Cli, environment: Scripted) -> None:
+    answers = iter(
+        [lines({"stream": "out", "next": 4, "data": "b3V0Cg=="}), lines(ERR, {"exitCode": 0, "note": "cut"})]
+    )
+    environment.answers["exec"] = lambda _: Raw(next(answers))
+    ended = cli("env", "exec", "-n", ENVIRONMENT, "true")
+    assert (ended.code, ended.out) == (0, "out\n")
+    assert ended.err.endswith("reconnecting\nerr\ncut\n")
+    first, second = environment.bodies("exec")
+    assert second == {**first, "outOffset": 4}
+
+
+def test_a_command_that_is_refused_is_not_tried_again(cli: Cli, environment: Scripted) -> None:
+    error = {"error": {"code": "already_exists", "message": "operation_id: given before"}}
+    environment.answers["exec"] = Raw(lines(error))
+    ended = cli("env", "exec", "-n", ENVIRONMENT, "true")
+    assert ended.code == 1
+    assert "given before" in ended.err
+    assert cli("env", "exec", "-e", "nonsense", ENVIRONMENT, "true").code == 2
 
 
 def test_exec_in_the_environment_of_an_execution(cli: Cli, environment: Scripted) -> None:
     environment.executions = [execution(usedEnvironments=[{"environmentId": ENVIRONMENT}])]
     for given in (ID, ID[:13]):
-        ended = (
-            cli("env", "exec", given, "--json", "true") if given == "" else cli("env", "exec", "--json", given, "true")
-        )
-        assert json.loads(ended.out)["exitCode"] == 7
-    assert environment.bodies("Exec")[0]["command"] == "true"
+        ended = cli("env", "exec", "-n", "--json", given, "true")
+        assert json.loads(ended.out) == {"exitCode": 7, "stdout": "out\n", "stderr": "err\n"}
+    assert environment.bodies("exec")[0]["command"] == "true"
     assert cli("env", "exec", "ffff", "true").code == 1
 
 
@@ -153,12 +187,80 @@ def test_exec_without_a_command_is_wrong_usage(cli: Cli, environment: Scripted) 
     assert cli("env", "exec", ENVIRONMENT, "--").code == 2
 
 
-def test_a_stopped_environment_runs_nothing_and_says_so(cli: Cli, environment: Scripted) -> None:
-    stopped = {"id": ENVIRONMENT, "status": {"phase": "ENVIRONMENT_PHASE_STOPPED"}}
-    environment.answers["GetEnvironment"] = {"environment": stopped}
-    ended = cli("env", "exec", ENVIRONMENT, "true")
+def test_an_environment_is_made_as_asked_and_awaited(cli: Cli, environment: Scripted) -> None:
+    made = {"id": ENVIRONMENT, "status": {"phase": "ENVIRONMENT_PHASE_CREATING"}}
+    environment.answers |= {
+        "CreateEnvironment": {"environment": made},
+        "CreateEnvironmentFromProject": {"environment": made},
+        "ListEnvironmentClasses": {"environmentClasses": [{"id": OTHER, "displayName": "Large"}]},
+        "ListProjects": {"projects": [{"id": ID, "metadata": {"name": "web"}}]},
+    }
+    ended = cli("env", "create", "--repo", "https://host/a/b", "--ref", "dev", "--class", "large", "--name", "box")
+    assert (ended.code, ended.out) == (0, f"{ENVIRONMENT}\n")
+    spec = {
+        "desiredPhase": "ENVIRONMENT_PHASE_RUNNING",
+        "machine": {"class": OTHER},
+        "content": {"initializer": {"specs": [{"contextUrl": {"url": "https://host/a/b/tree/dev"}}]}},
+    }
+    assert environment.bodies("CreateEnvironment") == [{"spec": spec, "name": "box"}]
+    assert cli("env", "create", "--project", "web", "-d").out == f"{ENVIRONMENT}\n"
+    asked = {"projectId": ID, "spec": {"desiredPhase": "ENVIRONMENT_PHASE_RUNNING"}}
+    assert environment.bodies("CreateEnvironmentFromProject") == [asked]
+    for wrong in (
+        ("--project", "no"),
+        ("--class", "no"),
+        ("--ref", "x"),
+        ("--repo", "https://h/a/b", "--project", "web"),
+    ):
+        assert cli("env", "create", *wrong).code == 2
+
+
+def test_one_that_fails_says_why(cli: Cli, environment: Scripted) -> None:
+    failed = {"phase": "ENVIRONMENT_PHASE_STOPPED", "failureMessage": ["the clone failed"]}
+    environment.answers["StartEnvironment"] = {}
+    environment.answers["GetEnvironment"] = {"environment": {"id": ENVIRONMENT, "status": failed}}
+    ended = cli("env", "start", ENVIRONMENT)
     assert ended.code == 1
-    assert "stopped" in ended.err
+    assert "the clone failed" in ended.err
+
+
+def test_show_and_logs(cli: Cli, environment: Scripted) -> None:
+    terminal = {"terminalId": OTHER, "shell": "/bin/bash"}
+    environment.answers |= {
+        "ListTerminals": {"terminals": [terminal]},
+        "CreateEnvironmentLogsToken": {"accessToken": "environment-token"},
+        "/logs": Raw(lines({"seq": 3, "text": "cloned\n"}, {"seq": 4, "text": "\x1b[2Jset up\n"})),
+    }
+    out = cli("env", "show", ENVIRONMENT).out
+    assert "running" in out
+    assert OTHER in out
+    assert json.loads(cli("env", "show", "--json", ENVIRONMENT).out)["terminals"] == [terminal]
+    ended = cli("env", "logs", ENVIRONMENT)
+    assert (ended.code, ended.out) == (0, "cloned\nset up\n")
+    assert environment.asked[-1].query == {"format": "json", "after": "0"}
+    assert environment.asked[-1].headers["authorization"] == "Bearer environment-token"
+
+
+def test_a_followed_log_is_taken_up_where_it_was_and_ends_with_the_environment(cli: Cli, environment: Scripted) -> None:
+    def end(_: Json) -> Raw:
+        environment.answers["/logs"] = gone
+        return Raw(lines({"seq": 3, "text": "one\n"}))
+
+    def gone(_: Json) -> Raw:
+        environment.answers["GetEnvironment"] = Refused(404, "not_found", "there is no such environment")
+        return Raw(lines({"seq": 4, "text": "two\n"}))
+
+    environment.answers |= {"CreateEnvironmentLogsToken": {"accessToken": "environment-token"}, "/logs": end}
+    ended = cli("env", "logs", "-f", ENVIRONMENT)
+    assert (ended.code, ended.out) == (0, "one\ntwo\n")
+    asked = [one.query for one in environment.asked if one.path == "/logs"]
+    assert [one["after"] for one in asked] == ["0", "3"]
+
+
+def test_a_shell_needs_a_terminal(cli: Cli, environment: Scripted) -> None:
+    ended = cli("env", "shell", ENVIRONMENT)
+    assert ended.code == 2
+    assert "env exec" in ended.err
 
 
 def test_list_stop_and_rm(cli: Cli, environment: Scripted) -> None:

@@ -64,12 +64,12 @@ class Client:
         self,
         method: str,
         url: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         *,
         token: str | None = None,
         timeout: float = TIMEOUT,
     ) -> bytes:
-        """Make a request (`url` absolute, or a path of the server) and return the answer's bytes."""
+        """Make a request (`url` absolute, or a path of the server; a mapping is sent as JSON); return the answer."""
         with self.open(method, url, body, token=token, timeout=timeout) as reply:
             return reply.read()
 
@@ -78,7 +78,7 @@ class Client:
         self,
         method: str,
         url: str,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -86,7 +86,7 @@ class Client:
     ) -> Generator["Reply"]:
         """Open an answer for reading; a refusal is a Problem, a connection that fails is Unreachable."""
         parts = urlsplit(url if "://" in url else self.server.url + url)
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.server.token if token is None else token}"}
         sent |= {"Content-Type": "application/json"} if data is not None else {}
         where = f"{parts.scheme}://{parts.netloc}"

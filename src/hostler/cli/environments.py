@@ -1,29 +1,75 @@
-"""Environments: env list, exec, stop, rm."""
+"""Environments: env create, list, show, logs, start, stop, rm; exec and shell stand in modules of their own."""
 
-import shlex
-import sys
+import json as json_text
 import time
-import uuid
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import ids, places
-from hostler.cli.client import ENVIRONMENTS, OPS, Client
+from hostler.cli import ids, places, repositories
+from hostler.cli.chosen import Environment, Way, find, phase_of
+from hostler.cli.client import ENVIRONMENTS, Client
 from hostler.cli.executions import ago
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, Unreachable, usage
-from hostler.cli.screen import emit, line, note, say, table
+from hostler.cli.remote import exec_
+from hostler.cli.running import server
+from hostler.cli.screen import clean, emit, line, note, say, table
+from hostler.cli.shell import shell
 from hostler.cli.stream import PAUSES, TRIES
 
 Json = dict[str, Any]
+PROJECTS = "gitpod.v1.ProjectService"
+POLL = 0.2
+"""Seconds between two looks at an environment that is being made."""
+UNDER_WAY = ("creating", "starting", "updating", "unknown")
+QUIET = 45.0
 app = typer.Typer(help="Environments, the sandboxes that agents work in.", no_args_is_help=True)
-Environment = Annotated[
-    str, typer.Argument(metavar="ENV", help="An environment's id, or an execution's (its environment); prefixes do.")
-]
-LONGEST = 24 * 3600
-GRACE = 30.0
-"""Seconds beyond a command's own limit after which the server counts as silent."""
+
+
+@app.command()
+def create(
+    repo: Annotated[str, typer.Option(metavar="PATH|URL", help="The code: a folder here, or a repository's URL.")] = "",
+    ref: Annotated[str, typer.Option(help="A branch, tag or commit instead of the default.")] = "",
+    project: Annotated[str, typer.Option(metavar="NAME|ID", help="A project instead of a repository.")] = "",
+    class_: Annotated[str, typer.Option("--class", metavar="NAME|ID", help="How large; the default otherwise.")] = "",
+    name: Annotated[str, typer.Option(help="What to call it.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait until it runs.")] = False,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make an environment and wait until it runs; without repository or project it is empty. Prints its id.
+
+    Examples:
+
+        hostler env create --repo https://github.com/pallets/click
+
+        id=$(hostler env create --project web) && hostler env shell $id
+    """
+    if project and repo:
+        raise usage("--project has a repository of its own: leave --repo out")
+    if ref and not repo:
+        raise usage("--ref needs --repo")
+    client = Client(server(data_dir))
+    spec: Json = {"desiredPhase": "ENVIRONMENT_PHASE_RUNNING"}
+    if class_:
+        spec["machine"] = {"class": class_id(client, class_)}
+    named = {"name": name} if name else {}
+    if project:
+        asked = {"projectId": project_id(client, project), "spec": spec, **named}
+        made = client.call(ENVIRONMENTS, "CreateEnvironmentFromProject", asked)["environment"]
+    else:
+        if repo:
+            url = repositories.url(repo)
+            context = {"contextUrl": {"url": repositories.with_ref(url, ref) if ref else url}}
+            spec["content"] = {"initializer": {"specs": [context]}}
+        made = client.call(ENVIRONMENTS, "CreateEnvironment", {"spec": spec, **named})["environment"]
+    if not json:
+        say(made["id"])
+    entry = made if detach else running(client, made["id"])
+    if json:
+        emit(entry)
 
 
 @app.command("list")
@@ -44,37 +90,56 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
     table([_row(entry, short[entry["id"]]) for entry in found])
 
 
-@app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-def exec_(
-    environment: Environment,
-    command: Annotated[list[str], typer.Argument(metavar="CMD...", help="The program and its arguments.")],
-    workdir: Annotated[str, typer.Option("--workdir", "-w", help="Where it runs; the workspace otherwise.")] = "",
-    timeout: Annotated[int, typer.Option(min=1, max=LONGEST, help="Seconds after which it is killed.")] = 120,
-    json: AsJson = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Run a command inside an environment; its output and exit code are passed through. Options go before ENV.
+@app.command()
+def show(environment: Environment, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Show an environment: its phase, its code, what holds it, its open terminals.
 
-    Examples:
+    Example:
 
-        hostler env exec 0198c2 -- pytest -q
-
-        hostler env exec --timeout 600 0198c2 -- sh -c 'make && make test'
+        hostler env show 0198c2
     """
     client = Client(places.find(data_dir))
-    words = command[1:] if command and command[0] == "--" else command
-    if not words:
-        raise usage("there is no command after --")
-    found = find(client, environment)
-    ended = run(client, found, shlex.join(words), workdir, timeout)
+    entry = got(client, find(client, environment))
+    terminals: list[Json] = []
+    if phase_of(entry.get("status", {})) == "running":
+        terminals = Way(client, entry["id"]).call("ListTerminals", {}).get("terminals", [])
     if json:
-        emit({"exitCode": 0, "stdout": "", "stderr": "", **ended})
-    else:
-        sys.stdout.write(ended.get("stdout", ""))
-        sys.stdout.flush()
-        sys.stderr.write(ended.get("stderr", ""))
-        sys.stderr.flush()
-    raise typer.Exit(int(ended.get("exitCode", 0)) & 0xFF)
+        emit({**entry, "terminals": terminals})
+        return
+    table([(f"{name}:", clean(text)) for name, text in _facts(entry, terminals) if text])
+
+
+@app.command()
+def logs(
+    environment: Environment,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as long as something may come.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show how an environment was made: its clone, its setup commands and what they said.
+
+    Example:
+
+        hostler env logs -f 0198c2
+    """
+    client = Client(places.find(data_dir))
+    reading = Logs(client, find(client, environment), follow=follow)
+    for text in reading.texts():
+        say(clean(text), end="")
+
+
+@app.command()
+def start(environment: Environment, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Start a stopped environment and wait until it runs.
+
+    Example:
+
+        hostler env start 0198c2
+    """
+    client = Client(places.find(data_dir))
+    found = find(client, environment)
+    client.call(ENVIRONMENTS, "StartEnvironment", {"environmentId": found})
+    entry = running(client, found)
+    emit(entry) if json else say(f"started {found}")
 
 
 @app.command()
@@ -110,62 +175,116 @@ def rm(
     emit({"removed": found}) if json else say(f"removed {found}")
 
 
-def find(client: Client, given: str) -> str:
-    """Return the id of the environment that is meant, by its own id or by that of an execution that works in it."""
-    prefix = given.strip().lower()
-    try:
-        meant = ids.whole(client, "environment", prefix)
-        if not ids.WHOLE.fullmatch(prefix):
-            return meant
-        client.call(ENVIRONMENTS, "GetEnvironment", {"environmentId": meant})
-        return meant
-    except Problem as problem:
-        if problem.code != "not_found":
-            raise
-    try:
-        status: Json = client.execution(ids.execution(client, prefix)).get("status", {})
-    except Problem as problem:
-        if problem.code != "not_found":
-            raise
-        status = {}
-    used: list[str] = [entry["environmentId"] for entry in status.get("usedEnvironments", [])]
-    if not used:
-        raise Problem(f"there is no environment {given}, nor an execution that has one", code="not_found")
-    return used[0]
+app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(exec_)
+app.command()(shell)
 
 
-def run(client: Client, environment: str, command: str, workdir: str, timeout: int) -> Json:
-    """Run a shell command; a connection that breaks is taken up by the operation's id, so it never runs twice."""
-    operation = str(uuid.uuid4())
-    body = {"operationId": operation, "command": command, "workingDirectory": workdir, "timeoutSeconds": timeout}
-    for attempt in range(TRIES):
-        try:
-            url, token = _ops(client, environment)
-            path = f"{url.rstrip('/')}/{OPS}/Exec"
-            return client.json("POST", path, body, token=token, timeout=timeout + GRACE)
-        except Unreachable as problem:
-            note(f"{problem.message}; reconnecting", "yellow")
-            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-            client.find_again()
-    raise Unreachable("the server stays away; the command may have run")
+def running(client: Client, environment: str) -> Json:
+    """Return an environment once it runs; raises Problem when it cannot be made, or stops."""
+    while True:
+        entry = got(client, environment)
+        status: Json = entry.get("status", {})
+        if failed := status.get("failureMessage", []):
+            raise Problem(f"the environment {environment} could not be made: {clean('; '.join(failed))}")
+        phase = phase_of(status)
+        if phase == "running":
+            return entry
+        if phase not in UNDER_WAY and entry.get("spec", {}).get("desiredPhase", "").endswith(("STOPPED", "DELETED")):
+            raise Problem(f"the environment {environment} is {phase}")
+        time.sleep(POLL)
 
 
-def _ops(client: Client, environment: str) -> tuple[str, str]:
-    """Return where the environment's operations are served, and a token for them."""
-    named = {"environmentId": environment}
-    status = client.call(ENVIRONMENTS, "GetEnvironment", named)["environment"].get("status", {})
-    url = status.get("environmentUrls", {}).get("ops", "")
-    if not url:
-        raise Problem(f"nothing can be run in the environment: it is {_phase(status)}")
-    return url, client.call(ENVIRONMENTS, "CreateEnvironmentAccessToken", named)["accessToken"]
+def got(client: Client, environment: str) -> Json:
+    """Return an environment as the API shows it."""
+    entry: Json = client.call(ENVIRONMENTS, "GetEnvironment", {"environmentId": environment})["environment"]
+    return entry
+
+
+class Logs:
+    """The log of an environment, taken up where it broke off; a followed one goes on until the environment is gone."""
+
+    def __init__(self, client: Client, environment: str, *, follow: bool) -> None:
+        self._client = client
+        self._environment = environment
+        self._follow = follow
+        self._seq = 0
+
+    def texts(self) -> Iterator[str]:
+        """Yield what was said, in pieces."""
+        failures = 0
+        while failures < TRIES:
+            try:
+                for text in self._connected():
+                    failures = 0
+                    yield text
+                if not self._follow:
+                    return
+                got(self._client, self._environment)  # The server stops: it may come back.
+            except Problem as problem:
+                if self._follow and self._seq and problem.code == "not_found":
+                    return
+                if not isinstance(problem, Unreachable) and problem.code != "unavailable":
+                    raise
+                note(f"{problem.message}; reconnecting", "yellow")
+            time.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
+            failures += 1
+            self._client.find_again()
+        raise Unreachable("the server stays away")
+
+    def _connected(self) -> Iterator[str]:
+        named = {"environmentId": self._environment}
+        url = got(self._client, self._environment).get("status", {}).get("environmentUrls", {}).get("logs", "")
+        if not url:
+            raise Problem("the server offers no logs of this environment")
+        token = self._client.call(ENVIRONMENTS, "CreateEnvironmentLogsToken", named)["accessToken"]
+        url += f"?format=json&after={self._seq}" + ("&follow=1" if self._follow else "")
+        with self._client.open("GET", url, token=token, timeout=QUIET) as reply:
+            for entry in map(json_text.loads, reply.lines()):
+                self._seq = int(entry["seq"])
+                yield str(entry["text"])
+
+
+def class_id(client: Client, given: str) -> str:
+    """Return the id of the environment class that is meant, by its id or its name."""
+    classes = list(client.pages(ENVIRONMENTS, "ListEnvironmentClasses", "environmentClasses"))
+    for one in classes:
+        if given.lower() in (str(one["id"]), str(one.get("displayName", "")).lower()):
+            return str(one["id"])
+    names = ", ".join(str(one.get("displayName", "")) for one in classes)
+    raise usage(f"--class: there is no environment class {given!r}; there are: {names}")
+
+
+def project_id(client: Client, given: str) -> str:
+    """Return the id of the project that is meant, by its name, its id, or the beginning of it."""
+    known = list(client.pages(PROJECTS, "ListProjects", "projects"))
+    named = [one["id"] for one in known if one.get("metadata", {}).get("name", "") == given]
+    fitting: list[str] = named or [one["id"] for one in known if str(one["id"]).startswith(given.lower())]
+    if len(fitting) != 1:
+        raise usage(f"--project: {'no' if not fitting else 'more than one'} project is called {given!r}")
+    return fitting[0]
+
+
+def _facts(entry: Json, terminals: list[Json]) -> list[tuple[str, str]]:
+    metadata, spec, status = (entry.get(part, {}) for part in ("metadata", "spec", "status"))
+    content = status.get("content", {})
+    git = content.get("git", {})
+    return [
+        ("id", entry["id"]),
+        ("name", metadata.get("name", "")),
+        ("phase", phase_of(status)),
+        ("failed", "; ".join(status.get("failureMessage", []))),
+        ("note", "; ".join(status.get("warningMessage", []))),
+        ("created", ago(metadata.get("createdAt", ""))),
+        ("class", spec.get("machine", {}).get("class", "")),
+        ("code", metadata.get("originalContextUrl", "") or git.get("cloneUrl", "")),
+        ("branch", git.get("branch", "")),
+        ("workspace", content.get("contentLocationInMachine", "")),
+        *(("terminal", f"{one['terminalId']}  {one.get('shell', '')}") for one in terminals),
+    ]
 
 
 def _row(entry: Json, short: str) -> tuple[str, ...]:
     metadata, status = entry.get("metadata", {}), entry.get("status", {})
     said = "; ".join(status.get("failureMessage", []))
     name = line(metadata.get("name", "") or metadata.get("originalContextUrl", ""))
-    return short, _phase(status), ago(metadata.get("createdAt", "")), f"{name}{' — ' + line(said) if said else ''}"
-
-
-def _phase(status: Json) -> str:
-    return str(status.get("phase", "")).removeprefix("ENVIRONMENT_PHASE_").lower() or "unknown"
+    return short, phase_of(status), ago(metadata.get("createdAt", "")), f"{name}{' — ' + line(said) if said else ''}"

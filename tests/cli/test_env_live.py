@@ -1,0 +1,179 @@
+"""`hostler env` against a real server with real sandboxes: as a person at a terminal uses it."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server import HostlerProcess
+
+pytestmark = pytest.mark.sandbox
+PATIENCE = 60.0
+
+
+def command(server: HostlerProcess, *words: str) -> tuple[list[str], dict[str, str]]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HOSTLER_")}
+    return [sys.executable, "-m", "hostler", *words], {**kept, "HOSTLER_DATA_DIR": str(server.folder), "TERM": "xterm"}
+
+
+def hostler_env(server: HostlerProcess, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    argv, env = command(server, "env", *words)
+    return subprocess.run(argv, env=env, input=stdin, capture_output=True, timeout=PATIENCE)
+
+
+@pytest.fixture
+def environment(hostler: HostlerProcess) -> str:
+    made = hostler_env(hostler, "create", "--name", "box")
+    assert made.returncode == 0, made.stderr
+    return made.stdout.decode().strip()
+
+
+class Seat:
+    """A person's terminal with the command line in it."""
+
+    def __init__(self, server: HostlerProcess, *words: str) -> None:
+        argv, env = command(server, "env", *words)
+        self.ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        self.shown = b""
+
+    def until(self, mark: bytes) -> bytes:
+        end = time.monotonic() + PATIENCE
+        while mark not in self.shown:
+            assert time.monotonic() < end, self.shown
+            if select.select([self.ours], [], [], 0.1)[0]:
+                try:
+                    self.shown += os.read(self.ours, 65536)
+                except OSError:
+                    break
+        assert mark in self.shown, self.shown
+        return self.shown
+
+    def type(self, text: bytes) -> None:
+        os.write(self.ours, text)
+
+    def ended(self) -> int:
+        code = self.process.wait(PATIENCE)
+        return code
+
+
+@pytest.fixture
+def seats() -> Iterator[list[Seat]]:
+    taken: list[Seat] = []
+    yield taken
+    for seat in taken:
+        seat.process.kill()
+        seat.process.wait()
+        os.close(seat.ours)
+
+
+def test_an_environment_is_made_shown_used_stopped_started_and_removed(
+    hostler: HostlerProcess, environment: str
+) -> None:
+    ran = hostler_env(hostler, "exec", environment[:13], "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (3, b"out\n", b"err\n")
+    fed = hostler_env(
+        hostler, "exec", environment, "--", "sh", "-c", "cat > kept; wc -c < kept", stdin=b"x" * 3_000_000
+    )
+    assert (fed.returncode, fed.stdout.strip()) == (0, b"3000000")
+    assert b"running" in hostler_env(hostler, "show", environment).stdout
+    assert hostler_env(hostler, "logs", environment).stdout.strip()
+    assert hostler_env(hostler, "stop", environment).returncode == 0
+    assert b"stopped" in hostler_env(hostler, "list").stdout
+    assert hostler_env(hostler, "start", environment).returncode == 0
+    assert hostler_env(hostler, "stop", environment).returncode == 0
+    again = hostler_env(hostler, "exec", "-n", environment, "--", "stat", "-c", "%s", "kept")
+    assert (again.returncode, again.stdout) == (0, b"3000000\n")
+    assert hostler_env(hostler, "rm", environment).returncode == 0
+    assert hostler_env(hostler, "show", environment).returncode == 1
+
+
+def test_a_shell_is_a_terminal_that_is_left_and_joined_again(
+    hostler: HostlerProcess, environment: str, seats: list[Seat]
+) -> None:
+    seat = Seat(hostler, "shell", environment[:13])
+    seats.append(seat)
+    seat.until(b"Ctrl-]")
+    terminal = re.search(rb"terminal ([0-9a-f-]{36})", seat.shown)
+    assert terminal is not None
+    seat.type(b"test -t 0 && echo is-a-termi''nal; X=kept\n")
+    seat.until(b"is-a-terminal")
+    seat.type(b"\x1d")
+    seat.until(b"--terminal")
+    assert seat.ended() == 0
+    again = Seat(hostler, "shell", environment, "--terminal", terminal[1].decode())
+    seats.append(again)
+    again.until(b"is-a-terminal")
+    again.type(b"echo it-is-$X; exit 7\n")
+    again.until(b"it-is-kept")
+    assert again.ended() == 7
+
+
+def test_a_shell_outlives_the_server_and_follows_the_size_of_the_window(
+    hostler: HostlerProcess, environment: str, seats: list[Seat]
+) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    seat = Seat(hostler, "shell", environment)
+    seats.append(seat)
+    seat.type(b"echo rea''dy\n")
+    seat.until(b"ready")
+    fcntl.ioctl(seat.ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
+    seat.process.send_signal(signal.SIGWINCH)
+    seat.type(b"while [ \"$(stty size)\" != '33 111' ]; do sleep 0.1; done; echo resi''zed\n")
+    seat.until(b"resized")
+    hostler.restart()
+    seat.until(b"reconnecting")
+    seat.type(b"echo still-he''re\n")
+    seat.until(b"still-here")
+    seat.type(b"exit\n")
+    assert seat.ended() == 0
+
+
+def test_a_command_goes_on_over_a_crash_of_the_server_and_nothing_is_shown_twice(
+    hostler: HostlerProcess, environment: str
+) -> None:
+    script = "for i in 1 2 3; do echo line-$i; done; touch begun; while [ ! -e go ]; do sleep 0.05; done; echo end"
+    argv, env = command(hostler, "env", "exec", "-n", environment, "--", "sh", "-c", script)
+    running = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode:
+        pass
+    hostler.restart()
+    assert hostler_env(hostler, "exec", "-n", environment, "--", "touch", "go").returncode == 0
+    out, err = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, out) == (0, b"line-1\nline-2\nline-3\nend\n"), err
+
+
+def test_interrupting_a_command_ends_it_inside(hostler: HostlerProcess, environment: str) -> None:
+    script = "touch begun; sleep 86499"
+    argv, env = command(hostler, "env", "exec", "-n", environment, "--", "sh", "-c", script)
+    running = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode:
+        pass
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 130, err
+    look = "grep -lazs '8649[9]' /proc/[0-9]*/cmdline | wc -l"
+    while hostler_env(hostler, "exec", "-n", environment, "--", "sh", "-c", look).stdout.strip() != b"0":
+        pass
+
+
+def test_what_cannot_be_made_or_joined_is_said(hostler: HostlerProcess, environment: str) -> None:
+    assert b"no environment class" in hostler_env(hostler, "create", "--class", "enormous").stderr
+    assert b"no project" in hostler_env(hostler, "create", "--project", "none").stderr
+    assert b"no terminal" in hostler_env(hostler, "shell", environment).stderr
+    failed = hostler_env(hostler, "create", "--repo", "https://no-such-host.invalid/a/b")
+    assert failed.returncode == 1
+    assert b"could not be made" in failed.stderr
