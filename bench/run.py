@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import part_api, part_commands, part_lives, part_machine, part_many, part_stops, part_store, part_turns
+from bench import (
+    part_api,
+    part_commands,
+    part_gateway,
+    part_lives,
+    part_machine,
+    part_many,
+    part_stops,
+    part_store,
+    part_turns,
+)
 from bench.figures import Figure
 from bench.page import machine, page, table
 
@@ -20,6 +30,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "machine": part_machine.measure,
     "turns": part_turns.measure,
     "stops": part_stops.measure,
+    "gateway": part_gateway.measure,
     "api": part_api.measure,
     "store": part_store.measure,
     "lives": part_lives.measure,

@@ -139,6 +139,8 @@ class Connection:
     async def _write(self, data: bytes | None) -> None:
         try:
             self._writer.write(data or b"")
+            if not self._writer.transport.get_write_buffer_size():
+                return await self._writer.drain()  # which only says whether the peer is still there
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._writer.drain()
         except OSError as problem:  # TimeoutError is one.

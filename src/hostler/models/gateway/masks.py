@@ -15,8 +15,12 @@ class Mask:
         if not self._key:
             return data
         data = (self._held + data).replace(self._key, MASK)
-        keep = next((n for n in range(min(len(self._key) - 1, len(data)), 0, -1) if data.endswith(self._key[:n])), 0)
-        cut = len(data) - keep
+        cut = data.find(self._key[:1], max(0, len(data) - len(self._key) + 1))
+        while cut >= 0 and not self._key.startswith(data[cut:]):
+            cut = data.find(self._key[:1], cut + 1)
+        if cut < 0:
+            self._held = b""
+            return data
         self._held = data[cut:]
         return data[:cut]
 
