@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 
 from hostler import __version__
-from hostler.agents.registry import DRIVERS
+from hostler.agents.registry import DRIVERS, missing, programs
 from hostler.api.parts import ApiParts, Health
 from hostler.api.server import build
 from hostler.config import Settings
@@ -37,8 +37,8 @@ from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
 from hostler.engine.project_use import CountedRows
 from hostler.environments.credentials import GitLogins
-from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.keeping import KeptWork
+from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.registry import Outside
 from hostler.home import Home
 from hostler.logs import configure
@@ -100,7 +100,20 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         stack.push_async_callback(gateway.close)
         logins = GitLogins(home.secret_key, ambient, redactor.add)
         logins.load(await stores.host_tokens.find(runner=home.runner))
-        places = Outside(settings.sandbox, home.folder / "environments", environ, gateway.serve)
+
+        async def creator_of(environment: str) -> str:
+            row = await stores.environments.get(environment)
+            return row.creator_id if row else ""
+
+        places = Outside(
+            settings.sandbox,
+            home.folder / "environments",
+            environ,
+            gateway.serve,
+            logins=logins,
+            subject_of=creator_of,
+            programs=programs(),
+        )
         stack.push_async_callback(places.close)
         preflight = await places.provider.preflight()
         if preflight.verdict == "unusable":
@@ -174,7 +187,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             project_use=stores.project_use,
             host_tokens=stores.host_tokens,
             logins=logins,
-            agents=Definitions(settings, models),
+            agents=Definitions(settings, models, missing),
             classes=truthful(classes_of(settings), preflight),
             models=models,
             redactor=redactor,

@@ -131,7 +131,7 @@ async def test_what_goes_wrong_is_said_with_what_to_do(sites: Sites, served: Ser
     site, _ = await sites(NetworkPolicy(private=("127.0.0.1",), allow=("no-such-name.invalid",)))
     cases = {
         served.url("missing.git"): "There is no repository at",
-        served.url("private/repository"): "needs authentication",
+        served.url("private/repository"): "not authenticated",
         "http://no-such-name.invalid/a": "cannot be resolved",
         "http://other.test/a": "Add other.test to the allowed hosts",
         "ftp://other.test/a": "is not an https or http address",
@@ -151,7 +151,7 @@ def test_a_number_in_an_address_is_not_taken_for_a_status() -> None:
     told = explain(ExecResult(Exited(128), err=Output(said)), "http://127.0.0.1:40145/502/missing.git", None)
     assert told.startswith("There is no repository at")
     said = b"CONNECT tunnel failed, response 403"
-    assert "needs authentication" in explain(ExecResult(Exited(128), err=Output(said)), "https://a.test/404", None)
+    assert "not authenticated" in explain(ExecResult(Exited(128), err=Output(said)), "https://a.test/404", None)
 
 
 async def test_a_private_address_that_is_not_listed_is_explained(sites: Sites, served: Served) -> None:

@@ -24,6 +24,14 @@ SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)([\w.-]+)(?::\d+/|[:/])(.+)")
 NO_DEPTH = "does not support shallow"
 
 
+class NotAuthenticated(EnvironmentFailed):
+    """A repository asks for a credential that is not there, or refused the one that is."""
+
+    def __init__(self, message: str, url: str) -> None:
+        super().__init__(message)
+        self.url = url
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where content is brought to: a machine, for whom, and which hosts may be reached from there."""
@@ -97,7 +105,7 @@ async def _clone(site: Site, source: RemoteRepository) -> Workspace:
         return await _clone_commit(site, url, source)
     depth = ("--depth=1",) if source.shallow else ()
     await _fetch(site, "fetch", url, depth, fetch)
-    return await _check_out(site, "FETCH_HEAD", branch)
+    return await _check_out(site, "FETCH_HEAD", source.branch or branch)
 
 
 async def _prepare(site: Site, url: str | None) -> None:
@@ -120,7 +128,7 @@ async def _remote_refs(site: Site, url: str, ref: str | None) -> dict[str, str]:
     wanted = ("HEAD",) if ref is None else ("HEAD", ref, f"refs/heads/{ref}", f"refs/tags/{ref}")
     result = await site.git("list", "ls-remote", "--symref", "origin", *wanted)
     if result.outcome != Exited(0):
-        raise EnvironmentFailed(explain(result, url, site.refused()))
+        raise failure(result, url, site.refused())
     refs: dict[str, str] = {}
     for line in _text(result.out.head + result.out.tail).splitlines():
         value, _, name = line.partition("\t")
@@ -156,7 +164,7 @@ async def _fetch(site: Site, step: str, url: str, depth: tuple[str, ...], *refs:
     if depth and NO_DEPTH in _text(result.err.head):
         result = await site.git(f"{step}-whole", "fetch", "--quiet", "--no-tags", "origin", *tracked)
     if result.outcome != Exited(0):
-        raise EnvironmentFailed(explain(result, url, site.refused()))
+        raise failure(result, url, site.refused())
 
 
 async def _clone_commit(site: Site, url: str, source: RemoteRepository) -> Workspace:
@@ -165,11 +173,11 @@ async def _clone_commit(site: Site, url: str, source: RemoteRepository) -> Works
     if source.shallow and len(commit) >= 40:
         result = await site.git("fetch", "fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit)
         if result.outcome == Exited(0):
-            return await _check_out(site, commit, None)
+            return await _check_out(site, commit, source.branch)
     await _fetch(site, "everything", url, (), "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
     if (await site.git("known", "rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}")).outcome != Exited(0):
         raise EnvironmentFailed(f"The repository has no branch, tag or commit {source.ref!r}.")
-    return await _check_out(site, commit, None)
+    return await _check_out(site, commit, source.branch)
 
 
 async def _check_out(site: Site, commit: str, branch: str | None, notes: tuple[str, ...] = ()) -> Workspace:
@@ -192,7 +200,7 @@ async def _unpack(site: Site, source: LocalRepository) -> Workspace:
         fetched = f"+refs/heads/*:{bundles.ARRIVED}/*"
         await site.must("unpack", "fetch", "--quiet", "--no-tags", ".git/hostler.bundle", fetched)
         await site.git("forget", "update-ref", "-d", f"{bundles.ARRIVED}/{bundles.BRANCH}")
-        result = replace(await _check_out(site, packed.commit, packed.branch, packed.notes), anchor=packed.anchor)
+        result = replace(await _check_out(site, packed.commit, source.branch or packed.branch, packed.notes), anchor=packed.anchor)
         await _run(site, "tidy", "rm", "-f", ".git/hostler.bundle")
         return result
     finally:
@@ -220,6 +228,17 @@ async def _run(site: Site, step: str, *argv: str) -> None:
 STATUS = re.compile(r"(?:error|response)\D{0,3}(\d{3})\b", re.IGNORECASE)
 """The HTTP status in what git and curl say: "returned error: 404", "tunnel failed, response 403"."""
 
+TOLD = re.compile(r"hostler egress: ([^\n]+)")
+"""What the git proxy says; git shows it when it gives up."""
+UNKNOWN = "not authenticated"
+"""Clients look for these words."""
+
+
+def failure(result: ExecResult, url: str, refused: str | None) -> EnvironmentFailed:
+    """Return the error for a repository that could not be reached or read."""
+    said = explain(result, url, refused)
+    return NotAuthenticated(said, url) if said.startswith(UNKNOWN) else EnvironmentFailed(said)
+
 
 def explain(result: ExecResult, url: str, refused: str | None) -> str:
     """Return why git could not reach or read a repository, and what to do."""
@@ -228,10 +247,14 @@ def explain(result: ExecResult, url: str, refused: str | None) -> str:
     host = host_of(url).rpartition(":")[0]
     if result.outcome == TimedOut():
         return f"{url} did not arrive within {CLONE_SECONDS:.0f} seconds."
+    if told := TOLD.search(said):
+        return f"{told[1]} (while cloning {url})"
     if refused and codes & {"403", "502"}:
         return f"{refused} (while cloning {url})"
     if "authentication failed" in low or "could not read username" in low or codes & {"401", "403"}:
-        return f"{url} needs authentication, and no credentials are configured for {host}."
+        where = urlsplit(url).netloc
+        reason = f"{UNKNOWN}: {url} asks for a credential, and there is none for {where}"
+        return f"{reason}; store one with `hostler secret set {where}`"
     if "not found" in low or "404" in codes:
         return f"There is no repository at {url}, or it is private."
     if "could not resolve" in low or "502" in codes:

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from hostler.core.providers import NetworkPolicy
 from hostler.environments.channel import reachable
+from hostler.environments.git_http import GitRefusal, GitRequest, GitWay, git_request, is_git
 
 WEB_PORTS = (80, 443)
 HEAD_LIMIT = 64 << 10
@@ -132,6 +133,17 @@ class Upstream:
         return not any(target.matches(name, ()) or target.matches(f"*.{name}", ()) for name in bare)
 
 
+SubjectOf = Callable[[str], Awaitable[str]]
+"""Returns whose credentials an environment uses; empty: nobody's."""
+GIT_CONFIG = "gitconfig"
+"""The file beside the socket that git inside reads."""
+
+
+async def nobody(_: str) -> str:
+    """Return nobody, for every environment."""
+    return ""
+
+
 class Egress:
     """Serves one proxy socket per environment; implements `folders.Ways`."""
 
@@ -141,6 +153,8 @@ class Egress:
         *,
         on_refusal: OnRefusal = lambda environment, target, reason: None,
         resolve: Resolve = system_resolve,
+        git: GitWay | None = None,
+        subject_of: SubjectOf = nobody,
     ) -> None:
         self._upstream = upstream or Upstream(None)
         self._on_refusal = on_refusal
@@ -148,11 +162,17 @@ class Egress:
         self._servers: dict[str, asyncio.Server] = {}
         self._refused: dict[str, str] = {}
         self._serving: dict[str, set[asyncio.Task[None]]] = {}
+        self._git = git
+        self._subject_of = subject_of
+        self._subjects: dict[str, tuple[str, Path]] = {}
 
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
         """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
         if environment in self._servers:
             return
+        if self._git:
+            self._subjects[environment] = (await self._subject_of(environment), folder)
+            self._configure(environment)
         path = folder / "egress.sock"
         path.unlink(missing_ok=True)
 
@@ -177,6 +197,7 @@ class Egress:
     async def close(self, environment: str) -> None:
         """Serve no more; connections under way are cut."""
         self._refused.pop(environment, None)
+        self._subjects.pop(environment, None)
         server = self._servers.pop(environment, None)
         if server:
             server.close()
@@ -185,6 +206,19 @@ class Egress:
             task.cancel()
         if cut:
             await asyncio.wait(cut)
+
+    def changed(self, subject: str) -> None:
+        """Tell git in the environments of a subject which hosts it has credentials for now."""
+        for environment in [one for one, (whose, _) in self._subjects.items() if whose == subject]:
+            self._configure(environment)
+
+    def _configure(self, environment: str) -> None:
+        subject, folder = self._subjects[environment]
+        fresh = folder / f".{GIT_CONFIG}.new"
+        with contextlib.suppress(FileNotFoundError):  # The environment is being removed.
+            fresh.write_text(self._git.config(subject) if self._git else "")
+            fresh.chmod(0o644)
+            fresh.replace(folder / GIT_CONFIG)
 
     def last_refusal(self, environment: str) -> str | None:
         """Return what was refused last, for whoever must explain why a clone failed."""
@@ -203,6 +237,11 @@ class Egress:
             method, address, version, fields = parse_head(head)
             target = target_of(method, address)
             wanted = str(target)
+            if self._git and method != "CONNECT" and is_git(target.host):
+                request = git_request(method, address, fields)
+                wanted = f"{request.host}:{request.port}"
+                await self._speak_git(environment, policy, near, request)
+                return
             far = await self._reach(target, policy)
             try:
                 if method == "CONNECT":
@@ -217,10 +256,20 @@ class Egress:
                 self._on_refusal(environment, wanted, str(refusal))
             self._refused[environment] = f"{wanted}: {refusal}"
             await _refuse(near[1], refusal.status, f"{wanted}: {refusal}")
+        except GitRefusal as refusal:
+            await _refuse(near[1], refusal.status, str(refusal))
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             near[1].close()
+
+    async def _speak_git(self, environment: str, policy: NetworkPolicy, near: Streams, request: GitRequest) -> None:
+        async def reach(host: str, port: int) -> Streams:
+            return await self._reach(Target(host, port), policy)
+
+        subject, _ = self._subjects.get(environment, ("", None))
+        if self._git:
+            await self._git.serve(subject, near, request, reach)
 
     async def _reach(self, target: Target, policy: NetworkPolicy) -> Streams:
         """Connect to a target that is allowed; raises Refusal."""
@@ -329,7 +378,7 @@ _HOP = {"proxy-connection", "proxy-authorization", "connection", "keep-alive"}
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
-    reasons = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway", 503: "Service Unavailable"}
+    reasons = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 502: "Bad Gateway", 503: "Service Unavailable"}
     body = f"hostler egress: {text}\n".encode()
     head = f"HTTP/1.1 {status} {reasons[status]}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
     # Clients show the reason of a refused CONNECT in a header or not at all; the body serves those that look.

@@ -8,12 +8,13 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.providers import Feature, Finding, Limits, Preflight, Protection
-from hostler.environments import cgroups, launching, namespaces, processes, seccomp
+from hostler.environments import cgroups, launching, namespaces, processes, programs, seccomp
+from hostler.environments.egress import GIT_CONFIG
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.places import Place, Record
 
@@ -26,6 +27,8 @@ WORK, HOME, STATE, NET, CODE = (
     "/run/hostler/net",
     "/run/hostler/code",
 )
+CHECKOUTS = "/workspaces"
+"""Where other tools have their workspaces."""
 PROXY_PORT = 3128
 GATEWAY_PORT, GATEWAY_SOCKET = 3129, "llm.sock"
 GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
@@ -58,6 +61,8 @@ class Settings:
     """A bundle of certificate authorities to trust inside; None: the one named in SSL_CERT_FILE, or the system's."""
     bwrap: str | None = None
     """Path of the program; None: the system's, else the one of the Python package."""
+    programs: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """More programs for the inside, by name: folders of this machine."""
 
 
 class Bubblewrap:
@@ -146,7 +151,8 @@ class Bubblewrap:
             "resolv.conf": "# Names are resolved by the egress proxy.\n",
             "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
             "gitconfig": "[safe]\n\tdirectory = *\n[user]\n\tname = Agent\n\temail = agent@localhost\n"
-            "[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n",
+            "[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n"
+            f"[include]\n\tpath = {NET}/{GIT_CONFIG}\n",
         }
         for name, text in texts.items():
             _put(place.etc / name, text.encode())
@@ -164,6 +170,8 @@ class Bubblewrap:
         rules = seccomp.in_memory("rules", seccomp.program(record.features))
         words = [*_NAMESPACES, *_userns(record.features), *_system(), *_python_binds(python)]
         words += [*_mounts(place, record.limits, code), *_variables(place, record)]
+        words += programs.binds(place.folder.parent, self._settings.programs, others=self.uids is not None)
+        words += ["--bind", str(place.work), f"{CHECKOUTS}/{record.checkout}"] if record.checkout else []
         words += ["--seccomp", str(rules), "--info-fd", str(told)]
         settings = seccomp.in_memory("settings", b"".join(os.fsencode(word) + b"\0" for word in words))
         inside = launching.Inside(python, CODE, WORK, STATE, FORWARDS)

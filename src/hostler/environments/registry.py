@@ -3,37 +3,54 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hostler.core.errors import FailedPrecondition
 from hostler.core.machines import Machine, Operation
-from hostler.core.providers import EnvSpec, Handle, Workspace
+from hostler.core.projects import repository_key
+from hostler.core.providers import EnvSpec, Handle, RemoteRepository, Workspace
 from hostler.environments import content
-from hostler.environments.egress import Egress, Upstream
+from hostler.environments.credentials import GitLogins
+from hostler.environments.egress import Egress, SubjectOf, Upstream, nobody
 from hostler.environments.folders import FolderProvider, Ways
-from hostler.environments.local import GATEWAY_SOCKET, local_provider
+from hostler.environments.git_http import GitWay
+from hostler.environments.local import GATEWAY_SOCKET, Settings, local_provider
 from hostler.environments.plain import plain_provider
 from hostler.environments.ways import AllWays, Serve, SocketWay
 
 OnRefusal = Callable[[str, str, str], Awaitable[None]]
 """Told (environment, host:port, reason)."""
-PROVIDERS: Mapping[str, Callable[[Path, Ways], FolderProvider]] = {
-    "bubblewrap": lambda root, ways: local_provider(root, ways=ways),
-    "none": lambda root, _: plain_provider(root),
+PROVIDERS: Mapping[str, Callable[[Path, Ways, Mapping[str, Path]], FolderProvider]] = {
+    "bubblewrap": lambda root, ways, programs: local_provider(root, Settings(programs=programs), ways),
+    "none": lambda root, _, __: plain_provider(root),
 }
 
 
 class Outside:
     """One provider with its ways out, and what the engine asks of them; `gateway` serves calls of models."""
 
-    def __init__(self, kind: str, root: Path, environ: Mapping[str, str], gateway: Serve | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        root: Path,
+        environ: Mapping[str, str],
+        gateway: Serve | None = None,
+        logins: GitLogins | None = None,
+        subject_of: SubjectOf = nobody,
+        programs: Mapping[str, Path] | None = None,
+    ) -> None:
         if kind not in PROVIDERS:
             raise FailedPrecondition(f"there is no sandbox {kind!r}; there are: {', '.join(PROVIDERS)}")
-        self._egress = Egress(Upstream.of(environ), on_refusal=self._told)
+        self._logins = logins
+        git = GitWay(logins) if logins else None
+        self._egress = Egress(Upstream.of(environ), on_refusal=self._told, git=git, subject_of=subject_of)
+        if logins:
+            logins.on_change = self._egress.changed
         self._refusals: dict[str, str] = {}
         self._telling: set[asyncio.Future[None]] = set()
         self._gateway = SocketWay(GATEWAY_SOCKET, gateway) if gateway else None
         ways = AllWays((self._egress, self._gateway) if self._gateway else (self._egress,))
-        self.provider = PROVIDERS[kind](root, ways)
+        self.provider = PROVIDERS[kind](root, ways, programs or {})
         self.on_refusal: OnRefusal | None = None
 
     def machine(self, handle: Handle) -> Machine:
@@ -52,7 +69,20 @@ class Outside:
             spec.network,
             lambda: self._refusals.get(spec.id),
         )
-        return await content.bring(site, spec.source)
+        try:
+            workspace = await content.bring(site, spec.source)
+        except content.NotAuthenticated as problem:
+            self._note(problem.url, accepted=False)
+            raise
+        if isinstance(spec.source, RemoteRepository):
+            self._note(spec.source.url, accepted=True)
+        return workspace
+
+    def _note(self, url: str, *, accepted: bool) -> None:
+        """Remember whether a repository asked for a credential; with one, the git proxy itself remembers."""
+        host = urlsplit(url).netloc.lower()
+        if self._logins and not self._logins.has(host):
+            self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
 
     async def close(self) -> None:
         """Serve no environment's ways out any more; their forwarders wait for the next server."""
