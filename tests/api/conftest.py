@@ -163,6 +163,7 @@ async def api() -> AsyncIterator[Api]:
     executions = AskedExecutions()
     desk = FakeDesk(executions, clock)
     rows = MemoryEnvironmentRows()
+    rows.tell = executions.tell
     environments = FakeEnvironments(rows, clock)
     hour = clock.now() + timedelta(hours=1000)
     await tokens.add(ApiToken("t1", hashed("owner-token"), OWNER, "owner", "all", clock.now(), None))

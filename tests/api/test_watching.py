@@ -128,6 +128,8 @@ async def test_an_environment_is_watched_by_id(api: Api) -> None:
         assert await watch.next() == ("UPDATE_STATUS", environment)
         await api.environments.change(environment, name="renamed")
         assert await watch.next() == ("UPDATE", environment)
+        await api.environments.stop(environment)
+        assert await watch.next() == ("UPDATE", environment), "its desired phase is another one"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def environment_of(row: EnvironmentRow, organization: str) -> pb.Environment:
     spec = from_json(EnvironmentSpec, request.get("spec", {}))
     spec.spec_version = _spec_version(row)
     spec.machine = EnvironmentSpec.Machine(class_=row.class_id)
-    spec.desired_phase = _desired(row)
+    spec.desired_phase = desired_of(row)
     return pb.Environment(id=row.id, metadata=_metadata(row, request, organization), spec=spec, status=_status(row))
 
 
@@ -114,7 +114,8 @@ def _spec_version(row: EnvironmentRow) -> int:
     return int(row.status.get("spec_version", 1))
 
 
-def _desired(row: EnvironmentRow) -> EnvironmentPhase:
+def desired_of(row: EnvironmentRow) -> EnvironmentPhase:
+    """Return the phase that an environment is to reach."""
     match row.phase:
         case "stopping" | "stopped":
             return EnvironmentPhase.STOPPED

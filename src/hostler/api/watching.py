@@ -13,6 +13,7 @@ from typing import Any, Literal
 from connectrpc.request import RequestContext
 from protobuf import Oneof
 
+from hostler.api.environment_view import desired_of
 from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import event_pb as pb
 from hostler.contract.gitpod.v1.event_connect import EventService
@@ -20,7 +21,7 @@ from hostler.core.errors import InvalidArgument, Unavailable, Unimplemented
 from hostler.core.ports import EnvironmentRow, ExecutionQuery, Row
 
 TICK = 1.0
-"""Seconds after which a quiet stream looks whether the server is stopping, and at environments."""
+"""Seconds after which a quiet stream looks whether the server is stopping."""
 LOOK_AGAIN = 10
 """Ticks after which everything is looked at although nothing was signalled."""
 NEWEST = 100
@@ -121,7 +122,6 @@ class Watcher:
     executions: dict[str, Known] = field(default_factory=dict[str, Known])
     environments: dict[str, Known] = field(default_factory=dict[str, Known])
     since: float = 0.0
-    looked_at: float = 0.0
 
     async def begin(self) -> list[pb.WatchEventsResponse]:
         """Return an event for every resource that was asked for by its id and exists."""
@@ -138,17 +138,17 @@ class Watcher:
         return told + [_event("environment", one, Operation.UPDATE_STATUS) for one in environments]
 
     async def look(self, changed: frozenset[str], *, everything: bool) -> list[pb.WatchEventsResponse]:
-        """Return what is to be told of the executions that changed, or of everything."""
+        """Return what is to be told of the resources that changed, or of everything."""
         events: list[pb.WatchEventsResponse] = []
-        ids = {one for one in changed if self._may_match(one)}
+        executions = {one for one in changed - self.environments.keys() if self._may_match("execution", one)}
+        environments = {one for one in changed - self.executions.keys() if self._may_match("environment", one)}
         if everything:
-            ids |= set(self.executions) | {row.id for row in await self._newest()}
-        for one in sorted(ids):
+            executions |= set(self.executions) | {row.id for row in await self._newest()}
+            environments |= set(self.environments) | {row.id for row in await self._environment_rows()}
+        for one in sorted(executions):
             events += await self._look_at(one)
-        now = self.parts.ambient.monotonic()
-        if not changed or now - self.looked_at >= TICK:
-            self.looked_at = now
-            events += await self._look_at_environments()
+        for one in sorted(environments):
+            events += await self._look_at_environment(one)
         return events
 
     async def _look_at(self, execution: str) -> list[pb.WatchEventsResponse]:
@@ -166,20 +166,17 @@ class Watcher:
         self.executions[execution] = now
         return [_event("execution", execution, self._operation(known, now, row.created_at.timestamp()))]
 
-    async def _look_at_environments(self) -> list[pb.WatchEventsResponse]:
-        """Environments signal nothing; their rows are compared with what was told."""
-        events: list[pb.WatchEventsResponse] = []
-        rows = {row.id: row for row in await self._environment_rows()}
-        for gone in [one for one in self.environments if one not in rows]:
-            del self.environments[gone]
-            events.append(_event("environment", gone, Operation.DELETE))
-        for row in rows.values():
-            known, now = self.environments.get(row.id), _known_environment(row)
-            if known is None or known.version != now.version:
-                self.environments[row.id] = now
-                operation = self._operation(known, now, row.created_at.timestamp())
-                events.append(_event("environment", row.id, operation))
-        return events
+    async def _look_at_environment(self, environment: str) -> list[pb.WatchEventsResponse]:
+        row = await self.parts.environment_rows.get(environment)
+        known = self.environments.get(environment)
+        if row is None or not self._watches_environment(row):
+            was = self.environments.pop(environment, None)
+            return [_event("environment", environment, Operation.DELETE)] if was and row is None else []
+        now = _known_environment(row)
+        if known is not None and known.version == now.version:
+            return []
+        self.environments[environment] = now
+        return [_event("environment", environment, self._operation(known, now, row.created_at.timestamp()))]
 
     def _operation(self, known: Known | None, now: Known, created: float) -> pb.ResourceOperation:
         if known is None:
@@ -206,9 +203,9 @@ class Watcher:
             return named
         return [*named, *await self.parts.executions.find(ExecutionQuery(), limit=NEWEST)]
 
-    def _may_match(self, execution: str) -> bool:
-        """Return whether an execution may be watched, as far as its id tells."""
-        return any(one.kind == "execution" and (not one.ids or execution in one.ids) for one in self.wanted)
+    def _may_match(self, kind: Kind, resource: str) -> bool:
+        """Return whether a resource may be watched, as far as its id tells."""
+        return any(one.kind == kind and (not one.ids or resource in one.ids) for one in self.wanted)
 
     def _watches_row(self, row: Row) -> bool:
         creator = str(row.view.get("metadata", {}).get("creator", {}).get("id", ""))
@@ -223,12 +220,11 @@ class Watcher:
             found = [await self.parts.environment_rows.get(one) for one in sorted(self._ids("environment"))]
             rows = [row for row in found if row is not None]
         else:
-            rows = list(await self.parts.environment_rows.find())  # all: one that is missing here counts as deleted
-        return [
-            row
-            for row in rows
-            if any(wanted.matches("environment", row.id, row.creator_id, [row.id]) for wanted in self.wanted)
-        ]
+            rows = list(await self.parts.environment_rows.find())
+        return [row for row in rows if self._watches_environment(row)]
+
+    def _watches_environment(self, row: EnvironmentRow) -> bool:
+        return any(wanted.matches("environment", row.id, row.creator_id, [row.id]) for wanted in self.wanted)
 
 
 def _known_execution(row: Row) -> Known:
@@ -237,7 +233,8 @@ def _known_execution(row: Row) -> Known:
 
 
 def _known_environment(row: EnvironmentRow) -> Known:
-    return Known(row.version, json.dumps([row.name, row.class_id, row.spec], sort_keys=True, default=str))
+    spec = [row.name, row.class_id, row.spec, desired_of(row).name, row.status.get("archived_at", "")]
+    return Known(row.version, json.dumps(spec, sort_keys=True, default=str))
 
 
 def _event(kind: Kind, resource: str, operation: pb.ResourceOperation) -> pb.WatchEventsResponse:

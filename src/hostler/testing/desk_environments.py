@@ -1,6 +1,6 @@
 """Environments for the API's tests: rows in memory, and a machine that answers what the test told it to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ class MemoryEnvironmentRows:
     def __init__(self) -> None:
         self.kept: dict[str, EnvironmentRow] = {}
         self.uses: set[tuple[str, str]] = set()
+        self.tell: Callable[[str], None] = lambda _: None
+        """Told the id of every row that changes."""
 
     async def save(self, row: EnvironmentRow) -> EnvironmentRow:
         """Write a row by its version."""
@@ -25,6 +27,7 @@ class MemoryEnvironmentRows:
         if (known.version if known else 0) != row.version:
             raise Conflict()
         self.kept[row.id] = replace(row, version=row.version + 1)
+        self.tell(row.id)
         return self.kept[row.id]
 
     async def get(self, environment: str) -> EnvironmentRow | None:
@@ -43,6 +46,7 @@ class MemoryEnvironmentRows:
     async def remove(self, environment: str) -> None:
         """Remove a row."""
         self.kept.pop(environment, None)
+        self.tell(environment)
 
     async def use(self, environment: str, execution: str, since: Any) -> None:
         """Note a use."""

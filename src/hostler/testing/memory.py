@@ -156,7 +156,7 @@ class MemoryExecutions:
     async def purge(self, execution: str) -> None:
         """Remove an execution."""
         self._kept.pop(execution, None)
-        self._tell(execution)
+        self.tell(execution)
 
     @asynccontextmanager
     async def watch(self, execution: str | None = None) -> AsyncGenerator[MemoryWatch]:
@@ -181,9 +181,10 @@ class MemoryExecutions:
             deleted_at=at if deleted else None,
             view=shown.view,
         )
-        self._tell(kept.row.id)
+        self.tell(kept.row.id)
 
-    def _tell(self, execution: str) -> None:
+    def tell(self, execution: str) -> None:
+        """Signal a change."""
         for watch in self._watches:
             watch.tell(execution)
 
