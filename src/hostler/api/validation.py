@@ -8,7 +8,8 @@ from protobuf import Enum, Message, Oneof, enum_is_unknown
 
 from hostler.core.errors import InvalidArgument
 
-OURS = frozenset({"code_context.context_url.url", "spec.content.initializer.specs.context_url.url"})
+INITIALIZED = "initializer.specs.context_url.url"
+OURS = frozenset({"code_context.context_url.url", f"spec.content.{INITIALIZED}", INITIALIZED, "context_url"})
 """URLs that `hostler.core.context` reads: it refuses more than the contract's rule and says what is accepted."""
 
 
