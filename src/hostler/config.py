@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from hostler.datafolder import default_data_folder
 
 BUILTIN = "00000000-0000-0000-0000-000000007100"
+CODEX = "00000000-0000-0000-0000-000000007800"
 GIB = 1 << 30
 REGISTRIES = (
     "pypi.org",
@@ -71,7 +72,7 @@ class AgentSection(Section):
     id: str = BUILTIN
     name: str = "hostler"
     description: str = "Hostler's own agent: a coding loop with a shell, files, search and a to-do list."
-    driver: Literal["builtin"] = "builtin"
+    driver: Literal["builtin", "codex"] = "builtin"
     model: str = ""
     system_prompt: str = ""
     initial_message: str = ""

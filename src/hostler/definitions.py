@@ -1,9 +1,9 @@
 """Agents and environment classes as the settings define them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hostler.config import GIB, AgentSection, Settings
+from hostler.config import CODEX, GIB, AgentSection, Settings
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Agent, Limits
@@ -19,24 +19,50 @@ def model_name(settings: Settings) -> str:
     return settings.model or DEMO
 
 
-class Definitions:
-    """The agents of hostler.toml."""
+CODEX_MODEL = "openai-responses:gpt-5.5"
+SPEAKS_RESPONSES = ("openai-responses:", "scripted:")
+"""Beginnings of the models that Codex can be led to without being told so."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
-        self._models = models
-        self._all = {section.id: _definition(section, settings, models) for section in settings.agents}
+
+class Definitions:
+    """The agents of hostler.toml, and Codex where it is installed."""
+
+    def __init__(self, settings: Settings, models: Models, missing: Callable[[str], str] = lambda driver: "") -> None:
+        """Make the definitions; `missing` says what is to be done before a driver can be used."""
+        sections = [section for section in settings.agents if not missing(section.driver)]
+        if not missing("codex") and all(section.driver != "codex" for section in settings.agents):
+            sections.append(_codex(settings))
+        self._all = {section.id: _definition(section, settings, models) for section in sections}
+        absent = {section.id: missing(section.driver) for section in (*settings.agents, _codex(settings))}
+        self._absent = {id_: text for id_, text in absent.items() if text}
 
     def default(self) -> AgentDefinition:
         """Return the first agent."""
+        if not self._all:
+            raise FailedPrecondition("; ".join(self._absent.values()), field="agent_id")
         return next(iter(self._all.values()))
 
     def get(self, agent_id: str) -> AgentDefinition | None:
-        """Return an agent by id."""
+        """Return an agent by id; FailedPrecondition says what is missing for one that is known and not installed."""
+        if agent_id in self._absent:
+            raise FailedPrecondition(self._absent[agent_id], field="agent_id")
         return self._all.get(agent_id)
 
     def all(self) -> Sequence[AgentDefinition]:
         """Return every agent, the default first."""
         return tuple(self._all.values())
+
+
+def _codex(settings: Settings) -> AgentSection:
+    """Return Codex as it is without a section of its own: with the usual model, if that one speaks its protocol."""
+    usual = model_name(settings)
+    return AgentSection(
+        id=CODEX,
+        name="codex",
+        description="OpenAI's Codex, run inside the environment.",
+        driver="codex",
+        model=usual if usual.startswith(SPEAKS_RESPONSES) else CODEX_MODEL,
+    )
 
 
 def _definition(section: AgentSection, settings: Settings, models: Models) -> AgentDefinition:
@@ -50,8 +76,8 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
         system_prompt=section.system_prompt,
         effort=section.effort,
         limits=limits,
-        tools=tuple(TOOLS),
-        tools_inside=INSIDE,
+        tools=tuple(TOOLS) if section.driver == "builtin" else (),
+        tools_inside=INSIDE if section.driver == "builtin" else (),
     )
     return AgentDefinition(_with_model(agent, models), section.description, section.initial_message)
 

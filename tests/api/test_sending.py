@@ -114,8 +114,20 @@ async def test_a_model_that_cannot_see_is_sent_no_image(api: Api) -> None:
         ({}, "invalid_argument", "input"),
         ({"wakeEvent": {"interestId": "x"}}, "unimplemented", "wake_event"),
         ({"controlInput": {}}, "invalid_argument", "control_input"),
-        ({"controlInput": {"compact": {}}}, "unimplemented", "control_input.compact"),
-        ({"controlInput": {"goal": {"pause": {}}}}, "unimplemented", "control_input.goal"),
+        ({"controlInput": {"compact": {}}}, "failed_precondition", "control_input"),
+        ({"controlInput": {"goal": {}}}, "invalid_argument", "control_input.goal.action"),
+        ({"controlInput": {"goal": {"pause": {}}}}, "failed_precondition", "control_input.goal"),
+        ({"controlInput": {"goal": {"set": {"objective": "x"}}}}, "failed_precondition", "control_input"),
+        (
+            {"controlInput": {"goal": {"set": {"objective": "x", "status": "GOAL_STATUS_COMPLETED"}}}},
+            "invalid_argument",
+            "control_input.goal.set.status",
+        ),
+        (
+            {"controlInput": {"goal": {"set": {"objective": "--budget 5k "}}}},
+            "invalid_argument",
+            "control_input.goal.set.objective",
+        ),
         ({"controlInput": {"deleteQueuedMessage": {"userInputId": ID}}}, "not_found", "user_input_id"),
         (
             {"userInput": {"text": {"content": "x"}}, "turnOptions": {"modes": ["AGENT_MODE_SPEC"]}},

@@ -4,14 +4,16 @@ What comes with a later release is refused by name, never ignored.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
-from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexSettings, TurnOptions
+from hostler.agents.codex.settings import MODELS
+from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexOpenAIModel, CodexSettings, TurnOptions
 from hostler.core.commands import MAX_ANNOTATIONS
-from hostler.core.errors import InvalidArgument, Unimplemented
+from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, Unimplemented
 from hostler.core.events import Agent, Limits
+from hostler.core.ports import Models
 
 LONGEST_KEY = 256
 LONGEST_VALUE = 4096
@@ -45,10 +47,27 @@ def check_modes(modes: Sequence[AgentMode], field: str) -> None:
         raise InvalidArgument("EXECUTION and PLANNING exclude each other", field=field)
 
 
-def check_codex(settings: CodexSettings | None, agent: Agent) -> None:
-    """Raise InvalidArgument when settings of the Codex agent are given to another one."""
-    if settings is not None and agent.driver != "codex":
-        raise InvalidArgument(f"agent {agent.name} is not a Codex agent", field="codex_settings")
+def check_codex(settings: CodexSettings | None, agent: Agent, models: Models, allowed: Callable[[str], bool]) -> str:
+    """Return the model that settings of the Codex agent choose, as PROVIDER:NAME, empty when they leave it open.
+
+    InvalidArgument when they are given to another agent, FailedPrecondition for a model that is not configured.
+    """
+    if settings is None:
+        return ""
+    field = "codex_settings"
+    if agent.driver != "codex":
+        raise InvalidArgument(f"agent {agent.name} is not a Codex agent", field=field)
+    if settings.model == CodexOpenAIModel.UNSPECIFIED:
+        return ""
+    provider = agent.model.partition(":")[0]
+    name = f"{provider}:{MODELS[f'CODEX_OPEN_AI_MODEL_{settings.model.name}']}"
+    if not allowed(name):
+        raise FailedPrecondition(f"model {name} is not allowed here", field=f"{field}.model")
+    try:
+        models.get(name)
+    except HostlerError as problem:
+        raise FailedPrecondition(f"model {name} is not configured: {problem.message}", field=f"{field}.model") from None
+    return name
 
 
 def check_annotations(annotations: Mapping[str, str], field: str, *, empty: bool = False) -> None:

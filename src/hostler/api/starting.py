@@ -1,6 +1,7 @@
 """StartAgent: which agent, with which model and budget, on which code."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 
 from hostler.api.call import current
@@ -58,7 +59,6 @@ class Starting:
         check_mode(request.mode, "mode")
         check_turn_options(request.turn_options)
         check_annotations(request.annotations, "annotations")
-        check_codex(request.codex_settings, definition.agent)
         body = to_json(request)
         new = NewExecution(
             request=self._parts.redactor.json(body),
@@ -85,7 +85,11 @@ class Starting:
         agent = with_limits(definition.agent, request.annotations)
         if (name := request.annotations.get(MODEL)) and not self._parts.model_allowed(name):
             raise InvalidArgument(f"model {name!r} is not allowed here", field=f"annotations[{MODEL}]")
-        return self._parts.models.get(name or agent.model).info.given_to(agent)
+        agent = replace(agent, model=name or agent.model)
+        chosen = check_codex(request.codex_settings, agent, self._parts.models, self._parts.model_allowed)
+        if chosen and name and chosen != name:
+            raise InvalidArgument(f"annotations[{MODEL}] names another model", field="codex_settings.model")
+        return self._parts.models.get(chosen or agent.model).info.given_to(agent)
 
     async def _environment(self, request: StartAgentRequest) -> NewEnvironment | str:
         """Return what the execution works in: an environment by id, or one to be made."""

@@ -34,7 +34,7 @@ class ByHand:
     lines: list[bytes] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
-    known: Known = Known()
+    known: Known = field(default_factory=Known)
     _process: asyncio.subprocess.Process | None = None
     _reading: asyncio.Task[None] | None = None
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)

@@ -96,8 +96,6 @@ def result(item: Json, ref: str, workspace: str) -> Sequence[Event]:
 
 
 def _outcome(item: Json) -> Outcome:
-    if item["type"] == "commandExecution" and item.get("exitCode") is not None:
-        return "ok"  # It ran to its end; what it said of itself is its exit code.
     return _OUTCOMES.get(str(item.get("status", "completed")), "failed")
 
 
@@ -146,7 +144,7 @@ def change(each: Json, workspace: str) -> FileChange:
     kind: Json = each["kind"]
     moved = inside(str(kind.get("move_path") or ""), workspace)
     what = "move" if moved else _KINDS.get(str(kind["type"]), "update")
-    diff = str(each.get("diff") or "")
+    diff = str(each.get("diff") or "").removesuffix(f"\n\nMoved to: {kind.get('move_path')}")
     if len(diff) > LONGEST_DIFF:
         diff = diff[: diff.rfind("\n", 0, LONGEST_DIFF) + 1]
     return FileChange(inside(str(each["path"]), workspace), what, diff, moved)

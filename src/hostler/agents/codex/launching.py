@@ -36,7 +36,7 @@ def program(launch: Launch) -> Command:
 def _options(launch: Launch) -> list[str]:
     provider = {
         "name": "hostler",
-        "base_url": f"{launch.gateway.rstrip('/')}/v1",
+        "base_url": f"{launch.gateway.rstrip('/').removesuffix('/v1')}/v1",
         "env_key": TOKEN,
         "wire_api": "responses",
         "stream_max_retries": STREAM_RETRIES,

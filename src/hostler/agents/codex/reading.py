@@ -171,8 +171,10 @@ class CodexReader:
     def _turn_done(self, params: Json) -> Sequence[Event]:
         turn: Json = params["turn"]
         status = _TURNS.get(str(turn["status"]), "failed")
-        left = tuple(ae.ActionFinished(item, "ok", IN_BACKGROUND) for item in sorted(self._open))
-        self._open.clear()
+        outcome = "ok" if status == "completed" else "unknown"
+        own = tuple(ref for ref in sorted(self._open) if "/" not in ref)
+        self._open.difference_update(own)
+        left = tuple(ae.ActionFinished(ref, outcome, IN_BACKGROUND) for ref in own)
         done = ae.AgentTurnDone(str(turn["id"]), status)
         if status != "failed":
             return (*left, done)
