@@ -46,9 +46,11 @@ class Sdk:
 
 GITPOD_0_5 = Sdk("gitpod-sdk", "0.5.0")
 GITPOD_0_11 = Sdk("gitpod-sdk", "0.11.0")
+GITPOD_1_0 = Sdk("gitpod-sdk", "1.0.0")
+GITPOD_1_1 = Sdk("gitpod-sdk", "1.1.0")
 GITPOD_1_2 = Sdk("gitpod-sdk", "1.2.0")
 ONA_0_1 = Sdk("ona-sdk", "0.1.1")
-ALL = (GITPOD_0_5, GITPOD_0_11, GITPOD_1_2, ONA_0_1)
+ALL = (GITPOD_0_5, GITPOD_0_11, GITPOD_1_0, GITPOD_1_1, GITPOD_1_2, ONA_0_1)
 
 
 class SdkNotInstalled(Exception):

@@ -11,6 +11,7 @@ import pytest
 from tests import sdks
 from tests.conftest import ROOT
 from tests.sdk.clients import Client
+from tests.sdk.code_host import CodeHost, code_host
 from tests.server import HostlerProcess, repository_at, short_folder
 
 HERE = Path(__file__).parent
@@ -31,11 +32,25 @@ def house() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="package")
-def server(house: Path) -> Iterator[HostlerProcess]:
+def hosting(house: Path) -> Iterator[CodeHost]:
+    """Where the clients' repositories are."""
+    with code_host(house) as host:
+        host.add("tool.git", {"README.md": "# A tool\n", "src/tool.txt": "one\ntwo\nthree\n"})
+        yield host
+
+
+@pytest.fixture(scope="package")
+def tool(hosting: CodeHost) -> str:
+    """The URL of a repository on the code host, with the branches main and topic."""
+    return f"{hosting.url}/tool.git"
+
+
+@pytest.fixture(scope="package")
+def server(house: Path, hosting: CodeHost) -> Iterator[HostlerProcess]:
     """The server that all clients share; each test looks at executions of its own only."""
     folder = house / "data"
     folder.mkdir(mode=0o711)
-    process = HostlerProcess(folder, settle=1.0).start()
+    process = HostlerProcess(folder, env=hosting.env, settle=1.0).start()
     yield process
     process.close()
 
@@ -55,6 +70,12 @@ def old(request: pytest.FixtureRequest, server: HostlerProcess) -> Client:
 @pytest.fixture(params=(sdks.GITPOD_1_2, sdks.ONA_0_1), ids=str)
 def new(request: pytest.FixtureRequest, server: HostlerProcess) -> Client:
     """Each release of the generation that speaks Connect with protobuf."""
+    return Client(request.param, server)
+
+
+@pytest.fixture(params=(sdks.GITPOD_1_0, sdks.GITPOD_1_1, sdks.GITPOD_1_2, sdks.ONA_0_1), ids=str)
+def workspaces(request: pytest.FixtureRequest, server: HostlerProcess) -> Client:
+    """Each release that has methods for environments and for Codex."""
     return Client(request.param, server)
 
 

@@ -5,8 +5,9 @@ import json
 import sys
 import urllib.request
 
-from gitpod.v1 import agent_pb2, event_pb2, identity_pb2
+from gitpod.v1 import agent_pb2, environment_pb2, event_pb2, identity_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
+from ona_sdk import WriteFileMode as Mode  # noqa: F401
 from ona_sdk import create_client_from_env
 from ona_sdk.agents import AgentSession
 
@@ -16,8 +17,9 @@ except ImportError:  # the older release brings its own transport
     from ona_sdk.errors import ConnectError
 
 client = create_client_from_env()
+environments = client.environments()
 arguments = sys.argv[1:]
-MODULES = {"agent": agent_pb2, "event": event_pb2, "identity": identity_pb2}
+MODULES = {"agent": agent_pb2, "environment": environment_pb2, "event": event_pb2, "identity": identity_pb2}
 
 
 def tell(**seen):

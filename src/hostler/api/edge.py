@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from hostler.api import jsonlines
 from hostler.api.call import current
 from hostler.api.errors import body_of, hints, status_of
+from hostler.api.first_release import Blocks, is_first
 from hostler.api.jsonlines import App
 from hostler.core.ambient import Ambient
 
@@ -73,11 +74,13 @@ class Edge:
             return
         self._read_page(scope)
         app = service.large if method in LARGE else service.app
-        inner = {**scope, "path": path, "root_path": "", "headers": _readable(scope["headers"])}
+        first = is_first(headers)
+        left_out = COMPRESSING | {b"accept-encoding"} if first else COMPRESSING
+        inner = {**scope, "path": path, "root_path": "", "headers": _readable(scope["headers"], left_out)}
         if plain and scope["method"] == "POST":
             await jsonlines.answer(app, inner, receive, send, BODY, self._ambient)
         elif streams and scope["method"] == "POST":
-            early = Early(receive, send, kind)
+            early = Early(receive, Blocks(send) if first and kind == "application/connect+proto" else send, kind)
             await app(inner, early.receive, early.send)
         else:
             await app(inner, receive, send)
@@ -132,9 +135,9 @@ COMPRESSING = frozenset({b"connect-accept-encoding", b"grpc-accept-encoding"})
 """Headers that would make the server compress the messages of a stream: a published client cannot read them."""
 
 
-def _readable(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Leave out what would compress streams, and write what is not UTF-8 so that the server can read it."""
-    return [(name, value.decode(errors="replace").encode()) for name, value in headers if name not in COMPRESSING]
+def _readable(headers: Sequence[tuple[bytes, bytes]], left_out: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """Leave out what would compress answers, and write what is not UTF-8 so that the server can read it."""
+    return [(name, value.decode(errors="replace").encode()) for name, value in headers if name not in left_out]
 
 
 async def refuse(send: Send, error: ConnectError, kind: str = "") -> None:
