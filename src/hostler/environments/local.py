@@ -46,6 +46,7 @@ CERTIFICATE_VARIABLES = (
     "NODE_EXTRA_CA_CERTS",
 )
 SYSTEM_FILES = ("alternatives", "ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "localtime", "mime.types")
+DISK = "only watched: stopped seconds after passing the limit; each file limited (RLIMIT_FSIZE)"
 OLDEST_PYTHON = 11
 """The minor version of the oldest Python 3 that the supervisor runs on."""
 TRY_SECONDS = 5.0
@@ -130,7 +131,7 @@ class Bubblewrap:
             Protection("memory", "limited for each process only (RLIMIT_DATA)", holds=False),
             Protection("processes", "RLIMIT_NPROC inside the sandbox", holds=True),
             Protection("cpus", "not limited", holds=False),
-            Protection("disk", "limited for each file only (RLIMIT_FSIZE)", holds=False),
+            Protection("disk", DISK, holds=False),
         )
         identity = "a uid of its own" if record.uid >= 0 or self.uids else "the server's own uid"
         walls = (

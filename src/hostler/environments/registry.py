@@ -11,6 +11,7 @@ from hostler.core.projects import repository_key
 from hostler.core.providers import EnvSpec, Handle, RemoteRepository, Workspace
 from hostler.environments import content
 from hostler.environments.credentials import GitLogins
+from hostler.environments.disk import DiskWatch
 from hostler.environments.egress import Egress, SubjectOf, Upstream, nobody
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.git_http import GitWay
@@ -51,6 +52,7 @@ class Outside:
         self._gateway = SocketWay(GATEWAY_SOCKET, gateway) if gateway else None
         ways = AllWays((self._egress, self._gateway) if self._gateway else (self._egress,))
         self.provider = PROVIDERS[kind](root, ways, programs or {})
+        self.disk = DiskWatch(root)
         self.on_refusal: OnRefusal | None = None
 
     def machine(self, handle: Handle) -> Machine:
