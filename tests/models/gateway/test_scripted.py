@@ -124,3 +124,24 @@ async def test_a_script_that_breaks_off_breaks_the_stream() -> None:
         assert answer.cut
         assert isinstance(end := stand.ledger.entries[-1], WasCut)
         assert end.estimate.output == 1
+
+
+async def test_calls_take_the_shape_in_which_their_tool_is_offered() -> None:
+    calls = (Call("apply_patch", "*** Begin Patch"), Call("spawn_agent", {"message": "help"}), Call("todo", {}))
+    async with standing([], environ={}) as stand:
+        stand.models.register("story", Script((Rule((Step(calls=calls),)),)))
+        stand.allow(MODEL)
+        grouped = {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "spawn_agent"}]}
+        asked = responses(person("go"), tools=[{"type": "custom", "name": "apply_patch"}, grouped], stream=False)
+        patch, spawn = (await stand.client().ask("/v1/responses", asked)).json["output"]
+        assert (patch["type"], patch["input"]) == ("custom_tool_call", "*** Begin Patch")
+        assert (spawn["name"], spawn["namespace"]) == ("spawn_agent", "agents")
+
+
+async def test_a_step_whose_tools_are_all_missing_still_goes_on() -> None:
+    steps = (Step(text="First.", calls=(Call("todo", {}), Call("ask", {}))), Step(text="Second."))
+    async with standing([], environ={}) as stand:
+        stand.models.register("story", Script((Rule(steps),)))
+        stand.allow(MODEL)
+        first = (await stand.client().ask("/v1/responses", responses(person("go"), stream=False))).json["output"]
+        assert [json.loads(item["arguments"]) for item in first if "arguments" in item] == [{"cmd": "true"}]

@@ -44,9 +44,9 @@ class Hands:
             calls = [self._having(reply.tool_calls[0], NOTHING)]  # The turn must go on to the script's next step.
         return replace(reply, parts=(*words, *calls))
 
-    def custom(self, name: str) -> bool:
-        """Say whether a tool takes text instead of JSON."""
-        return self.offered.get(name, {}).get("type") == "custom"
+    def tool(self, name: str) -> Body:
+        """Return what is known of a tool; nothing when it is not offered."""
+        return self.offered.get(name, {})
 
     def _call(self, call: ToolCall) -> ToolCall | None:
         """Return the call in this agent's words, None when it has none for it."""

@@ -88,9 +88,13 @@ def heard(path: str, fields: Body) -> ModelRequest:
 
 
 def offered(fields: Body) -> dict[str, Body]:
-    """Return the tools that an agent offers, by name."""
+    """Return the tools that an agent offers, by name; those in a namespace know it."""
     found: dict[str, Body] = {}
     for tool in tables(fields.get("tools")):
+        if tool.get("type") == "namespace":
+            inner = offered({"tools": tool.get("tools")})
+            found |= {name: {**each, "namespace": tool.get("name")} for name, each in inner.items()}
+            continue
         spec = table(tool.get("function")) or tool
         if isinstance(spec.get("name"), str):
             found[spec["name"]] = {**tool, **spec}

@@ -23,7 +23,7 @@ from hostler.models.gateway.upstreams import Answer
 MARK = ("x-hostler-scripted", "true")
 """No answer of a real provider carries this header."""
 
-SPEECHES: Mapping[str, Callable[[str, str, Callable[[str], bool]], Speech]] = {
+SPEECHES: Mapping[str, Callable[[str, str, Callable[[str], Mapping[str, Any]]], Speech]] = {
     "/v1/responses": ResponsesSpeech,
     "/v1/chat/completions": ChatSpeech,
     "/v1/messages": MessagesSpeech,
@@ -38,7 +38,7 @@ async def answering(model: Model, path: str, asked: Asked) -> AsyncGenerator[Ans
         yield _one_piece({"input_tokens": asked.tokens()})
         return
     hands = Hands(offered(asked.fields))
-    speech = SPEECHES[path](asked.model, sha256(asked.raw).hexdigest()[:16], hands.custom)
+    speech = SPEECHES[path](asked.model, sha256(asked.raw).hexdigest()[:16], hands.tool)
     pieces: asyncio.Queue[Piece] = asyncio.Queue()
     speaking = asyncio.ensure_future(_speak(model, path, asked.fields, pieces))
     try:

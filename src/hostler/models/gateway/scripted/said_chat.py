@@ -1,6 +1,7 @@
 """A scripted reply in OpenAI's Chat Completions protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from hostler.core.conversation import Delta, ModelReply, Text, ToolCall, Usage
 from hostler.models.gateway.scripted.speech import Body, event
@@ -11,7 +12,7 @@ _REASONS = {"stop": "stop", "tools": "tool_calls", "length": "length", "refused"
 class ChatSpeech:
     """OpenAI's Chat Completions protocol."""
 
-    def __init__(self, model: str, name: str, custom: Callable[[str], bool]) -> None:
+    def __init__(self, model: str, name: str, tool: Callable[[str], Mapping[str, Any]]) -> None:
         self._head = {"id": f"chatcmpl-{name}", "created": 0, "model": model}
 
     def begin(self) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
 """A scripted reply in Anthropic's Messages protocol."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from hostler.core.conversation import Delta, ModelPart, ModelReply, Text, Thinking, ToolCall, Usage
 from hostler.models.gateway.scripted.speech import Body, event
@@ -12,7 +13,7 @@ _REASONS = {"stop": "end_turn", "tools": "tool_use", "length": "max_tokens", "re
 class MessagesSpeech:
     """Anthropic's Messages protocol; it must say what the input was before the script has said anything."""
 
-    def __init__(self, model: str, name: str, custom: Callable[[str], bool]) -> None:
+    def __init__(self, model: str, name: str, tool: Callable[[str], Mapping[str, Any]]) -> None:
         self._model = model
         self._id = name
         self._part: int | None = None

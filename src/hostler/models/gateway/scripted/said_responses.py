@@ -1,6 +1,7 @@
 """A scripted reply in OpenAI's Responses protocol."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from hostler.core.conversation import Delta, ModelPart, ModelReply, Text, Thinking, ToolCall
 from hostler.models.gateway.scripted.speech import Body, event
@@ -11,10 +12,10 @@ _CUTS = {"length": "max_output_tokens", "refused": "content_filter"}
 class ResponsesSpeech:
     """OpenAI's Responses protocol."""
 
-    def __init__(self, model: str, name: str, custom: Callable[[str], bool]) -> None:
+    def __init__(self, model: str, name: str, tool: Callable[[str], Mapping[str, Any]]) -> None:
         self._model = model
         self._id = name
-        self._custom = custom
+        self._tool = tool
         self._number = 0
         self._part: int | None = None
         self._open: Body = {}
@@ -43,7 +44,7 @@ class ResponsesSpeech:
         items = self._items(reply)
         for index, (part, item) in enumerate(zip(reply.parts, items, strict=True)):
             if isinstance(part, ToolCall):
-                opened = {**item, "status": "in_progress", ("input" if self._custom(part.name) else "arguments"): ""}
+                opened = {**item, "status": "in_progress", "input" if "input" in item else "arguments": ""}
                 yield self._event("response.output_item.added", output_index=index, item=opened)
                 yield self._event("response.output_item.done", output_index=index, item=item)
         final = self.whole(reply)
@@ -103,10 +104,12 @@ class ResponsesSpeech:
                 summary = [{"type": "summary_text", "text": text}] if text else []
                 return {"type": "reasoning", "id": f"rs_{self._id}_{number}", "summary": summary}
             case ToolCall(call_id, name, arguments):
-                kind = "custom_tool_call" if self._custom(name) else "function_call"
-                given = {"input" if self._custom(name) else "arguments": arguments}
-                item = {"type": kind, "id": f"fc_{self._id}_{number}", "call_id": call_id, "name": name, **given}
-                return {**item, "status": status}
+                tool = self._tool(name)
+                custom = tool.get("type") == "custom"
+                kind, given = ("custom_tool_call", "input") if custom else ("function_call", "arguments")
+                place = {"namespace": tool["namespace"]} if tool.get("namespace") else {}
+                item = {"type": kind, "id": f"fc_{self._id}_{number}", "call_id": call_id, "name": name, **place}
+                return {**item, given: arguments, "status": status}
 
     def _response(self, output: list[Body], status: str) -> Body:
         return {
