@@ -57,6 +57,11 @@ def replayed(client: Client, execution: str) -> Json:
     return client.json("GET", f"{PREFIX}/executions/{execution}/replay")
 
 
+def info(client: Client) -> Json:
+    """Return who calls, and which server and runner answer."""
+    return client.json("GET", f"{PREFIX}/info")
+
+
 def tokens(client: Client) -> list[Json]:
     """Return the API tokens, without their secrets."""
     return client.json("GET", f"{PREFIX}/tokens").get("tokens", [])

@@ -13,9 +13,11 @@ from hostler.cli import (
     diagnosis,
     environments,
     executions,
+    projects,
     prompts,
     replaying,
     running,
+    secrets,
     serving,
     tokens,
     watching,
@@ -51,7 +53,14 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command()(command)
-for name, group in (("prompt", prompts.app), ("token", tokens.app), ("env", environments.app)):
+GROUPS = (
+    ("prompt", prompts.app),
+    ("token", tokens.app),
+    ("env", environments.app),
+    ("project", projects.app),
+    ("secret", secrets.app),
+)
+for name, group in GROUPS:
     app.add_typer(group, name=name)
 
 

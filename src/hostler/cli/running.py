@@ -21,6 +21,7 @@ def run(
     task: Annotated[str, typer.Argument(help="What the agent is to do; - reads it from standard input.")],
     repo: Annotated[str, typer.Option(metavar="PATH|URL", help="The code: a folder here, or a repository's URL.")] = "",
     ref: Annotated[str, typer.Option(help="A branch, tag or commit instead of the default.")] = "",
+    project: Annotated[str, typer.Option(metavar="NAME|ID", help="A project that was registered, for its code.")] = "",
     agent: Annotated[str, typer.Option(metavar="NAME|ID", help="Which agent; the default one otherwise.")] = "",
     model: Annotated[str, typer.Option(metavar="PROVIDER:NAME", help="Which model; the agent's own otherwise.")] = "",
     name: Annotated[str, typer.Option(help="What to call it; the task's first line otherwise.")] = "",
@@ -43,13 +44,19 @@ def run(
 
         hostler run "Explain the build" --repo https://github.com/pallets/click --ref 8.1.7
 
+        hostler run "Add a test for the parser" --project shop
+
         id=$(hostler run "Tidy up" --repo . --detach) && hostler wait $id && hostler diff $id
     """
     text = sys.stdin.read() if task == "-" else task
     if not text.strip():
         raise usage("there is no task: the text is empty")
-    request = requested(repo, ref, name, model, annotation or [])
+    if repo and project:
+        raise usage("--repo and --project exclude each other")
+    request = requested(repo, ref if repo or not project else "", name, model, annotation or [])
     client = Client(server(data_dir))
+    if project:
+        request["codeContext"] = of_project(client, project, ref)
     if agent:
         request["agentId"] = agent_id(client, agent)
     execution = client.agents("StartAgent", request)["agentExecutionId"]
@@ -77,6 +84,14 @@ def requested(repo: str, ref: str, name: str, model: str, annotations: list[str]
         url = repositories.url(repo)
         request["codeContext"] = {"contextUrl": {"url": repositories.with_ref(url, ref) if ref else url}}
     return {key: value for key, value in request.items() if value}
+
+
+def of_project(client: Client, given: str, ref: str) -> Json:
+    """Return the code of a project, at its own ref or at another one."""
+    from hostler.cli.projects import find
+
+    context: Json = {"projectId": find(client, given)["id"]}
+    return {**context, "pullRequest": {"fromBranch": ref}} if ref else context
 
 
 def agent_id(client: Client, given: str) -> str:
