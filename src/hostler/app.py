@@ -35,11 +35,13 @@ from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
+from hostler.engine.restoring import KeptDesk
 from hostler.engine.project_use import CountedRows
 from hostler.environments.credentials import GitLogins
 from hostler.environments.keeping import KeptWork
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.registry import Outside
+from hostler.environments.restoring import Restoring
 from hostler.home import Home
 from hostler.logs import configure
 from hostler.models.gateway.gateway import Gateway
@@ -115,6 +117,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             programs=programs(),
         )
         stack.push_async_callback(places.close)
+        kept = KeptWork(home.folder / "kept", settings.keep_mib << 20)
         preflight = await places.provider.preflight()
         if preflight.verdict == "unusable":
             for finding in preflight.findings:
@@ -124,7 +127,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             CountedRows(stores.environments, stores.project_use, ambient),
             places.provider,
             places.machine,
-            places.bring,
+            Restoring(places.bring, kept).bring,
             classes_of(settings),
             settings.allow,
             settings.private_hosts,
@@ -157,7 +160,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             stores.executions,
             places.provider,
             places.machine,
-            KeptWork(home.folder / "kept", settings.keep_mib << 20),
+            kept,
             ambient,
             redactor,
             days=settings.keep_days,
@@ -202,6 +205,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             model_allowed=lambda name: _allowed(settings, name),
             public_url=settings.server.public_url,
             loopback=settings.server.host in LOOPBACK,
+            work=KeptDesk(
+                desk, environments, stores.environments, kept, [cls.id for cls in classes_of(settings)], ambient
+            ),
         )
         yield Server(settings, home, build(parts), desk, token)
 

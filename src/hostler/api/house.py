@@ -13,8 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hostler.api.auth import Credentials, bearer, hashed
+from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
 from hostler.api.parts import ApiParts
+from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
 from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import ApiToken, Principal, PromptQuery
@@ -48,8 +50,8 @@ class House:
             ("DELETE", "/tokens/{token}", self.revoke_token),
             ("GET", "/executions/{execution}", self.execution),
             ("GET", "/executions/{execution}/log", self.log),
-            ("GET", "/executions/{execution}/diff", self.diff),
             ("GET", "/executions/{execution}/replay", self.replay),
+            *Work(self._parts).routes(),
         ]
         return [Route(f"/api/hostler/v1{path}", self._guarded(m, h), methods=[m]) for m, path, h in table]
 
@@ -127,7 +129,7 @@ class House:
     async def create_token(self, request: Request) -> Response:
         """Make an API token; its text is in this answer and nowhere else."""
         only_admins()
-        asked = await _body(request)
+        asked = await body_of(request)
         now = self._parts.ambient.now()
         text = f"hostler_{self._parts.ambient.token()}"
         token = ApiToken(
@@ -166,16 +168,6 @@ class House:
         shown = [_event_json(one, admin=current().principal.admin) for one in events[:PAGE]]
         return JSONResponse({"events": shown, "more": len(events) > PAGE})
 
-    async def diff(self, request: Request) -> Response:
-        """Return the agent's changes as a patch; the header says whether it was cut."""
-        seen = await self._parts.desk.seen(_execution(request))
-        used = seen.row.view.get("status", {}).get("usedEnvironments", ())
-        if not used:
-            raise NotFound("the execution has no environment")
-        patch = await self._parts.environments.diff(str(used[0]["environmentId"]))
-        headers = {"x-hostler-cut": "true" if patch.cut else "false"}
-        return Response(self._parts.redactor.data(patch.data), media_type="text/x-diff", headers=headers)
-
     async def replay(self, request: Request) -> Response:
         """Rebuild the projection from the log and compare it with what the store keeps beside it."""
         row = (await self._parts.desk.seen(_execution(request))).row
@@ -212,17 +204,6 @@ def token_json(token: ApiToken) -> dict[str, Any]:
 
 def _execution(request: Request) -> str:
     return cast("str", request.path_params["execution"]).lower()
-
-
-async def _body(request: Request) -> Mapping[str, Any]:
-    raw = await request.body()
-    try:
-        body: object = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        raise InvalidArgument("the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise InvalidArgument("the body must be a JSON object")
-    return cast("dict[str, Any]", body)
 
 
 def _text(asked: Mapping[str, Any], name: str) -> str:

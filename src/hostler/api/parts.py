@@ -1,7 +1,7 @@
 """What the API is made of: the ports it calls and the facts it tells, given by whoever wires the server."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hostler.core.ambient import Ambient
@@ -10,6 +10,7 @@ from hostler.core.hosts import HostTokens, Logins
 from hostler.core.ports import EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
+from hostler.core.work import NoWork, WorkDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +59,7 @@ class ApiParts:
     """Where clients reach the server, such as https://hostler.example; empty: as each request came."""
     loopback: bool = True
     """The server listens on loopback only, so its callers may name files of this machine."""
+    work: WorkDesk = field(default_factory=NoWork)
+    """Work that is kept outside its environment."""
     credential_required: tuple[str, ...] = ()
     """Code hosts that serve nobody without a credential, as HOST or HOST:PORT."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from hostler.core.providers import LocalRepository, RemoteRepository, Scratch, Source
+from hostler.core.providers import KeptSource, LocalRepository, RemoteRepository, Scratch, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def repository_key(source: Source) -> str:
             return _bare(f"{parts.netloc.removesuffix(web)}{parts.path}".casefold())
         case LocalRepository(path=path):
             return _bare(path) or "/"
+        case KeptSource():
+            return repository_key(source.below)
         case Scratch():
             return ""
 

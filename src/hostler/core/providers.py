@@ -64,7 +64,33 @@ class Scratch:
     """An empty workspace."""
 
 
-Source = RemoteRepository | LocalRepository | Scratch
+@dataclass(frozen=True, slots=True)
+class KeptSource:
+    """What was kept of an execution's work, on top of what its environment was made from."""
+
+    execution: str
+    turn: int
+    commit: str
+    base: str = ""
+    """The commit that the change is measured from; empty: everything is the change."""
+    anchor: str = ""
+    """The commit that has to be had from where the first environment came; empty: nothing has."""
+    head: str = ""
+    branch: str = ""
+    repository: bool = True
+    files: int = 0
+    url: str = ""
+    path: str = ""
+
+    @property
+    def below(self) -> "RemoteRepository | LocalRepository | Scratch":
+        """Return what it lies on."""
+        if self.anchor and self.url:
+            return RemoteRepository(self.url, self.anchor)
+        return LocalRepository(self.path, self.anchor) if self.anchor and self.path else Scratch()
+
+
+Source = RemoteRepository | LocalRepository | Scratch | KeptSource
 
 
 @dataclass(frozen=True, slots=True)

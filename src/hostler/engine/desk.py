@@ -11,7 +11,7 @@ from hostler.core import events as ev
 from hostler.core.ambient import Ambient
 from hostler.core.commands import Command, Send, decide
 from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
-from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence, Unavailable
+from hostler.core.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
@@ -123,7 +123,7 @@ class Desk:
             row = await self._row(execution)
             state = await self._state(execution, row.last_seq)
             if isinstance(command, Send) and state.environment.id:
-                await self._environments.revivable(state.environment.id)
+                await self._revivable(execution, state)
             events = decide(state, command, self._engine.session)
             if not events:
                 return state
@@ -134,6 +134,17 @@ class Desk:
             await self._dispatch.nudge(execution, self._identity.runner)
             return fold(appended, state)
         raise Unavailable("the execution changes too fast to answer; try again")
+
+    async def _revivable(self, execution: str, state: State) -> None:
+        """Refuse what needs an environment that is gone, and name the way on where there is one."""
+        try:
+            await self._environments.revivable(state.environment.id)
+        except FailedPrecondition as problem:
+            if state.kept is None or not state.kept.work.commit:
+                raise
+            raise FailedPrecondition(
+                f"{problem.message}; its work is kept, and goes on after: hostler restore {execution}"
+            ) from None
 
     async def _write(self, row: Row, events: tuple[Event, ...]) -> tuple[Recorded, ...]:
         """Append decisions; what starts a turn takes the execution, what ends one raises the fence."""

@@ -9,7 +9,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.errors import EnvironmentError_, EnvironmentFailed, Fenced, MachineLost
 from hostler.core.machines import Machine, Operation
 from hostler.core.ports import EnvironmentRow
-from hostler.core.providers import EnvSpec, Handle, LocalRepository, Provider, RemoteRepository, Workspace
+from hostler.core.providers import EnvSpec, Handle, KeptSource, LocalRepository, Provider, RemoteRepository, Workspace
 from hostler.core.redaction import Redactor
 from hostler.core.vault import Vault
 from hostler.engine.environments.journal import Journal
@@ -75,6 +75,12 @@ class Maker:
             raise MachineLost("the environment was not made yet")
         return self._machine_of(Handle.from_json(row.handle))
 
+    async def lost(self, row: EnvironmentRow) -> bool:
+        """Return whether an environment that had got its content has left nothing in the world."""
+        if row.handle is None or not row.status.get("content"):
+            return False
+        return (await self._provider.observe(Handle.from_json(row.handle))).state == "absent"
+
     async def up(self, environment: str) -> EnvironmentRow:
         """Make an environment run, from wherever it is; raises EnvironmentFailed with the reason, which is kept."""
         row = await self._ledger.rows.get(environment)
@@ -133,6 +139,8 @@ class Maker:
 
     async def _started(self, row: EnvironmentRow) -> EnvironmentRow:
         """Return the row of an environment whose supervisor answers."""
+        if await self.lost(row):
+            raise EnvironmentFailed("the environment's files are not on this machine any more")
         spec = self._shapes.spec(row, await self._vault.get(row.id) if row.spec.get("secrets") else {})
         handle = await self._provider.create(spec)
         if row.handle is None:
@@ -153,6 +161,8 @@ class Maker:
                 await self._journal.say(row.id, f"{url} is cloned{f' at {ref}' if ref else ''}")
             case LocalRepository(path=path):
                 await self._journal.say(row.id, f"{path} is brought in")
+            case KeptSource(execution=execution, turn=turn):
+                await self._journal.say(row.id, f"what execution {execution} had done by turn {turn} is brought back")
             case _:
                 await self._journal.say(row.id, "the environment begins with an empty workspace")
         spec = self._shapes.spec(row, {})

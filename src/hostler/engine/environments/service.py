@@ -135,6 +135,8 @@ class Environments:
         row = await self._rows.get(environment)
         if row is None or row.phase in LEAVING:
             raise FailedPrecondition("the execution's environment was deleted and cannot be brought back")
+        if await self._maker.lost(row):
+            raise FailedPrecondition("the files of the execution's environment are not on this machine any more")
 
     async def use(self, environment: str, execution: str) -> None:
         """Note that an execution uses an environment."""

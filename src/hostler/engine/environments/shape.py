@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from hostler.core.desk import EnvironmentClass, NewEnvironment
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.ports import EnvironmentRow, Principal
-from hostler.core.providers import EnvSpec, Limits, NetworkPolicy, RemoteRepository, Source
+from hostler.core.providers import EnvSpec, KeptSource, Limits, NetworkPolicy, RemoteRepository, Source
 from hostler.environments.content import host_of
 
 SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
@@ -36,7 +36,8 @@ class Shapes:
             cpus=cls.cpus, memory_bytes=cls.memory_bytes, disk_bytes=cls.disk_bytes, processes=cls.processes
         )
         source = source_of(row)
-        own = (host_of(source.url),) if isinstance(source, RemoteRepository) else ()
+        lower = source.below if isinstance(source, KeptSource) else source
+        own = (host_of(lower.url),) if isinstance(lower, RemoteRepository) else ()
         network = NetworkPolicy(allow=(*own, *self._allow, *cls.allow), private=self._private)
         checkout = str(row.spec.get("checkout", ""))
         return EnvSpec(row.id, limits, network, self._variables(row, cls, secrets), source, checkout=checkout)

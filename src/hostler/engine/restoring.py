@@ -1,0 +1,142 @@
+"""What people do with kept work: see it although its environment is gone, and go on from it in a new one."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from hostler.core.ambient import Ambient
+from hostler.core.commands import ReportApplied, Restore
+from hostler.core.desk import Desk, NewEnvironment
+from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound, RequestError
+from hostler.core.kept import WorkKept
+from hostler.core.machines import Patch
+from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
+from hostler.core.providers import KeptSource
+from hostler.engine.desk import Homes
+from hostler.environments.keeping import KeptWork, Record
+
+DIFF_LIMIT = 8 << 20
+
+
+class KeptDesk:
+    """The front for kept work."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        homes: Homes,
+        rows: EnvironmentRows,
+        kept: KeptWork,
+        classes: Sequence[str],
+        ambient: Ambient,
+    ) -> None:
+        self._desk = desk
+        self._homes = homes
+        self._rows = rows
+        self._kept = kept
+        self._classes = tuple(classes)
+        """Environment classes that there are, the default one first."""
+        self._ambient = ambient
+
+    async def work(self, execution: str, turn: int = 0) -> WorkKept:
+        """Return what is kept of a turn, or of the last one; FailedPrecondition when nothing is."""
+        await self._desk.seen(execution)
+        log = [one.event for one in await self._desk.log(execution) if isinstance(one.event, WorkKept)]
+        found = [one for one in log if one.turn == turn] if turn else log
+        if not found:
+            which = f"of turn {turn}" if turn else "of the execution's work"
+            raise FailedPrecondition(f"nothing is kept {which}", field="turn")
+        return found[-1]
+
+    async def diff(self, execution: str, turn: int = 0) -> tuple[WorkKept, Patch]:
+        """Return the kept change as a patch, and what is known of it."""
+        work = await self.work(execution, turn)
+        if not work.commit:
+            return work, Patch(b"")
+        try:
+            return work, await self._kept.diff(execution, work.base, work.commit, DIFF_LIMIT)
+        except EnvironmentError_ as problem:
+            raise FailedPrecondition(problem.message) from None
+
+    async def applied(self, execution: str, commit: str) -> None:
+        """Note that a kept commit was brought into somebody's repository."""
+        await self._desk.command(execution, ReportApplied(commit))
+
+    async def new_environment(self, execution: str, turn: int = 0, class_id: str = "") -> NewEnvironment:
+        """Return an environment to be made from kept work; FailedPrecondition when it cannot be."""
+        work = await self.work(execution, turn)
+        record = await self._kept.record(execution, work.turn) if work.commit else None
+        if record is None:
+            raise FailedPrecondition(
+                f"turn {work.turn} changed nothing that could be brought back"
+                if not work.commit
+                else "what was kept of the execution's work is not there any more"
+            )
+        return _like(record, execution, work.turn, class_id or self._class(record))
+
+    def _class(self, record: Record) -> str:
+        """Return the class of the first environment, or the default one when it is not configured any more."""
+        first = str(record.origin.get("class", ""))
+        return first if first in self._classes else self._classes[0]
+
+    async def restore(self, execution: str, turn: int, caller: Principal) -> EnvironmentRow:
+        """Let an execution whose environment is gone go on in a new one made from its kept work."""
+        seen = await self._desk.seen(execution)
+        used: Sequence[Mapping[str, Any]] = seen.row.view.get("status", {}).get("usedEnvironments", ())
+        old = str(used[0]["environmentId"]) if used else ""
+        if old and await self._is_there(old):
+            raise FailedPrecondition(
+                "the execution's environment is still there, and goes on with the next input; "
+                "for another one beside it: hostler env create --from"
+            )
+        new = await self.new_environment(execution, turn)
+        source = cast("KeptSource", new.source)
+        environment = self._ambient.new_id()
+        await self._homes.write(environment, new, caller, owner=execution)
+        try:
+            await self._desk.command(execution, Restore(environment, source.turn, source.commit))
+        except BaseException:
+            await self._homes.forget(environment)
+            raise
+        await self._homes.use(environment, execution)
+        if old:
+            with contextlib.suppress(NotFound):
+                await self._rows.release(old, execution)
+        row = await self._rows.get(environment)
+        assert row is not None, "it was just written"
+        return row
+
+    async def _is_there(self, environment: str) -> bool:
+        try:
+            await self._homes.revivable(environment)
+        except RequestError:
+            return False
+        return True
+
+
+def _like(record: Record, execution: str, turn: int, class_id: str) -> NewEnvironment:
+    """Return an environment like the one that the work was done in."""
+    origin, snapshot = record.origin, record.snapshot
+    first: Mapping[str, Any] = origin.get("source", {})
+    source = KeptSource(
+        execution,
+        turn,
+        snapshot.commit,
+        snapshot.base,
+        record.anchor,
+        snapshot.head,
+        snapshot.branch,
+        snapshot.repository,
+        snapshot.files,
+        str(first.get("url", "")),
+        str(first.get("path", "")),
+    )
+    return NewEnvironment(
+        class_id,
+        source,
+        str(origin.get("name", "")),
+        variables=origin.get("variables") or {},
+        project_id=str(origin.get("project", "")),
+        setup=tuple(origin.get("setup", ())),
+        devcontainer=str(origin.get("devcontainer", "")),
+    )
