@@ -40,12 +40,12 @@ class StoredEnvironmentLogs:
 
     async def read(self, environment: str, after: int = 0, limit: int = 1000) -> tuple[LogEntry, ...]:
         """Return entries behind a seq, oldest first."""
-        columns = select(table.c.seq, table.c.at, table.c.step, table.c.body)
+        columns = select(table.c.seq, table.c.at, table.c.step, table.c.body.label("text"))
         statement = columns.where(table.c.environment_id == environment, table.c.seq > after)
         statement = statement.order_by(table.c.seq).limit(limit)
 
         def read(connection: Connection) -> tuple[LogEntry, ...]:
-            return tuple(LogEntry(*found) for found in connection.execute(statement).tuples())
+            return tuple(LogEntry(**found) for found in connection.execute(statement).mappings())
 
         return await self._readers.do(read)
 

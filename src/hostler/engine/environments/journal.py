@@ -55,11 +55,12 @@ class Journal:
                 await writing
 
     async def _write(self, environment: str, step: str, tape: "_Tape") -> None:
-        while not (tape.ended and not tape.held):
+        ended = False
+        while not ended:
             await tape.some.wait()
             tape.some.clear()
-            text = tape.take(self._redactor)
-            if text:
+            ended = tape.ended
+            if text := tape.take(self._redactor):
                 await self._logs.output(environment, step, tape.upto, text, self._ambient.now())
 
 
@@ -71,24 +72,31 @@ class _Tape:
         self.held = b""
         self.some = asyncio.Event()
         self.ended = False
-        self._full = start >= MOST_OUTPUT
+        self._over = start > MOST_OUTPUT
 
     async def told(self, data: bytes) -> None:
-        """Note output."""
-        if not self._full:
-            self.held += data
+        """Note output, as far as there is room for it."""
+        room = max(0, MOST_OUTPUT - self.upto - len(self.held))
+        self._over = self._over or len(data) > room
+        if room:
+            self.held += data[:room]
             self.some.set()
 
     def take(self, redactor: Redactor) -> str:
         """Return what can be shown for good: whole lines, and no beginning of what could still become a secret."""
         end = len(self.held) if self.ended or len(self.held) > LONGEST_LINE else self.held.rfind(b"\n") + 1
         text = self.held[:end].decode("utf-8", "surrogateescape")
-        safe = text if self.ended else text[: redactor.safe_end(text)]
-        raw = safe.encode("utf-8", "surrogateescape")
+        whole = self.ended and not self._over
+        raw = (text if whole else text[: redactor.safe_end(text)]).encode("utf-8", "surrogateescape")
         self.held = self.held[len(raw) :]
         self.upto += len(raw)
         shown = redactor.text(raw.decode(errors="replace")).replace("\0", "\N{SYMBOL FOR NULL}")
-        if self.upto >= MOST_OUTPUT and not self._full:
-            self._full, self.held = True, b""
-            shown += f"\n[more than {MOST_OUTPUT >> 20} MiB of output; the rest is not kept here]\n"
-        return shown
+        return shown + self._rest() if self.ended else shown
+
+    def _rest(self) -> str:
+        """Let go of what may not be shown at the end of what is kept, and return what is said instead."""
+        self.held = b""
+        if not self._over or self.upto > MOST_OUTPUT:
+            return ""
+        self.upto = MOST_OUTPUT + 1
+        return f"\n[more than {MOST_OUTPUT >> 20} MiB of output; the rest is not kept here]\n"
