@@ -90,7 +90,8 @@ class FakeLedger:
         grant = self.grants.get(entry.call.execution)
         if grant is None or grant.fence != entry.call.fence:
             raise NoLiveTurn
-        await self._add(entry)
+        if not any(isinstance(one, Finished | WasCut) and one.call.id == entry.call.id for one in self.entries):
+            await self._add(entry)
 
     async def _add(self, entry: Entry) -> None:
         self.before(entry)
