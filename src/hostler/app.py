@@ -25,7 +25,7 @@ from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
-from hostler.definitions import Definitions, classes_of, model_name, truthful
+from hostler.definitions import Definitions, classes_of, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.calls import Calls
@@ -85,7 +85,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
     ambient = SystemAmbient()
     async with AsyncExitStack() as stack:
         home = stack.enter_context(Home.locked(settings.home, ambient))
-        models = Registry(environ, overrides=_overrides(settings), ambient=ambient)
+        models = Registry(environ, overrides=_overrides(settings), stand_ins=stand_ins(settings), ambient=ambient)
         stack.push_async_callback(models.close)
         password = urlsplit(settings.database).password or ""
         redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])

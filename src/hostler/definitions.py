@@ -1,8 +1,9 @@
 """Agents and environment classes as the settings define them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from hostler.agents.codex.settings import MODELS
 from hostler.config import CODEX, GIB, AgentSection, Settings
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
@@ -17,6 +18,15 @@ DEMO = "scripted:demo"
 def model_name(settings: Settings) -> str:
     """Return the model that agents use unless they name one: the configured one, else the scripted demonstration."""
     return settings.model or DEMO
+
+
+def stand_ins(settings: Settings) -> Mapping[str, str]:
+    """Return the names of models that Codex may be asked for, each answered by the script that all agents use.
+
+    Without a provider's key a client may still name a model of Codex, as the official examples do.
+    """
+    provider, _, script = model_name(settings).partition(":")
+    return dict.fromkeys(MODELS.values(), script) if provider == "scripted" else {}
 
 
 CODEX_MODEL = "openai-responses:gpt-5.5"

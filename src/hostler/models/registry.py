@@ -37,7 +37,10 @@ class OpenModel(Model, Protocol):
 
 
 class Registry:
-    """All models of a server; `environ` are its variables, `plans` are scripts known as `scripted:NAME`."""
+    """All models of a server; `environ` are its variables, `plans` are scripts known as `scripted:NAME`.
+
+    `stand_ins` are further names of scripts, each with the name that it stands for.
+    """
 
     def __init__(
         self,
@@ -45,12 +48,14 @@ class Registry:
         *,
         overrides: Mapping[str, Override] | None = None,
         plans: Mapping[str, Plan] | None = None,
+        stand_ins: Mapping[str, str] | None = None,
         gates: Gates | None = None,
         ambient: Ambient | None = None,
     ) -> None:
         self._environ = environ
         self._overrides = overrides or {}
         self._plans = dict(plans or {})
+        self._stand_ins = stand_ins or {}
         self._gates = gates or Gates()
         self._ambient = ambient or SystemAmbient()
         self._scripted: dict[str, ScriptedModel] = {}
@@ -66,7 +71,7 @@ class Registry:
             providers = ", ".join((*FAMILIES, "scripted"))
             raise FailedPrecondition(f"the model {name!r} is not PROVIDER:NAME with a provider out of: {providers}")
         if provider == "scripted":
-            return self._scripted.setdefault(name, ScriptedModel(name, self._plan(model), self._gates, self._ambient))
+            return self._scripted.setdefault(name, self._script(name, model))
         opened: OpenModel = import_module(FAMILIES[provider]).open_model(self.opening(name))
         return self._open.setdefault(name, opened)
 
@@ -96,6 +101,10 @@ class Registry:
         """Close all connections; models in use fail with ModelUnavailable."""
         while self._open:
             await self._open.popitem()[1].close()
+
+    def _script(self, name: str, script: str) -> ScriptedModel:
+        plan = self._plan(self._stand_ins.get(script, script))
+        return ScriptedModel(name, plan, self._gates, self._ambient)
 
     def _plan(self, name: str) -> Plan:
         if plan := self._plans.get(name):
