@@ -138,6 +138,7 @@ class Bubblewrap:
             Protection("files", "own mount namespace, system folders read-only", holds=True),
             Protection("network", "own network namespace; the egress proxy is the only way out", holds=True),
             Protection("privileges", "no capabilities, no_new_privs, system call filter", holds=True),
+            Protection("host processes", "own process namespace: none is seen or signalled", holds=True),
             Protection("identity", identity, holds=True),
         )
         return (*(held.get(one.limit, one) for one in weak), *walls)

@@ -44,8 +44,9 @@ class NoWalls:
 
     def protections(self, record: Record) -> tuple[Protection, ...]:
         """Say that nothing holds."""
-        names = ("memory", "processes", "cpus", "disk", "files", "network", "privileges", "identity")
-        return tuple(Protection(name, "no sandbox", holds=False) for name in names)
+        limits = ("memory", "processes", "cpus", "disk")
+        walls = ("files", "network", "privileges", "host processes", "identity")
+        return tuple(Protection(name, "no sandbox", holds=False) for name in (*limits, *walls))
 
     def clear(self, place: Place) -> None:
         """Nothing lies elsewhere."""
