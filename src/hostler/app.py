@@ -205,6 +205,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             model_allowed=lambda name: _allowed(settings, name),
             public_url=settings.server.public_url,
             loopback=settings.server.host in LOOPBACK,
+            credential_required=tuple(host.lower().removesuffix(":443") for host in settings.credential_required),
             work=KeptDesk(
                 desk, environments, stores.environments, kept, [cls.id for cls in classes_of(settings)], ambient
             ),

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     default_class: str = "Regular"
     allow: tuple[str, ...] = REGISTRIES
     private_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    credential_required: Annotated[tuple[str, ...], NoDecode] = ()
     sandbox: Literal["bubblewrap", "none"] = "bubblewrap"
     slots: int = Field(0, ge=0)
     settle_seconds: float = Field(1.0, ge=0)
@@ -157,7 +158,7 @@ class Settings(BaseSettings):
             raise ValueError(f"default_class: there is no class {self.default_class!r}; there are {', '.join(names)}")
         return self
 
-    @field_validator("private_hosts", mode="before")
+    @field_validator("private_hosts", "credential_required", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
