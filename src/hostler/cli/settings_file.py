@@ -58,7 +58,7 @@ MEANINGS: Mapping[str, str] = {
     "allow": "Hosts that every environment may reach, besides its repository's: example.org, *.example.org (and all "
     "below), host:port (80 and 443 otherwise). `hostler allow HOST` adds one here.",
     "private_hosts": "Hosts (or host:port) that may lie in your own network; all others must have a public address.",
-    "credential_required": "Code hosts (or host:port) that serve nobody without a credential; clients are told at once.",
+    "credential_required": "Code hosts (or host:port) that serve nobody without a credential; clients are told so.",
     "sandbox": "bubblewrap; or none, which runs agents with no walls around them.",
     "slots": "Turns that run at once; 0: 32 for each processor.",
     "settle_seconds": "The least length of a turn, for clients that would miss a shorter one.",
