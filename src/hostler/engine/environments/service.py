@@ -386,6 +386,11 @@ class Environments:
                 why = f"stopped after {longest / 60:g} minutes without use"
                 await self._quietly(row.id, lambda one, why=why: self._stop(one, why, {"timed_out": why}))
 
+    async def overfull(self, environment: str, said: str) -> None:
+        """Stop an environment that takes more of the disk than it may, whoever works in it; its status says why."""
+        log.warning("an environment is over its limit of disk", environment=environment)
+        await self._quietly(environment, lambda one: self._stop(one, said, {"failure": said}))
+
     def _idle(self, row: EnvironmentRow) -> float:
         return (self._ambient.now() - row.last_used_at).total_seconds()
 
