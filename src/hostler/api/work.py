@@ -12,6 +12,7 @@ from hostler.api.parts import ApiParts
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.kept import WorkKept
 from hostler.core.machines import Patch
+from hostler.core.ports import EnvironmentRow
 
 Handler = Callable[[Request], Awaitable[Response]]
 MOST_TURNS = 10**9
@@ -95,13 +96,23 @@ class Work:
         return JSONResponse({"environmentId": row.id}, 201)
 
     async def of_environment(self, request: Request) -> Response:
-        """Return what is kept of the executions that use an environment."""
+        """Return what is kept of the executions that use an environment; without any, how many files are changed."""
         environment = cast("str", request.path_params["environment"]).lower()
-        await self._parts.environments.get(environment)
+        found = await self._parts.environments.get(environment)
         users = await self._parts.environment_rows.users(environment)
         rows = [row for user in users if (row := await self._parts.executions.row(user)) and row.deleted_at is None]
         told = [{"id": row.id, "phase": row.phase, **_of(row.view, "kept"), **_of(row.view, "notKept")} for row in rows]
-        return JSONResponse({"executions": told})
+        return JSONResponse({"executions": told, "changes": 0 if rows else await self._changes(found)})
+
+    async def _changes(self, row: EnvironmentRow) -> int:
+        """Return how many files of a running environment that nobody works in differ from its head."""
+        if row.phase != "running":
+            return 0
+        try:
+            machine = await self._parts.environments.machine(row.id)
+            return len((await machine.git_status()).changes)
+        except (EnvironmentError_, FailedPrecondition):
+            return 0
 
 
 def _of(view: Mapping[str, Any], name: str) -> dict[str, Any]:

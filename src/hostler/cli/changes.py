@@ -1,6 +1,7 @@
 """What an execution changed: shown, or brought onto the working tree or a branch, with the user's own git."""
 
 import base64
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import typer
 
 from hostler.cli import ids, places
 from hostler.cli.client import Client
-from hostler.cli.extras import Patch, patch, seen
+from hostler.cli.extras import Patch, applied, patch, seen
+from hostler.cli.kept import Turn
 from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.problems import Problem
 from hostler.cli.screen import clean, colourful, emit, line, note, paint, say
@@ -21,8 +23,10 @@ from hostler.cli.screen import clean, colourful, emit, line, note, paint, say
 COLOURS = (("+++", "bold"), ("---", "bold"), ("diff ", "bold"), ("@@", "cyan"), ("+", "green"), ("-", "red"))
 
 
-def diff(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
+def diff(execution: Execution, turn: Turn = 0, json: AsJson = False, data_dir: DataDir = None) -> None:
     """Show what an execution changed, as a git patch.
+
+    When its environment is gone, it is what was kept at the end of its last turn.
 
     Examples:
 
@@ -32,10 +36,10 @@ def diff(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -
     """
     client = Client(places.find(data_dir))
     found = ids.execution(client, execution)
-    made = patch(client, found)
+    made = patch(client, found, turn)
     if json:
         text, raw = made.data.decode(errors="replace"), base64.b64encode(made.data).decode()
-        emit({"id": found, "cut": made.cut, "patch": text, "patchBase64": raw})
+        emit({"id": found, "cut": made.cut, "keptTurn": made.turn or None, "patch": text, "patchBase64": raw})
     elif colourful(sys.stdout):
         for row in clean(made.data.decode(errors="replace")).splitlines():
             style = next((style for start, style in COLOURS if row.startswith(start)), None)
@@ -43,6 +47,7 @@ def diff(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -
     else:
         sys.stdout.buffer.write(made.data)
         sys.stdout.buffer.flush()
+    _say_where_from(made, turn)
     if made.cut:
         note("the patch is too large and was cut", "yellow")
     if not made.data and not json:
@@ -53,6 +58,7 @@ def apply(
     execution: Execution,
     branch: Annotated[str, typer.Option(help="Commit onto a new branch of this name; the working tree stays.")] = "",
     repo: Annotated[Path, typer.Option(help="The repository to change.")] = Path("."),
+    turn: Turn = 0,
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -71,7 +77,8 @@ def apply(
     git = Git(repo)
     client = Client(places.find(data_dir))
     found = seen(client, ids.execution(client, execution))
-    made = patch(client, found["id"])
+    made = patch(client, found["id"], turn)
+    _say_where_from(made, turn)
     if made.cut:
         raise Problem("the patch is too large and was cut, so it cannot be applied; look into the environment instead")
     if not made.data:
@@ -87,12 +94,21 @@ def apply(
     else:
         files = onto_tree(git, made)
         done, told = {}, "applied to the working tree; look at it with: git diff"
+    kept: dict[str, Any] | None = found.get("hostler", {}).get("kept")
+    if kept and not turn:
+        with contextlib.suppress(Problem):  # It is done here, whether or not the server hears of it.
+            applied(client, found["id"], str(kept["commit"]))
     if json:
         emit({"id": found["id"], "files": files, **done})
         return
     for file in files:
         say(f"  {clean(file)}")
     say(told)
+
+
+def _say_where_from(made: Patch, turn: int) -> None:
+    if made.turn and not turn:
+        note(f"the environment does not have it any more; this was kept at the end of turn {made.turn}", "yellow")
 
 
 class Git:

@@ -11,6 +11,7 @@ from hostler.cli import ids, places, repositories
 from hostler.cli.chosen import Environment, Way, find, phase_of
 from hostler.cli.client import ENVIRONMENTS, Client
 from hostler.cli.executions import ago
+from hostler.cli.kept import ask_before_environment, environment_from
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, Unreachable, usage
 from hostler.cli.remote import exec_
@@ -34,12 +35,15 @@ def create(
     ref: Annotated[str, typer.Option(help="A branch, tag or commit instead of the default.")] = "",
     project: Annotated[str, typer.Option(metavar="NAME|ID", help="A project instead of a repository.")] = "",
     class_: Annotated[str, typer.Option("--class", metavar="NAME|ID", help="How large; the default otherwise.")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", metavar="EXECUTION[:TURN]", help="The kept work of an execution instead.")
+    ] = "",
     name: Annotated[str, typer.Option(help="What to call it.")] = "",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait until it runs.")] = False,
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make an environment and wait until it runs; without repository or project it is empty. Prints its id.
+    """Make an environment and wait until it runs; without repository, project or work it is empty. Prints its id.
 
     Examples:
 
@@ -51,12 +55,16 @@ def create(
         raise usage("--project has a repository of its own: leave --repo out")
     if ref and not repo:
         raise usage("--ref needs --repo")
+    if from_ and (project or repo or name):
+        raise usage("--from brings code and name of its own: leave --repo, --project and --name out")
     client = Client(server(data_dir))
     spec: Json = {"desiredPhase": "ENVIRONMENT_PHASE_RUNNING"}
     if class_:
         spec["machine"] = {"class": class_id(client, class_)}
     named = {"name": name} if name else {}
-    if project:
+    if from_:
+        made = {"id": environment_from(client, from_, class_)}
+    elif project:
         asked = {"projectId": project_id(client, project), "spec": spec, **named}
         made = client.call(ENVIRONMENTS, "CreateEnvironmentFromProject", asked)["environment"]
     else:
@@ -159,7 +167,9 @@ def stop(environment: Environment, json: AsJson = False, data_dir: DataDir = Non
 @app.command()
 def rm(
     environment: Environment,
-    force: Annotated[bool, typer.Option("--force", help="Even while an execution uses it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even while an execution uses it, and changes that are kept nowhere.")
+    ] = False,
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -171,6 +181,8 @@ def rm(
     """
     client = Client(places.find(data_dir))
     found = find(client, environment)
+    if not force:
+        ask_before_environment(client, found)
     client.call(ENVIRONMENTS, "DeleteEnvironment", {"environmentId": found, "force": force})
     emit({"removed": found}) if json else say(f"removed {found}")
 

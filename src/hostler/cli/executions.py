@@ -11,6 +11,7 @@ import typer
 from hostler.cli import endings, ids, places
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen
+from hostler.cli.kept import ask_before_executions
 from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.problems import usage
 from hostler.cli.screen import clean, emit, line, note, paint, say, table
@@ -130,12 +131,14 @@ def stop(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -
 
 def rm(
     executions: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or prefixes that only one has.")],
+    force: Annotated[bool, typer.Option("--force", help="Even changes that were neither pushed nor applied.")] = False,
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
     """Stop executions and remove all that is kept of them.
 
-    Their log, their files, and the environments made for them.
+    Their log, their files, what was kept of their work, and the environments made for them. Asks first when changes
+    would go that were neither pushed nor applied.
 
     Example:
 
@@ -143,6 +146,8 @@ def rm(
     """
     client = Client(places.find(data_dir))
     found = [ids.execution(client, given) for given in executions]
+    if not force:
+        ask_before_executions(client, found)
     for id_ in found:
         client.agents("DeleteAgentExecution", {"agentExecutionId": id_})
         if not json:

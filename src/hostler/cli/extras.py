@@ -20,6 +20,8 @@ class Patch:
 
     data: bytes
     cut: bool
+    turn: int = 0
+    """The turn at whose end it was kept; 0: it is as the environment has it now."""
 
 
 def seen(client: Client, execution: str) -> Json:
@@ -36,10 +38,18 @@ def noted(found: Json) -> list[str]:
     return [*said, *(REFUSED.format(host) for host in dict.fromkeys(hosts))]
 
 
-def patch(client: Client, execution: str) -> Patch:
-    """Return what an execution changed in its workspace."""
-    with client.open("GET", f"{PREFIX}/executions/{execution}/diff") as reply:
-        return Patch(reply.read(), reply.header("X-Hostler-Cut").lower() == "true")
+def patch(client: Client, execution: str, turn: int = 0) -> Patch:
+    """Return what an execution changed in its workspace, or what was kept of it at the end of a turn."""
+    asked = f"?turn={turn}" if turn else ""
+    with client.open("GET", f"{PREFIX}/executions/{execution}/diff{asked}") as reply:
+        kept = reply.header("X-Hostler-Kept-Turn")
+        cut = reply.header("X-Hostler-Cut").lower() == "true"
+        return Patch(reply.read(), cut, int(kept) if kept.isdigit() else 0)
+
+
+def applied(client: Client, execution: str, commit: str) -> None:
+    """Tell the server that what it keeps of an execution has come home, so that nobody is warned of losing it."""
+    client.json("POST", f"{PREFIX}/executions/{execution}/applied", {"commit": commit})
 
 
 def resolve(client: Client, kind: str, prefix: str) -> str:
