@@ -35,8 +35,9 @@ from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
-from hostler.engine.restoring import KeptDesk
 from hostler.engine.project_use import CountedRows
+from hostler.engine.restoring import KeptDesk
+from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
 from hostler.environments.keeping import KeptWork
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
@@ -59,6 +60,7 @@ OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin
 ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
 HEARTBEAT = 5.0
 IDLE_LOOK = 20.0
+DISK_LOOK = 1.0
 EXPIRY_LOOK = 3600.0
 LEASE = timedelta(seconds=20)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -175,7 +177,12 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await engine.open()
         stack.push_async_callback(engine.close)
         stack.enter_context(
-            _background(_heartbeat(stores, desk, ambient), _idle_stop(environments, ambient), _expiry(keeping, ambient))
+            _background(
+                _heartbeat(stores, desk, ambient),
+                _idle_stop(environments, ambient),
+                _disk_watch(places.disk, environments, ambient),
+                _expiry(keeping, ambient),
+            )
         )
         token = await _owner_token(stores, home, ambient)
         redactor.add([home.token_file.read_text().strip()])
@@ -310,6 +317,18 @@ async def _idle_stop(environments: Environments, ambient: Ambient) -> None:
             await environments.stop_idle()
         except HostlerError as problem:
             log.warning("idle environments could not be looked at", problem=problem.message)
+
+
+async def _disk_watch(watch: disk.DiskWatch, environments: Environments, ambient: Ambient) -> None:
+    """Stop environments that take more of the disk than they may."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=DISK_LOOK))
+        try:
+            found = await watch.look()
+        except (HostlerError, OSError) as problem:
+            log.warning("what environments take of the disk could not be looked at", problem=str(problem))
+            continue
+        await asyncio.gather(*(environments.overfull(one.environment, disk.told(one)) for one in found))
 
 
 async def _expiry(keeping: Keeping, ambient: Ambient) -> None:

@@ -130,7 +130,8 @@ TYPES = re.findall(
 
 def lies() -> Iterator[bytes]:
     """Yield frames with every odd value in every field of every kind of answer."""
-    for kind in [*TYPES, 5, None, []]:
+    kinds: list[Any] = [*TYPES, 5, None, []]
+    for kind in kinds:
         for value in ODD:
             yield frame({"type": kind} | dict.fromkeys(NAMES, value))
     yield frame({})

@@ -240,10 +240,10 @@ class Environments:
     async def delete(self, environment: str, *, force: bool) -> None:
         """Remove the environment."""
         row = await self.get(environment)
-        if row.phase != "deleting" and not force and (users := await self._rows.users(environment)):
-            raise FailedPrecondition(
-                f"{len(users)} agent execution(s) use the environment; delete them or set force", field="force"
-            )
+        held = row.phase not in ("stopped", "deleting") and not force
+        if held and (users := await self._rows.users(environment)):
+            reason = f"{len(users)} agent execution(s) use the environment; stop it first, delete them or set force"
+            raise FailedPrecondition(reason, field="force")
         await self._remove(environment)
 
     async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
@@ -389,7 +389,12 @@ class Environments:
     async def overfull(self, environment: str, said: str) -> None:
         """Stop an environment that takes more of the disk than it may, whoever works in it; its status says why."""
         log.warning("an environment is over its limit of disk", environment=environment)
-        await self._quietly(environment, lambda one: self._stop(one, said, {"failure": said}))
+
+        async def stop(one: str) -> None:
+            await self._ledger.change(one, status={"failure": said}, quiet=True)
+            await self._stop(one, said, {"failure": said})
+
+        await self._quietly(environment, stop)
 
     def _idle(self, row: EnvironmentRow) -> float:
         return (self._ambient.now() - row.last_used_at).total_seconds()
