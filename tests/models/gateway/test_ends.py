@@ -230,3 +230,24 @@ async def test_a_stop_in_the_moment_of_the_end_waits_for_it_and_adds_no_second_o
         stand.ledger.gate.set()
         await cutting
         assert isinstance(ended(stand), Finished)
+
+
+async def test_who_ends_a_call_itself_learns_what_it_used_and_cuts_it_afterwards() -> None:
+    hold = Hold(REPLY, after=6)
+    async with standing([hold]) as stand:
+        client = stand.client()
+        await client.send("/v1/messages", asking("/v1/messages"))
+        seen = b""
+        while b"content_block_delta" not in seen:
+            event = await client.event()
+            seen += bytes(getattr(event, "data", b""))
+        assert stand.gateway.estimates("another") == {}
+        (estimate,) = stand.gateway.estimates("run").values()
+        assert estimate.whole_input == 123
+        assert estimate.output > 0
+        stand.ledger.grants.clear()
+        stand.gateway.cut_now("run")
+        await stand.endpoint.until(lambda endpoint: endpoint.disconnects == 1)
+        while stand.gateway.estimates("run"):
+            await asyncio.sleep(0)
+        assert len(stand.ledger.entries) == 1

@@ -39,6 +39,10 @@ class Flight:
         """Say whether its end is recorded, or being recorded."""
         return self._end is not None
 
+    def estimate(self) -> Usage:
+        """Return what it has used so far, as far as that is known."""
+        return self.meter.estimate(self.sent())
+
     async def finish(self) -> None:
         """Record the end of a call that came to its end; raises Unrecorded when somebody else did."""
         meter = self.meter
@@ -51,7 +55,7 @@ class Flight:
 
     async def cut(self, reason: str, estimate: Usage | None = None) -> None:
         """Record the end of a call that was cut; without an estimate, by what has passed."""
-        used = self.meter.estimate(self.sent()) if estimate is None else estimate
+        used = self.estimate() if estimate is None else estimate
         await self._once(lambda: self.ledger.cut(self.call, used, reason))
 
     async def _once(self, record: Callable[[], Awaitable[None]]) -> None:
@@ -75,49 +79,70 @@ class Flight:
                 await self.ambient.until(self.ambient.now() + timedelta(seconds=pause))
 
 
+@dataclass(slots=True)
+class Carried:
+    """One request on its way; `flight` is its call once that was begun, `why` the reason when it is cut."""
+
+    flight: Flight | None = None
+    why: str = "the connection was closed"
+    task: asyncio.Task[None] | None = None
+
+    def cut(self, why: str) -> None:
+        """Cut it, without waiting for its end."""
+        self.why = why
+        if self.task:
+            self.task.cancel()
+
+
 class Flights:
-    """The calls under way of every execution, each with the task that carries it."""
+    """The requests on their way of every execution."""
 
     def __init__(self) -> None:
-        self._tasks: dict[str, dict[asyncio.Task[None], list[str]]] = {}
+        self._carried: dict[str, list[Carried]] = {}
 
-    async def carry(self, execution: str, work: Callable[[list[str]], Awaitable[None]], left: Awaitable[str]) -> None:
-        """Do the work until it ends, is cut, or `left` says why nobody wants it any more.
-
-        `work` finds the reason in its list when it is cancelled.
-        """
-        why: list[str] = []
+    async def carry(self, execution: str, work: Callable[[Carried], Awaitable[None]], left: Awaitable[str]) -> None:
+        """Do the work until it ends, is cut, or `left` says why nobody wants it any more."""
+        carried = Carried()
 
         async def worked() -> None:
-            await work(why)
+            await work(carried)
 
-        task, leaving = asyncio.ensure_future(worked()), asyncio.ensure_future(left)
-        tasks = self._tasks.setdefault(execution, {})
-        tasks[task] = why
+        task, leaving = asyncio.create_task(worked()), asyncio.ensure_future(left)
+        carried.task = task
+        of_execution = self._carried.setdefault(execution, [])
+        of_execution.append(carried)
         try:
             await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                why.append(leaving.result())
+                carried.cut(leaving.result())
         finally:
-            for one in (leaving, task):
-                one.cancel()
+            leaving.cancel()
+            task.cancel()
             await asyncio.wait({task, leaving})
-            del tasks[task]
-            if not tasks:
-                self._tasks.pop(execution, None)
+            of_execution.remove(carried)
+            if not of_execution:
+                self._carried.pop(execution, None)
         if task.cancelled():
             raise ConnectionError("the call was cut")
         task.result()
 
-    async def cut(self, execution: str, reason: str) -> None:
+    def estimates(self, execution: str) -> dict[str, Usage]:
+        """Return what the calls under way have used so far, as far as it is known, by call."""
+        flights = (carried.flight for carried in self._carried.get(execution, ()))
+        return {flight.call.id: flight.estimate() for flight in flights if flight}
+
+    def cut_now(self, execution: str, why: str) -> list[asyncio.Task[None]]:
+        """Cut every call of an execution; return what is to be awaited for their ends."""
+        carried = list(self._carried.get(execution, ()))
+        for one in carried:
+            one.cut(why)
+        return [one.task for one in carried if one.task]
+
+    async def cut(self, execution: str, why: str) -> None:
         """Cut every call of an execution and return when all have ended."""
-        tasks = dict(self._tasks.get(execution, {}))
-        for task, why in tasks.items():
-            why.append(reason)
-            task.cancel()
-        if tasks:
+        if tasks := self.cut_now(execution, why):
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Cut every call there is."""
-        await asyncio.gather(*(self.cut(execution, "the server stops") for execution in list(self._tasks)))
+        await asyncio.gather(*(self.cut(execution, "the server stops") for execution in list(self._carried)))

@@ -7,7 +7,7 @@ the agent sees the end of the answer.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ from hostler.models.gateway.asked import Asked
 from hostler.models.gateway.connection import Connection, Head, HungUp
 from hostler.models.gateway.dialects import ROUTES, Body, Route, anthropic_error, openai_error
 from hostler.models.gateway.events import Events
-from hostler.models.gateway.flights import Flight, Flights, Unrecorded
+from hostler.models.gateway.flights import Carried, Flight, Flights, Unrecorded
 from hostler.models.gateway.ledger import Grant, Ledger, LimitReached, NoLiveTurn
 from hostler.models.gateway.masks import Mask
 from hostler.models.gateway.meters import Meter
@@ -90,6 +90,14 @@ class Gateway:
         """Cut all calls of an execution at once, and return when each has its end in the log."""
         await self._flights.cut(execution, reason)
 
+    def estimates(self, execution: str) -> Mapping[str, Usage]:
+        """Return what the calls under way have used so far, by call; for who records their end itself."""
+        return self._flights.estimates(execution)
+
+    def cut_now(self, execution: str, reason: str = "stopped") -> None:
+        """Cut all calls of an execution without waiting; for who has recorded their end already."""
+        self._flights.cut_now(execution, reason)
+
     async def close(self) -> None:
         """Cut everything and close all connections."""
         await self._flights.close()
@@ -136,8 +144,8 @@ class Gateway:
                 else:
                     order = self._order(grant, route, head, body)
 
-                def work(why: list[str]) -> Awaitable[None]:
-                    return self._carry(order, connection, why)
+                def work(carried: Carried) -> Awaitable[None]:
+                    return self._carry(order, connection, carried)
 
                 await self._flights.carry(grant.execution, work, self._left(grant, connection))
         finally:
@@ -200,13 +208,13 @@ class Gateway:
         sent, drop_usage = route.sent(asked)
         return Order(grant, route, model, sent, drop_usage, head)
 
-    async def _carry(self, order: Order, connection: Connection, why: list[str]) -> None:
+    async def _carry(self, order: Order, connection: Connection, carried: Carried) -> None:
         source, mask = self._source(order)
         if order.route.meter is None:
             async with source as answer:
                 await Passing(connection, mask).whole(answer, await _read(answer))
             return
-        flight = await self._begun(order, order.route.meter())
+        flight = carried.flight = await self._begun(order, order.route.meter())
         try:
             async with source as answer:
                 await self._pass(flight, answer, Passing(connection, mask), order)
@@ -218,7 +226,7 @@ class Gateway:
             await flight.cut(reason)
             raise ConnectionError(reason) from problem
         except BaseException:
-            await flight.cut(why[-1] if why else "the connection was closed")
+            await flight.cut(carried.why)
             raise
 
     async def _begun(self, order: Order, meter: Meter) -> Flight:
