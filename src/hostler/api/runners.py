@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from connectrpc.request import RequestContext
 
@@ -129,7 +130,7 @@ class Runners(RunnerService):
 def _git(context: Context) -> pb.ParseContextURLResponse.GitContext:
     address, source = context.address, context.source
     return pb.ParseContextURLResponse.GitContext(
-        clone_url=getattr(source, "url", "") or f"file://{address.path}",
+        clone_url=getattr(source, "url", "") or f"file://{quote(address.path)}",
         branch=_value(address, "branch"),
         commit=_value(address, "commit"),
         tag=_value(address, "tag"),

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from hostler.core.addresses import Address, read
 from hostler.core.errors import InvalidArgument
+from hostler.core.hosts import host_of
 from hostler.core.providers import LocalRepository, RemoteRepository
 
 FORMS = "accepted are https://HOST/OWNER/REPO, http://HOST/PATH, a page below it (/tree/REF, /pull/N, /commit/SHA)"
@@ -111,7 +112,7 @@ def _remote(parts: SplitResult, local: bool, field: str) -> Context:
     # Azure DevOps shows addresses with the organization as a user name in them, which is no secret.
     netloc = parts.netloc.rpartition("@")[2]
     source = RemoteRepository(f"{parts.scheme}://{netloc}/{address.path}", checked(address.ref, field))
-    return Context(source, address, netloc.lower())
+    return Context(source, address, host_of(parts))
 
 
 def _refused(reason: str, local: bool, field: str) -> InvalidArgument:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
+from urllib.parse import SplitResult
 
 TokenSource = Literal["oauth", "pat"]
 
@@ -65,6 +66,12 @@ class Login:
 
     def __repr__(self) -> str:
         return f"Login({self.user!r}, ...)"
+
+
+def host_of(url: SplitResult) -> str:
+    """Return HOST or HOST:PORT of a URL in small letters, without a user name and without the scheme's own port."""
+    usual = {"http": ":80", "https": ":443"}.get(url.scheme, "")
+    return url.netloc.rpartition("@")[2].lower().removesuffix(usual)
 
 
 def login_of(text: str, host: str = "") -> Login:

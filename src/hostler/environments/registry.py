@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hostler.core.errors import FailedPrecondition
+from hostler.core.hosts import host_of
 from hostler.core.machines import Machine, Operation
 from hostler.core.projects import repository_key
 from hostler.core.providers import EnvSpec, Handle, RemoteRepository, Workspace
@@ -82,7 +83,7 @@ class Outside:
 
     def _note(self, url: str, *, accepted: bool) -> None:
         """Remember whether a repository asked for a credential; with one, the git proxy itself remembers."""
-        host = urlsplit(url).netloc.lower()
+        host = host_of(urlsplit(url))
         if self._logins and not self._logins.has(host):
             self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
 
