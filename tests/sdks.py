@@ -72,6 +72,15 @@ def run(
     return _run((python(sdk), "-I", "-c", script, *arguments), env, timeout_s)
 
 
+def run_shipped(
+    sdk: Sdk, name: str, env: Mapping[str, str], timeout_s: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program that comes with the client, as it is, and returns what it printed."""
+    interpreter = python(sdk)
+    (program,) = interpreter.parent.parent.glob(f"lib/python3*/site-packages/examples/{name}/main.py")
+    return _run((interpreter, program), env, timeout_s)
+
+
 def run_typescript(
     script: str, env: Mapping[str, str] | None = None, *arguments: str, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
@@ -105,7 +114,13 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(OTHERS_SETTINGS)}
     return subprocess.run(
-        command, env={**inherited, **(env or {})}, capture_output=True, text=True, timeout=timeout_s, check=False
+        command,
+        env={**inherited, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 

@@ -194,6 +194,16 @@ async def test_an_environment_in_use_is_not_deleted_unless_forced(environments: 
         await environments.revivable(environment)
 
 
+async def test_a_stopped_environment_is_deleted_whoever_used_it(environments: Environments):
+    """The official client's programs stop and then delete, without force."""
+    environment = await made(environments)
+    await environments.use(environment, "execution")
+    await environments.stop(environment)
+    await environments.delete(environment, force=False)
+    with pytest.raises(NotFound):
+        await environments.get(environment)
+
+
 async def test_a_boot_finishes_deletions_and_forgets_environments_of_executions_that_never_came(
     environments: Environments,
 ):

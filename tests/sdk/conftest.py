@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from hostler.config import CODEX
 from tests import sdks
+from tests.agents.codex.provider import Provider, provider
 from tests.conftest import ROOT
 from tests.sdk.clients import Client
 from tests.sdk.code_host import CodeHost, code_host
+from tests.sdk.codex_words import answered
 from tests.server import HostlerProcess, repository_at, short_folder
 
 HERE = Path(__file__).parent
@@ -46,11 +49,22 @@ def tool(hosting: CodeHost) -> str:
 
 
 @pytest.fixture(scope="package")
-def server(house: Path, hosting: CodeHost) -> Iterator[HostlerProcess]:
+def codex_model() -> Iterator[Provider]:
+    """The provider that Codex is led to; the built-in agent has the scripted model."""
+    with provider(answered) as model:
+        yield model
+
+
+@pytest.fixture(scope="package")
+def server(house: Path, hosting: CodeHost, codex_model: Provider) -> Iterator[HostlerProcess]:
     """The server that all clients share; each test looks at executions of its own only."""
     folder = house / "data"
     folder.mkdir(mode=0o711)
-    process = HostlerProcess(folder, env=hosting.env, settle=1.0).start()
+    codex = {"id": CODEX, "name": "codex", "driver": "codex", "model": "openai-responses:gpt-5.5"}
+    agents = {"HOSTLER_AGENTS": json.dumps([{}, codex])}
+    process = HostlerProcess(
+        folder, env={**hosting.env, **codex_model.endpoint.environ(), **agents}, settle=1.0
+    ).start()
     yield process
     process.close()
 
