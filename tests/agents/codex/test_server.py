@@ -1,0 +1,386 @@
+"""The real Codex in a sandbox of the real server, against a scripted provider: the whole way, crashes included."""
+
+import base64
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostler.core.conversation import Usage
+from hostler.testing.answers import Answer, Failure, Hold, Reply
+from hostler.testing.endpoints import KEY
+from tests.agents.codex.provider import Provider, in_order, provider
+from tests.agents.codex.record import PATCH, QUESTIONS, call, patch, png, runs
+from tests.server import HostlerProcess, Refused, repository_at, short_folder
+
+pytestmark = [pytest.mark.crash, pytest.mark.sandbox]
+
+CODEX = "00000000-0000-0000-0000-000000007800"
+MODEL = "openai-responses:gpt-5.5"
+WAITS = "echo one >> runs; until [ -e go ]; do sleep 0.02; done; echo finished"
+
+
+class Run:
+    """One execution of Codex on a server and a provider of its own."""
+
+    def __init__(self, server: HostlerProcess, model: Provider) -> None:
+        self.server = server
+        self.model = model
+        self.id = ""
+
+    def start(self, task: str = "", **fields: Any) -> None:
+        self.id = self.server.start_agent(task, self.repository, agentId=CODEX, **fields)
+
+    @property
+    def repository(self) -> Path:
+        return self.server.folder.parent / "project"
+
+    def send(self, **what: Any) -> None:
+        self.server.call("SendToAgentExecution", {"agentExecutionId": self.id, **what})
+
+    def control(self, **what: Any) -> None:
+        self.send(controlInput=what)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.server.get(self.id)["status"]
+
+    @property
+    def folder(self) -> Path:
+        """The workspace as this machine sees it."""
+        environment = self.status["usedEnvironments"][0]["environmentId"]
+        return self.server.folder / "environments" / environment / "files" / "work"
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        return [body for each, body in self.server.log(self.id) if each == kind]
+
+    def until(self, holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+        return self.server.until(holds, seconds)
+
+    def until_logged(self, kind: str, number: int = 1) -> list[dict[str, Any]]:
+        return self.until(lambda: found if len(found := self.log(kind)) >= number else None)
+
+    def until_command(self) -> None:
+        """Return when the command runs, and the log knows it."""
+        self.until(lambda: self.status.get("usedEnvironments") and (self.folder / "runs").exists())
+        self.until_logged("ActionStarted")
+
+    def rest(self) -> dict[str, Any]:
+        return self.server.rest(self.id, 90.0)["status"]
+
+    def blocks(self) -> list[dict[str, Any]]:
+        """The whole conversation, read to its end."""
+        url = f"{self.status['conversationUrls']['live']}?format=json&after=0"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token()}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        frames = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+        return [frame["body"] for frame in frames if frame.get("tag") == 1]
+
+    def _token(self) -> str:
+        return self.server.call("CreateAgentExecutionConversationToken", {"agentExecutionId": self.id})["token"]
+
+    def texts(self) -> list[str]:
+        return [body["text"] for body in self.log("AgentSaid") if not body["thinking"]]
+
+    def actions(self) -> list[tuple[str, str]]:
+        return [(body["item"], body["outcome"]) for body in self.log("ActionFinished")]
+
+
+Steps = Callable[[Any], Answer]
+Begin = Callable[[Steps], Run]
+
+
+@contextmanager
+def running(place: Path, answers: Steps) -> Iterator[Run]:
+    """A server of one test's own, which it may kill."""
+    files = place / "files"
+    files.mkdir()
+    (files / "a.txt").write_text("old\n")
+    repository_at(place / "project", files)
+    folder = place / "data"
+    folder.mkdir(mode=0o711)
+    with provider(answers) as model:
+        server = HostlerProcess(folder, {**model.endpoint.environ(), "HOSTLER_MODEL": MODEL}).start()
+        try:
+            yield Run(server, model)
+        finally:
+            server.close()
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Run]:
+    with short_folder() as folder, running(folder, in_order(Reply("Nothing is asked."))) as run:
+        yield run
+
+
+@pytest.fixture
+def begin(serving: Run) -> Begin:
+    """Begin with other answers on a server that nobody kills."""
+
+    def begun(answers: Steps) -> Run:
+        serving.model.endpoint.answers = answers
+        serving.model.endpoint.requests.clear()
+        return Run(serving.server, serving.model)
+
+    return begun
+
+
+def codex_process(run: Run) -> int:
+    """The pid of the app-server, found by its own folder of conversations."""
+    mark = f"CODEX_HOME=/home/agent/.hostler/{run.id}/codex".encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if b"app-server" in (entry / "cmdline").read_bytes() and mark in (entry / "environ").read_bytes():
+                return int(entry.name)
+        except OSError:
+            pass
+    raise AssertionError("Codex does not run")
+
+
+def test_a_task_with_a_command_a_patch_and_a_final_text(begin: Begin) -> None:
+    steps = in_order(
+        Reply("I look first.", calls=(runs("c1", "cat a.txt"),), thinking="Hm.", usage=Usage(100, 20, 3, 7)),
+        Reply("", calls=(patch("c2", PATCH),)),
+        Reply("All is done."),
+    )
+    run = begin(steps)
+    run.start("Mend it.", codexSettings={"reasoningEffort": "CODEX_REASONING_EFFORT_HIGH"})
+    status = run.rest()
+    assert status["phase"] == "PHASE_WAITING_FOR_INPUT", status
+    assert (run.folder / "a.txt").read_text() == "new\n"
+    assert (run.folder / "sub" / "b.txt").read_text() == "one\ntwo\n"
+    assert run.texts() == ["I look first.", "All is done."]
+    assert status["codexSettings"] == {
+        "model": "CODEX_OPEN_AI_MODEL_GPT_5_5",
+        "reasoningEffort": "CODEX_REASONING_EFFORT_HIGH",
+    }
+    assert (status["iterations"], status["contextWindowLimit"]) == ("3", "258400")
+    assert run.model.bodies[0]["reasoning"]["effort"] == "high"
+    whole = run.blocks()
+    kinds = [key for block in whole for key in block if key.startswith(("action", "file"))]
+    assert kinds == [
+        "actionStarted",
+        "actionCompleted",
+        "actionStarted",
+        "fileModification",
+        "fileModification",
+        "actionCompleted",
+    ]
+    done = [block["actionCompleted"] for block in whole if "actionCompleted" in block]
+    assert [each["actionId"] for each in done] == ["c1", "c2"]
+    assert done[0]["resultDescription"] == "old\n"
+    changed = [block["fileModification"] for block in whole if "fileModification" in block]
+    assert [each["filePath"] for each in changed] == ["a.txt", "sub/b.txt"]
+
+
+def test_a_command_goes_on_while_the_server_is_dead_and_everything_arrives_once(place: Path) -> None:
+    steps = in_order(Reply("", calls=(runs("c1", WAITS),)), Reply("", calls=(runs("c2", "echo two"),)), Reply("Done."))
+    with running(place, steps) as run:
+        run.start("go")
+        run.until_command()
+        folder = run.folder
+        run.server.kill()
+        (folder / "go").touch()
+        run.server.start()
+        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+        assert (folder / "runs").read_text() == "one\n"
+        assert run.actions() == [("c1", "ok"), ("c2", "ok")]
+        assert run.texts() == ["Done."]
+        assert (len(run.log("AgentStarting")), len(run.log("InputSeen"))) == (1, 1)
+
+
+def test_a_model_call_that_a_dead_server_cut_is_made_again_by_codex(place: Path) -> None:
+    held = Hold(Reply("A long answer in many pieces.", calls=(runs("c1", "echo one >> runs"),)), after=4)
+    with running(place, in_order(held, Reply("Done."))) as run:
+        run.start("go")
+        run.until(held.reached.is_set)
+        run.server.kill()
+        run.model.open(held)
+        run.server.start()
+        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+        assert (run.folder / "runs").read_text() == "one\n"
+        assert run.texts() == ["A long answer in many pieces.", "Done."]
+        calls = len(run.log("AgentCallStarted"))
+        assert (len(run.log("AgentCallFinished")), len(run.log("AgentCallCut"))) == (2, calls - 2)
+        assert calls == 3
+        assert len(run.log("AgentStarting")) == 1
+
+
+def test_an_input_of_four_mebibytes_is_delivered_once_although_the_server_dies_in_the_middle(place: Path) -> None:
+    with running(place, in_order(Reply("I see it."))) as run:
+        run.start()
+        run.until(lambda: run.status.get("usedEnvironments"))
+        image = {"data": base64.b64encode(png(1, 1) + os.urandom((4 << 20) - 200)).decode(), "mimeType": "image/png"}
+        run.send(userInput={"inputs": [{"text": {"content": "What is this?"}}, {"image": image}]})
+        run.until_logged("InputTaken")
+        run.server.kill()
+        run.server.start()
+        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+        assert run.texts() == ["I see it."]
+        assert len(run.log("InputSeen")) == 1
+        assert sum("What is this?" in json.dumps(one) for one in run.model.bodies[-1]["input"]) == 1
+
+
+def test_codex_that_was_killed_goes_on_in_a_new_process_and_is_told_so(begin: Begin) -> None:
+    steps = in_order(
+        Reply("First.", calls=(runs("c1", WAITS),)), Reply("", calls=(runs("c2", "echo two"),)), Reply("Done.")
+    )
+    run = begin(steps)
+    run.start("go")
+    run.until_command()
+    os.kill(codex_process(run), signal.SIGKILL)
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert run.actions() == [("c1", "unknown"), ("c2", "ok")]
+    assert run.texts() == ["First.", "Done."]
+    assert [body["process"] for body in run.log("AgentStarting")] == ["agent-1", "agent-2"]
+    assert len({body["thread"] for body in run.log("AgentOpened")}) == 1
+    assert "your process was restarted" in run.model.heard()
+    assert len(run.log("InputSeen")) == 1
+
+
+def test_a_queued_input_steers_the_running_turn(begin: Begin) -> None:
+    run = begin(in_order(Reply("", calls=(runs("c1", WAITS),)), Reply("Both.")))
+    run.start("go")
+    run.until_command()
+    run.send(userInput={"id": "more", "inputs": [{"text": {"content": "and that too"}}]})
+    run.control(steerQueuedMessage={"userInputId": "more"})
+    run.until_logged("InputTaken", 2)
+    (run.folder / "go").touch()
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert "and that too" in json.dumps(run.model.bodies[1]["input"])
+    assert (len(run.log("AgentTurnBegan")), len(run.log("InputSeen"))) == (1, 2)
+
+
+def test_a_stop_ends_codex_and_its_command_and_the_next_input_goes_on_in_the_same_conversation(begin: Begin) -> None:
+    steps = in_order(Reply("First.", calls=(runs("c1", f"{WAITS} & {WAITS}"),)), Reply("Second."))
+    run = begin(steps)
+    run.start("go")
+    run.until_command()
+    run.server.call("StopAgentExecution", {"agentExecutionId": run.id})
+    assert run.rest()["phase"] == "PHASE_STOPPED"
+    run.until_logged("GroupGone")
+    with pytest.raises(AssertionError, match="does not run"):
+        codex_process(run)
+    (run.folder / "go").touch()
+    run.server.send(run.id, "and now?")
+    run.until(lambda: run.texts()[-1:] == ["Second."])
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert "First." in run.model.heard()
+    assert len({body["thread"] for body in run.log("AgentOpened")}) == 1
+    assert run.log("ActionFinished")[0]["outcome"] == "cancelled"
+
+
+def test_the_context_is_compacted_on_demand(begin: Begin) -> None:
+    run = begin(lambda _: Reply("Something or other."))
+    run.start("go")
+    run.rest()
+    run.control(compact={})
+    run.until_logged("Compacted")
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert len(run.model.bodies) == 2
+    assert run.log("Compacted") == [{"problem": ""}]
+
+
+def test_a_goal_is_pursued_over_turns_until_its_budget_is_spent(begin: Begin) -> None:
+    run = begin(lambda _: Reply("A step.", usage=Usage(input=100, output=20)))
+    run.start("hello")
+    run.rest()
+    run.control(goal={"set": {"objective": "--budget 300 Make it so."}})
+    run.until(lambda: run.status.get("goal", {}).get("status") == "GOAL_STATUS_BUDGET_EXHAUSTED")
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    goal = run.status["goal"]
+    assert (goal["objective"], goal["tokenBudget"], goal["tokensUsed"]) == ("Make it so.", "300", "360")
+    assert len(run.model.bodies) == 4
+    run.control(goal={"clear": {}})
+    run.until(lambda: "goal" not in run.status)
+
+
+def test_a_goal_can_be_paused_while_it_is_pursued_and_input_goes_first(begin: Begin) -> None:
+    run = begin(lambda _: Reply("A step."))
+    run.start("hello")
+    run.rest()
+    run.control(goal={"set": {"objective": "Never to be reached."}})
+    run.until(lambda: len(run.model.bodies) > 3)
+    run.server.send(run.id, "listen to me")
+    run.until(lambda: len(run.log("InputSeen")) == 2)
+    run.control(goal={"pause": {}})
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert run.status["goal"]["status"] == "GOAL_STATUS_PAUSED"
+
+
+def test_codex_sees_an_image(begin: Begin) -> None:
+    run = begin(in_order(Reply("A red square.")))
+    run.start()
+    image = {"data": base64.b64encode(png(8, 8)).decode(), "mimeType": "image/png"}
+    run.send(userInput={"inputs": [{"text": {"content": "What is this?"}}, {"image": image}]})
+    run.until(lambda: run.texts() == ["A red square."])
+    parts = [part for one in run.model.bodies[0]["input"] for part in one.get("content", ())]
+    shown = next(part["image_url"] for part in parts if part["type"] == "input_image")
+    assert shown.startswith("data:image/png;base64,")
+
+
+def test_questions_of_codex_are_answered_by_the_next_input(begin: Begin) -> None:
+    asks = Reply("", calls=(call("request_user_input", "c1", questions=QUESTIONS),))
+    run = begin(in_order(asks, Reply("Blue it is.")))
+    run.start("Paint it.")
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    asked = next(block["clarifyingQuestions"] for block in run.blocks() if "clarifyingQuestions" in block)
+    assert [one["questionId"] for one in asked["questions"]] == ["colour", "size"]
+    run.server.send(run.id, "blue\nXL")
+    run.until(lambda: run.texts() == ["Blue it is."])
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    outputs = [one["output"] for one in run.model.bodies[-1]["input"] if one["type"] == "function_call_output"]
+    answers = {"colour": {"answers": ["Blue"]}, "size": {"answers": ["XL"]}}
+    assert json.loads(outputs[-1]) == {"answers": answers}
+
+
+def test_a_provider_that_refuses_stops_the_execution_with_its_own_words(begin: Begin) -> None:
+    run = begin(lambda _: Failure(400, "this model is not for you"))
+    run.start("go")
+    status = run.rest()
+    assert status["phase"] == "PHASE_STOPPED"
+    assert status["failureReason"] == "AGENT_EXECUTION_FAILURE_REASON_LLM_INTEGRATION"
+    assert "this model is not for you" in status["failureMessage"]
+
+
+def test_a_limit_holds_for_codex_and_is_named(begin: Begin) -> None:
+    steps = in_order(Reply("", calls=(runs("c1", "echo 1"),)), Reply("", calls=(runs("c2", "echo 2"),)), Reply("Done."))
+    run = begin(steps)
+    run.start("go", annotations={"hostler/limits": '{"max_iterations": 1}'})
+    status = run.rest()
+    assert (status["phase"], status["failureReason"]) == (
+        "PHASE_STOPPED",
+        "AGENT_EXECUTION_FAILURE_REASON_AGENT_EXECUTION",
+    )
+    assert "1" in status["failureMessage"]
+    assert len(run.model.bodies) == 1
+
+
+def test_settings_that_cannot_apply_are_refused(begin: Begin) -> None:
+    run = begin(in_order(Reply("Yes.")))
+    fast = {"serviceTier": "CODEX_SERVICE_TIER_FAST"}
+    with pytest.raises(Refused, match="not a Codex agent"):
+        run.server.call("StartAgent", {"codexSettings": fast})
+    with pytest.raises(Refused, match="not configured") as refused:
+        body = {"agentId": CODEX, "codexSettings": {"model": "CODEX_OPEN_AI_MODEL_GPT_5_6_SOL"}}
+        body["annotations"] = {"hostler/model": "scripted:demo"}
+        run.server.call("StartAgent", body)
+    assert refused.value.code == "failed_precondition"
+
+
+def test_the_scoped_token_is_hidden_from_commands_and_the_key_is_nowhere(begin: Begin) -> None:
+    look = (
+        "env | grep -c HOSTLER; cat /proc/*/environ ~/.hostler/*/codex/*.toml 2>/dev/null | grep -c 'key-for[-]tests'"
+    )
+    run = begin(in_order(Reply("", calls=(runs("c1", look),)), Reply("Done.")))
+    run.start("go")
+    run.rest()
+    assert KEY == "key-for-tests"
+    assert run.log("ActionFinished")[0]["text"] == "0\n0\n"
