@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hostler.core.devcontainer import may_set
 from hostler.datafolder import default_data_folder
 
 BUILTIN = "00000000-0000-0000-0000-000000007100"
@@ -106,6 +107,15 @@ class ClassSection(Section):
     processes: int = Field(512, ge=16)
     idle_minutes: float = Field(30, gt=0)
     allow: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    variables: Mapping[str, str] = {}
+
+    @field_validator("variables")
+    @classmethod
+    def _settable(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        if bad := [name for name, text in value.items() if not may_set(name) or "\0" in text]:
+            raise ValueError(f"{', '.join(bad)} cannot be set")
+        return value
 
 
 def _class(number: int, name: str, cpus: float, memory: float) -> ClassSection:

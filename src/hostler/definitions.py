@@ -113,6 +113,8 @@ def classes_of(settings: Settings) -> tuple[EnvironmentClass, ...]:
             processes=section.processes,
             idle_seconds=section.idle_minutes * 60,
             allow=section.allow,
+            setup=section.setup,
+            variables=section.variables,
         )
         for section in settings.classes
     ]

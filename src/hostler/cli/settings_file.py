@@ -54,6 +54,8 @@ MEANINGS: Mapping[str, str] = {
     "classes.processes": "Processes and threads.",
     "classes.idle_minutes": "Minutes without use after which it is stopped; its files stay.",
     "classes.allow": "Hosts that may be reached from it, besides those below.",
+    "classes.setup": "Shell commands that are run once in each new environment, after its content is there.",
+    "classes.variables": "Variables for every command inside; they are no place for secrets.",
     "default_class": "The name of the class that is meant when none is named.",
     "allow": "Hosts that every environment may reach, besides its repository's: example.org, *.example.org (and all "
     "below), host:port (80 and 443 otherwise). `hostler allow HOST` adds one here.",
@@ -123,8 +125,11 @@ def _prose(said: str) -> str:
 
 
 def toml(value: Any) -> str:
-    """Return a plain value, or a list of them on one line, as TOML."""
+    """Return a plain value, or a list or table of them on one line, as TOML."""
     match value:
+        case Mapping():
+            items = cast("Mapping[str, Any]", value).items()
+            return f"{{{', '.join(f'{json.dumps(name)} = {toml(one)}' for name, one in items)}}}"
         case bool():
             return str(value).lower()
         case int() | float():
