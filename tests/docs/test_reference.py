@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from hostler.api.house import House
+from hostler.api.ops_stream import Streams
 from hostler.contract.gitpod.v1 import (
     agent_pb,
     environment_pb,
@@ -181,12 +182,13 @@ def test_the_page_names_exactly_the_methods_that_are_served(hostler: HostlerProc
             assert answer.status in (415, 501), f"{method.name}: {answer.status}"
             if answer.status == 415:  # known, but not with this type of content
                 served.add(method.name)
-    shown = {one for one in headings(PAGE) if re.fullmatch(r"[A-Z]\w+[a-z][A-Z]\w+|Exec", one)}
+    shown = {one for one in headings(PAGE) if re.fullmatch(r"[A-Z]\w+[a-z][A-Z]\w+|Exec|Find|Watch", one)}
     assert shown == served
 
 
 def test_the_page_names_every_path_beside_the_contract() -> None:
-    routes = House(cast("Any", None), cast("Any", None)).routes()
+    nothing = cast("Any", None)
+    routes = [*House(nothing, nothing).routes(), *Streams(nothing, nothing).routes()]
     paths = {
         f"{method} {route.path.removeprefix('/api/hostler/v1')}" for route in routes for method in route.methods or ()
     }
