@@ -140,7 +140,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         stack.push_async_callback(environments.close)
         live = LiveText(redactor)
-        agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor)
+        agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
         dispatch = LocalDispatch(ambient)
         engine = Engine(
@@ -176,6 +176,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         await environments.reconcile(exists)
         await engine.open()
         stack.push_async_callback(engine.close)
+        # Agents inside wait at closed doors for the next server; what was under way gets its end while there is one.
+        stack.push_async_callback(places.close)
         stack.enter_context(
             _background(
                 _heartbeat(stores, desk, ambient),

@@ -15,6 +15,7 @@ import structlog
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.agents import AgentDriver, Heard, Input, Launch, Message, Piece, Reader
+from hostler.core.conversation import Usage
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, Fenced, MachineLost
 from hostler.core.events import Event
 from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
@@ -53,6 +54,18 @@ class Machines(Protocol):
         ...
 
 
+class OpenCalls(Protocol):
+    """The model calls under way, as the gateway carries them."""
+
+    def estimates(self, execution: str) -> Mapping[str, Usage]:
+        """Return what each has used so far, by call."""
+        ...
+
+    def cut_now(self, execution: str) -> None:
+        """Cut them all, whose end is in the log already."""
+        ...
+
+
 Lodge = Callable[[str, str], Lodging]
 """Where an agent lives, by its environment and its execution; raises FailedPrecondition where none can."""
 
@@ -67,7 +80,10 @@ class Agents:
         lodge: Lodge,
         live: LiveText,
         redactor: Redactor,
+        calls: OpenCalls | None = None,
     ) -> None:
+        self.calls = calls
+        """None where agents call models in no way that is known here."""
         self._drivers = drivers
         self._machines = machines
         self._lodge = lodge

@@ -54,7 +54,11 @@ class Calls:
 
     async def _end(self, call: Call, event: Event) -> None:
         worker = self._worker(call.execution)
-        if worker.fence != call.fence or all(known.id != call.id for known in worker.state.external.calls):
+        if worker.fence != call.fence:
+            raise NoLiveTurn("the turn that this call belongs to is over")
+        if all(known.id != call.id for known in worker.state.external.calls):
+            if any(recorded.event == event for recorded in reversed(worker.log)):
+                return  # It was told before, and only the answer was lost.
             raise NoLiveTurn("the call was ended already")
         await self._record(worker, call, event)
 

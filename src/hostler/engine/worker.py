@@ -7,7 +7,7 @@ the same loop from the log.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from hostler.core.events import Event, Recorded
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, Position
 from hostler.core.state import State, evolve, fold
+from hostler.engine.agents import OpenCalls
 from hostler.engine.effects import Effects, within_outputs
 from hostler.engine.scene import Scene
 
@@ -203,7 +204,7 @@ class Worker:
     async def _append(self, facts: tuple[Fact, ...], decide: Callable[[State], tuple[Event, ...]]) -> None:
         """Append facts, and decisions made from the state they lead to, until no decision is due."""
         while True:
-            decisions = self._with_cut_text(decide(self._ahead(facts)))
+            decisions = self._with_estimates(self._with_cut_text(decide(self._ahead(facts))))
             if not facts and not decisions:
                 return
             try:
@@ -221,7 +222,26 @@ class Worker:
                 continue
             facts = ()
             self._position = Position(appended.position.fence, self.state.seq)
+            if self._calls and any(isinstance(event, ev.TurnEnded | ev.Stopped) for event in decisions):
+                self._calls.cut_now(self._id)
             await self.catch_up(appended.recorded)
+
+    @property
+    def _calls(self) -> OpenCalls | None:
+        """Return the calls of an agent inside; the effects of other agents are calls themselves."""
+        return self._tools.effects.agents.calls if self.state.external.processes else None
+
+    def _with_estimates(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Return decisions that cut model calls of an agent inside with what those have used so far."""
+        if self._calls is None or not any(isinstance(event, ae.AgentCallCut) for event in decisions):
+            return decisions
+        used = self._calls.estimates(self._id)
+        return tuple(
+            replace(event, estimate=used.get(event.call_id, event.estimate))
+            if isinstance(event, ae.AgentCallCut)
+            else event
+            for event in decisions
+        )
 
     def _with_cut_text(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
         """Return decisions that end a turn with what was being said first, so that it is not lost."""

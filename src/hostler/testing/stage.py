@@ -42,6 +42,7 @@ class Server:
     desk: Desk
     live: LiveText
     link: Link
+    agents: Agents
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Stage:
         )
         desk = Desk(identity, link, self.world, engine, dispatch, live, redactor, self.clock)
         await engine.open()
-        self.server = Server(engine, desk, live, link)
+        self.server = Server(engine, desk, live, link, agents)
         return self.server
 
     async def kill(self) -> None:
