@@ -112,7 +112,7 @@ def _remote(parts: SplitResult, local: bool, field: str) -> Context:
     # Azure DevOps shows addresses with the organization as a user name in them, which is no secret.
     netloc = parts.netloc.rpartition("@")[2]
     source = RemoteRepository(f"{parts.scheme}://{netloc}/{address.path}", checked(address.ref, field))
-    return Context(source, address, host_of(parts))
+    return Context(source, address, host_of(parts.geturl()))
 
 
 def _refused(reason: str, local: bool, field: str) -> InvalidArgument:

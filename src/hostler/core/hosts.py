@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
-from urllib.parse import SplitResult
+from urllib.parse import urlsplit
 
 TokenSource = Literal["oauth", "pat"]
 
@@ -68,10 +68,11 @@ class Login:
         return f"Login({self.user!r}, ...)"
 
 
-def host_of(url: SplitResult) -> str:
+def host_of(url: str) -> str:
     """Return HOST or HOST:PORT of a URL in small letters, without a user name and without the scheme's own port."""
-    usual = {"http": ":80", "https": ":443"}.get(url.scheme, "")
-    return url.netloc.rpartition("@")[2].lower().removesuffix(usual)
+    parts = urlsplit(url)
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return parts.netloc.rpartition("@")[2].lower().removesuffix(usual)
 
 
 def login_of(text: str, host: str = "") -> Login:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from hostler.core.errors import FailedPrecondition
 from hostler.core.hosts import host_of
@@ -83,7 +82,7 @@ class Outside:
 
     def _note(self, url: str, *, accepted: bool) -> None:
         """Remember whether a repository asked for a credential; with one, the git proxy itself remembers."""
-        host = host_of(urlsplit(url))
+        host = host_of(url)
         if self._logins and not self._logins.has(host):
             self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
 
