@@ -37,8 +37,9 @@ def _copied(root: Path, name: str, folder: Path) -> Path:
         return target
     part = target.with_name(f".{target.name}-{os.getpid()}-{threading.get_ident()}")
     shutil.copytree(folder, part)
-    for place in (part.parent, part, *(path for path in part.rglob("*") if path.is_dir())):
-        place.chmod(0o755)
+    part.parent.chmod(0o755)
+    for place in (part, *part.rglob("*")):
+        place.chmod(0o755 if place.is_dir() or place.stat().st_mode & 0o100 else 0o644)
     try:
         part.rename(target)
     except OSError:  # Somebody else was quicker.
