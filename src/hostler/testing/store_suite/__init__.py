@@ -5,6 +5,7 @@ An adapter subclasses each class of `SUITE` under a name that begins with Test, 
 """
 
 from hostler.testing.store_suite.appending import Appending, Closing, Owning, Removing, Starting, Watching
+from hostler.testing.store_suite.environments import EnvironmentLogBook, EnvironmentSignals
 from hostler.testing.store_suite.folding import Folding
 from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, PromptLibrary, TokenBook
 from hostler.testing.store_suite.lists import Listing
@@ -23,6 +24,8 @@ SUITE: tuple[type[StoreSuite], ...] = (
     PromptLibrary,
     TokenBook,
     EnvironmentBook,
+    EnvironmentLogBook,
+    EnvironmentSignals,
     BlobBook,
     ProjectBook,
     ProjectRuns,
