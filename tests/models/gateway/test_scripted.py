@@ -145,3 +145,38 @@ async def test_a_step_whose_tools_are_all_missing_still_goes_on() -> None:
         stand.allow(MODEL)
         first = (await stand.client().ask("/v1/responses", responses(person("go"), stream=False))).json["output"]
         assert [json.loads(item["arguments"]) for item in first if "arguments" in item] == [{"cmd": "true"}]
+
+
+TWO = Script(
+    (
+        Rule((Step(text="First.", calls=(Call("bash", {"command": "one"}),)), Step(text="Steered on.")), match="one"),
+        Rule((Step(text="Second."),), match="two"),
+        Rule((Step(text="As you wish."),), match="instead", steer=True),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("later", "answer"),
+    [
+        ([person("two")], "Second."),
+        (
+            [person("one"), person("Another language model started to solve this problem: one"), person("two")],
+            "Second.",
+        ),
+        ([person("<turn_aborted>\nnote</turn_aborted>"), person("two")], "Second."),
+        ([person("quicker, two")], "Steered on."),
+        ([person("instead")], "As you wish."),
+    ],
+)
+async def test_what_is_said_last_chooses_the_answer_as_it_was_meant(later: list[dict[str, Any]], answer: str) -> None:
+    async with standing([], environ={}) as stand:
+        stand.models.register("story", TWO)
+        stand.allow(MODEL)
+        talk: list[dict[str, Any]] = [person("one")]
+        if len(later) < 3 and later != [person("two")]:  # an agent that has made its call, and is told something
+            first = (await stand.client().ask("/v1/responses", responses(*talk, stream=False))).json["output"]
+            output = {"type": "function_call_output", "call_id": first[-1]["call_id"], "output": "done"}
+            talk += [*first, output]
+        said = await stand.client().ask("/v1/responses", responses(*talk, *later, stream=False))
+        assert said.json["output"][0]["content"][0]["text"] == answer

@@ -5,7 +5,7 @@ needed to find the place in the script is kept.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from hostler.core.conversation import (
@@ -23,8 +23,16 @@ from hostler.core.conversation import (
 )
 
 Body = Mapping[str, Any]
-NOTES = ("<environment_context>", "<user_instructions>", "# AGENTS.md instructions", "<system-reminder>")
-"""How the notes begin that agents put before what a person said."""
+INTERRUPTION = "<turn_aborted>"
+NOTES = (
+    "<environment_context>",
+    "<user_instructions>",
+    "# AGENTS.md instructions",
+    "<system-reminder>",
+    "Another language model started to solve this problem",
+    INTERRUPTION,
+)
+"""How the notes begin that agents put beside what a person said; one is a summary of what was left out."""
 
 
 class Conversation:
@@ -34,11 +42,22 @@ class Conversation:
         self.system: list[str] = []
         self._messages: list[Message] = []
         self._names: dict[str, str] = {}
+        self._interrupted = False
 
-    def said(self, text: str) -> None:
-        """Add a text of a person; notes of the agent's own are left out."""
-        if text.strip() and not text.lstrip().startswith(NOTES):
-            self._user(parts=(Text(text),))
+    def said(self, texts: Sequence[str]) -> None:
+        """Add a message of a person; notes of the agent's own are left out.
+
+        One that comes after results joins them, for it steers; another one begins anew, as does what is said after
+        an interruption.
+        """
+        self._interrupted |= any(text.lstrip().startswith(INTERRUPTION) for text in texts)
+        parts = tuple(Text(text) for text in texts if text.strip() and not text.lstrip().startswith(NOTES))
+        last = self._messages[-1] if self._messages else None
+        if parts and (self._interrupted or (isinstance(last, UserMessage) and not last.results)):
+            self._interrupted = False
+            self._messages.append(UserMessage(parts=parts))
+        elif parts:
+            self._user(parts=parts)
 
     def result(self, call_id: str, text: str) -> None:
         """Add a tool's result."""
@@ -110,7 +129,7 @@ def _responses(talk: Conversation, fields: Body) -> None:
     talk.system.append(str(fields.get("instructions") or ""))
     given = fields.get("input")
     if isinstance(given, str):
-        talk.said(given)
+        talk.said([given])
     for item in tables(given):
         kind = item.get("type", "message")
         if kind == "message":
@@ -126,11 +145,9 @@ def _responses(talk: Conversation, fields: Body) -> None:
 
 
 def _message(talk: Conversation, item: Body) -> None:
-    """Take one message; each of a person's texts counts by itself, for an agent's notes stand beside them."""
     match item.get("role"):
         case "user":
-            for text in _each(item.get("content")):
-                talk.said(text)
+            talk.said(_each(item.get("content")))
         case "assistant":
             if said := texts(item.get("content")):
                 talk.replied(Text(said))
@@ -155,10 +172,13 @@ def _anthropic(talk: Conversation, fields: Body) -> None:
         content = message.get("content")
         if isinstance(content, str):
             _message(talk, message)
+        asked: list[str] = []
         for block in tables(content):
             match block.get("type"):
+                case "text" if message.get("role") == "user":
+                    asked.append(str(block.get("text", "")))
                 case "text":
-                    _message(talk, {"role": message.get("role"), "content": [block]})
+                    talk.replied(Text(str(block.get("text", ""))))
                 case "thinking":
                     talk.replied(Thinking(str(block.get("thinking", "")), str(block.get("signature", ""))))
                 case "tool_use":
@@ -168,6 +188,7 @@ def _anthropic(talk: Conversation, fields: Body) -> None:
                     talk.result(str(block.get("tool_use_id")), texts(block.get("content")))
                 case _:
                     pass
+        talk.said(asked)
 
 
 _READERS: Mapping[str, Callable[[Conversation, Body], None]] = {
