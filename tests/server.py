@@ -107,7 +107,8 @@ class HostlerProcess:
         while found := self.call("ListAgentExecutions", {"pagination": {"pageSize": 100}}).get("agentExecutions"):
             for one in found:
                 self._removed("AgentService", "DeleteAgentExecution", "agentExecutionId", one["id"])
-        while found := self.call("ListEnvironments", service="EnvironmentService").get("environments"):
+        everything = {"filter": {"archivalStatus": "ARCHIVAL_STATUS_ALL"}}
+        while found := self.call("ListEnvironments", everything, "EnvironmentService").get("environments"):
             for one in found:
                 self._removed("EnvironmentService", "DeleteEnvironment", "environmentId", one["id"])
         self.stop()
