@@ -12,7 +12,9 @@ from typing import Any
 
 from bench import (
     part_api,
+    part_codex,
     part_commands,
+    part_environments,
     part_gateway,
     part_lives,
     part_machine,
@@ -28,9 +30,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "commands": part_commands.measure,
     "machine": part_machine.measure,
+    "environments": part_environments.measure,
     "turns": part_turns.measure,
     "stops": part_stops.measure,
     "gateway": part_gateway.measure,
+    "codex": part_codex.measure,
     "api": part_api.measure,
     "store": part_store.measure,
     "lives": part_lives.measure,

@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+AGENTS = "/api/gitpod.v1.AgentService"
+ENVIRONMENTS = "/api/gitpod.v1.EnvironmentService"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -36,6 +38,11 @@ def _joined(rest: bytes) -> bytes:
     return body
 
 
+def ops(environment: str) -> str:
+    """Return the path of what can be done in an environment."""
+    return f"/api/environments/{environment}/ops/supervisor.v1.EnvironmentOpsService"
+
+
 class Wire:
     """One kept connection."""
 
@@ -47,19 +54,19 @@ class Wire:
         self._socket = socket.create_connection((name, self.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def request(self, method: str, body: Mapping[str, Any]) -> bytes:
+    def request(self, method: str, body: Mapping[str, Any], path: str = AGENTS) -> bytes:
         """Return the bytes of a call."""
         content = json.dumps(body).encode()
         head = (
-            f"POST /api/gitpod.v1.AgentService/{method} HTTP/1.1\r\nHost: {self._host}\r\n"
+            f"POST {path}/{method} HTTP/1.1\r\nHost: {self._host}\r\n"
             f"Authorization: Bearer {self._token}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
 
-    def ask(self, method: str, body: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+    def ask(self, method: str, body: Mapping[str, Any], path: str = AGENTS) -> tuple[dict[str, Any], float]:
         """Call; return the answer and how many milliseconds it took."""
-        request, data = self.request(method, body), b""
+        request, data = self.request(method, body, path), b""
         since = time.perf_counter()
         self._socket.sendall(request)
         while (content := whole(data)) is None:
