@@ -117,6 +117,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             logins=logins,
             subject_of=creator_of,
             programs=programs(),
+            ambient=ambient,
+            mirror_bytes=settings.mirror_gib << 30,
         )
         stack.push_async_callback(places.close)
         kept = KeptWork(home.folder / "kept", settings.keep_mib << 20)

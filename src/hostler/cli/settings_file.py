@@ -67,6 +67,7 @@ MEANINGS: Mapping[str, str] = {
     "secrets": "Texts that are hidden wherever they turn up, beyond the keys that Hostler knows itself.",
     "keep_days": "Days for which what an execution changed is kept outside its environment, from the last turn on.",
     "keep_mib": "MiB that one turn's changes may take, packed; more is not kept.",
+    "mirror_gib": "GiB for mirrors of remote repositories, which make the next clone quick; 0: none are made.",
     "idle_exit_minutes": "Minutes with nothing to do after which the server ends; 0: never.",
 }
 HEAD = (

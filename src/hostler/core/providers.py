@@ -106,6 +106,8 @@ class EnvSpec:
     features: frozenset[Feature] = frozenset()
     checkout: str = ""
     """Where below /workspaces the workspace is seen too, for those who asked for it there."""
+    mirror: str = ""
+    """The folder of its repository's mirror on the server's machine, seen read-only inside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.machines import Command, ExecResult, Exited, Machine, Operation, TimedOut
-from hostler.core.providers import LocalRepository, NetworkPolicy, RemoteRepository, Scratch, Source, Workspace
+from hostler.core.providers import (
+    KeptSource,
+    LocalRepository,
+    NetworkPolicy,
+    RemoteRepository,
+    Scratch,
+    Source,
+    Workspace,
+)
 from hostler.environments import bundles
 from hostler.environments.egress import Refusal, Target, permit
 
@@ -43,6 +51,10 @@ class Site:
     network: NetworkPolicy = field(default_factory=NetworkPolicy)
     refused: Callable[[], str | None] = lambda: None
     """Returns the egress proxy's last refusal."""
+    mirror: str = ""
+    """A mirror of the repository that is seen inside, whose objects are borrowed."""
+    damaged: Callable[[], None] = lambda: None
+    """Told that a clone failed with the mirror and succeeded without it."""
 
     async def git(self, step: str, *words: str) -> ExecResult:
         """Run git inside as one step."""
@@ -67,6 +79,8 @@ async def bring(site: Site, source: Source) -> Workspace:
             return Workspace(None)
         case RemoteRepository():
             return await _clone(site, source)
+        case KeptSource():
+            return await bring(site, source.below)
         case LocalRepository():
             return await _unpack(site, source)
 
@@ -94,9 +108,34 @@ def host_of(url: str) -> str:
 
 
 async def _clone(site: Site, source: RemoteRepository) -> Workspace:
+    """Clone, and once more without the mirror when that stands in the way."""
     url = address_of(source.url)
     _check_allowed(url, site.network)
+    try:
+        return await _cloned(site, url, source)
+    except NotAuthenticated:
+        raise
+    except EnvironmentFailed:
+        if not site.mirror:
+            raise
+        await _run(site, "without-mirror", "find", ".", "-mindepth", "1", "-delete")
+        alone = replace(site, mirror="", operation=replace(site.operation, id=f"{site.operation.id}/alone"))
+        workspace = await _cloned(alone, url, source)
+        site.damaged()
+        return workspace
+
+
+async def _borrow(site: Site) -> None:
+    """Let the repository take what it can from the mirror."""
+    script = 'mkdir -p .git/objects/info && printf "%s/objects\\n" "$0" > .git/objects/info/alternates'
+    await _run(site, "borrow", "/bin/sh", "-c", script, site.mirror)
+
+
+async def _cloned(site: Site, url: str, source: RemoteRepository) -> Workspace:
     await _prepare(site, url)
+    if site.mirror:
+        await _borrow(site)
+        source = replace(source, shallow=False)
     refs = await _remote_refs(site, url, source.ref)
     if not refs and source.ref is None:
         return Workspace(None, notes=("The repository is empty.",))
@@ -200,7 +239,8 @@ async def _unpack(site: Site, source: LocalRepository) -> Workspace:
         fetched = f"+refs/heads/*:{bundles.ARRIVED}/*"
         await site.must("unpack", "fetch", "--quiet", "--no-tags", ".git/hostler.bundle", fetched)
         await site.git("forget", "update-ref", "-d", f"{bundles.ARRIVED}/{bundles.BRANCH}")
-        result = replace(await _check_out(site, packed.commit, source.branch or packed.branch, packed.notes), anchor=packed.anchor)
+        there = await _check_out(site, packed.commit, source.branch or packed.branch, packed.notes)
+        result = replace(there, anchor=packed.anchor)
         await _run(site, "tidy", "rm", "-f", ".git/hostler.bundle")
         return result
     finally:

@@ -81,6 +81,8 @@ class FolderProvider:
         self._ways = ways
         self._patience = patience
         self._ambient = ambient or SystemAmbient()
+        self.before_creation: Callable[[EnvSpec], Awaitable[EnvSpec]] | None = None
+        """Adds to what is asked for, before an environment is made."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._born: set[int] = set()
 
@@ -92,6 +94,8 @@ class FolderProvider:
     async def create(self, spec: EnvSpec) -> Handle:
         """Make the folders; other settings than before count from the next start on, but the uid stays."""
         where = place(self._root, spec.id)
+        if self.before_creation and where.record() is None:
+            spec = await self.before_creation(spec)
 
         def make() -> None:
             self._root.mkdir(parents=True, exist_ok=True)

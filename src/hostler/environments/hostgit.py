@@ -20,6 +20,8 @@ CONFIG = (
     "\tattributesFile = /dev/null\n\tlogAllRefUpdates = false\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
     "[pack]\n\tthreads = 1\n[protocol]\n\tallow = never\n"
 )
+SHARED = "[core]\n\tsharedRepository = 0644\n"
+"""For repositories that environments read under users of their own."""
 SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 LIMITED = f'ulimit -v {MEMORY_KIB} 2>/dev/null; exec git "$@"'
 
@@ -34,13 +36,18 @@ class Done:
     cut: bool = False
 
 
-def make(folder: Path, *, sha256: bool = False) -> None:
-    """Make an empty bare repository; repeating it is fine."""
-    for part in ("objects/info", "objects/pack", "refs/heads"):
+def make(folder: Path, *, sha256: bool = False, shared: bool = False) -> None:
+    """Make an empty bare repository, readable for others when it is shared; repeating it is fine."""
+    for part in ("", "objects", "objects/info", "objects/pack", "refs", "refs/heads"):
         (folder / part).mkdir(parents=True, exist_ok=True)
+        if shared:
+            (folder / part).chmod(0o755)
     if not (folder / "HEAD").exists():
-        (folder / "config").write_text(CONFIG.format(version=int(sha256)) + (SHA256 if sha256 else ""))
+        text = CONFIG.format(version=int(sha256)) + (SHA256 if sha256 else "") + (SHARED if shared else "")
+        (folder / "config").write_text(text)
         (folder / "HEAD").write_text("ref: refs/heads/none\n")
+        for name in ("config", "HEAD") if shared else ():
+            (folder / name).chmod(0o644)
 
 
 async def run(

@@ -29,6 +29,8 @@ WORK, HOME, STATE, NET, CODE = (
 )
 CHECKOUTS = "/workspaces"
 """Where other tools have their workspaces."""
+MIRROR = "/run/hostler/mirror"
+"""Where the mirror of an environment's repository is seen, if there is one."""
 PROXY_PORT = 3128
 GATEWAY_PORT, GATEWAY_SOCKET = 3129, "llm.sock"
 GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
@@ -174,6 +176,7 @@ class Bubblewrap:
         words += [*_mounts(place, record.limits, code), *_variables(place, record)]
         words += programs.binds(place.folder.parent, self._settings.programs, others=self.uids is not None)
         words += ["--bind", str(place.work), f"{CHECKOUTS}/{record.checkout}"] if record.checkout else []
+        words += ["--ro-bind-try", record.mirror, MIRROR] if record.mirror else []
         words += ["--seccomp", str(rules), "--info-fd", str(told)]
         settings = seccomp.in_memory("settings", b"".join(os.fsencode(word) + b"\0" for word in words))
         inside = launching.Inside(python, CODE, WORK, STATE, FORWARDS)

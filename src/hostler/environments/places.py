@@ -31,11 +31,13 @@ class Record:
     env: dict[str, str] = field(default_factory=dict[str, str])
     features: frozenset[Feature] = frozenset()
     checkout: str = ""
+    mirror: str = ""
 
     @classmethod
     def of(cls, spec: EnvSpec, uid: int) -> "Record":
         """Return the record of a new environment."""
-        return cls(spec.id, uid, spec.limits, spec.network, dict(spec.env), spec.features, spec.checkout)
+        env = dict(spec.env)
+        return cls(spec.id, uid, spec.limits, spec.network, env, spec.features, spec.checkout, spec.mirror)
 
 
 @dataclass(frozen=True, slots=True)

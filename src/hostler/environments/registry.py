@@ -2,20 +2,24 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from hostler.core.errors import FailedPrecondition
+from hostler.core.ambient import Ambient, SystemAmbient
+from hostler.core.errors import EnvironmentFailed, FailedPrecondition
 from hostler.core.hosts import host_of
 from hostler.core.machines import Machine, Operation
 from hostler.core.projects import repository_key
-from hostler.core.providers import EnvSpec, Handle, RemoteRepository, Workspace
+from hostler.core.providers import EnvSpec, Handle, KeptSource, NetworkPolicy, RemoteRepository, Workspace
 from hostler.environments import content
 from hostler.environments.credentials import GitLogins
 from hostler.environments.disk import DiskWatch
-from hostler.environments.egress import Egress, SubjectOf, Upstream, nobody
+from hostler.environments.egress import Egress, Refusal, SubjectOf, Target, Upstream, nobody, permit, split_port
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.git_http import GitWay
-from hostler.environments.local import GATEWAY_SOCKET, Settings, local_provider
+from hostler.environments.local import GATEWAY_SOCKET, MIRROR, Settings, local_provider
+from hostler.environments.mirrors import Mirrors, Wanted
 from hostler.environments.plain import plain_provider
 from hostler.environments.ways import AllWays, Serve, SocketWay
 
@@ -39,12 +43,15 @@ class Outside:
         logins: GitLogins | None = None,
         subject_of: SubjectOf = nobody,
         programs: Mapping[str, Path] | None = None,
+        ambient: Ambient | None = None,
+        mirror_bytes: int = 0,
     ) -> None:
         if kind not in PROVIDERS:
             raise FailedPrecondition(f"there is no sandbox {kind!r}; there are: {', '.join(PROVIDERS)}")
         self._logins = logins
+        self._subject_of = subject_of
         git = GitWay(logins) if logins else None
-        self._egress = Egress(Upstream.of(environ), on_refusal=self._told, git=git, subject_of=subject_of)
+        self._egress = Egress(Upstream.of(environ), on_refusal=self._told, git=git, subject_of=self._subject)
         if logins:
             logins.on_change = self._egress.changed
         self._refusals: dict[str, str] = {}
@@ -53,11 +60,49 @@ class Outside:
         ways = AllWays((self._egress, self._gateway) if self._gateway else (self._egress,))
         self.provider = PROVIDERS[kind](root, ways, programs or {})
         self.disk = DiskWatch(root)
+        self.mirrors = Mirrors(
+            root.parent / "mirrors",
+            self._egress,
+            mirror_bytes if kind == "bubblewrap" else 0,
+            ambient or SystemAmbient(),
+            lives=lambda environment: (root / environment).exists(),
+        )
+        self.provider.before_creation = self._with_mirror
         self.on_refusal: OnRefusal | None = None
 
     def machine(self, handle: Handle) -> Machine:
         """Return the inside of an environment."""
         return self.provider.machine(handle)
+
+    async def _subject(self, environment: str) -> str:
+        """Return whose credentials are used on a way out: an environment's, or a mirror's."""
+        own = self.mirrors.subjects.get(environment)
+        return await self._subject_of(environment) if own is None else own
+
+    async def _mirror_of(self, spec: EnvSpec) -> Wanted | None:
+        """Return which mirror an environment may borrow from; None when mirrors are switched off."""
+        lower = spec.source.below if isinstance(spec.source, KeptSource) else spec.source
+        if not self.mirrors.on or not isinstance(lower, RemoteRepository):
+            return None
+        try:
+            url, place = content.address_of(lower.url), content.host_of(lower.url)
+            host, port = split_port(place)
+            private = permit(Target(host, port or 0), spec.network)
+        except (EnvironmentFailed, Refusal):
+            return None
+        subject = await self._subject_of(spec.id)
+        known = self._logins.find(subject, host_of(url)) if self._logins else None
+        identity = f"{known.token.id}:{known.token.sealed}" if known else ""
+        policy = NetworkPolicy((place,), (place,) if private else ())
+        return Wanted(url, subject if known else "", identity, policy)
+
+    async def _with_mirror(self, spec: EnvSpec) -> EnvSpec:
+        wanted = await self._mirror_of(spec)
+        if wanted is None:
+            return spec
+        folder = await asyncio.to_thread(self.mirrors.folder, wanted.key)
+        await asyncio.to_thread(self.mirrors.use, wanted.key, spec.id)
+        return replace(spec, mirror=str(folder))
 
     async def bring(self, machine: Machine, spec: EnvSpec, tries: int) -> Workspace:
         """Bring an environment's content into its workspace; raises EnvironmentFailed, MachineLost."""
@@ -71,6 +116,10 @@ class Outside:
             spec.network,
             lambda: self._refusals.get(spec.id),
         )
+        wanted = await self._mirror_of(spec)
+        if wanted and (generation := await self.mirrors.ready(wanted)):
+            damaged = partial(self.mirrors.suspect, wanted)
+            site = replace(site, mirror=f"{MIRROR}/{generation}", damaged=damaged)
         try:
             workspace = await content.bring(site, spec.source)
         except content.NotAuthenticated as problem:
@@ -78,6 +127,8 @@ class Outside:
             raise
         if isinstance(spec.source, RemoteRepository):
             self._note(spec.source.url, accepted=True)
+        if wanted:
+            self.mirrors.begin(wanted)
         return workspace
 
     def _note(self, url: str, *, accepted: bool) -> None:
@@ -88,6 +139,7 @@ class Outside:
 
     async def close(self) -> None:
         """Serve no environment's ways out any more; their forwarders wait for the next server."""
+        await self.mirrors.close()
         if self._gateway:
             await self._gateway.close_all()
         await self._egress.close_all()

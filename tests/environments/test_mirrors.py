@@ -1,0 +1,181 @@
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from hostler.core.ambient import SystemAmbient
+from hostler.core.providers import EnvSpec, NetworkPolicy, RemoteRepository, Workspace
+from hostler.environments.egress import Egress
+from hostler.environments.mirrors import Mirrors, Wanted
+from hostler.environments.registry import Outside
+from hostler.testing.environments_suite import Work, text
+from tests.environments.git_server import git, serving
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def original(root: Path) -> Path:
+    folder = root / "original"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    for name in ("one", "two"):
+        (folder / name).write_text(f"{name}\n")
+        git(folder, "add", ".")
+        git(folder, "commit", "-qm", name)
+    return folder
+
+
+@pytest.fixture
+def port(original: Path) -> Iterator[int]:
+    git(original, "config", "uploadpack.allowAnySHA1InWant", "true")
+    with serving(original.parent, smart=True) as port:
+        yield port
+
+
+@dataclass
+class Places:
+    """Environments that clone, and their mirrors."""
+
+    outside: Outside
+    url: str
+    policy: NetworkPolicy
+    made: int = 0
+
+    async def clone(self, ref: str | None = None) -> tuple[Workspace, Work]:
+        self.made += 1
+        spec = EnvSpec(f"env-{self.made}", network=self.policy, source=RemoteRepository(self.url, ref))
+        handle = await self.outside.provider.create(spec)
+        await self.outside.provider.start(handle)
+        machine = self.outside.machine(handle)
+        workspace = await self.outside.bring(machine, spec, 0)
+        await self.outside.mirrors.settled()
+        return workspace, await Work.begin(machine)
+
+
+@pytest.fixture
+async def places(root: Path, port: int) -> AsyncIterator[Places]:
+    (root / "data" / "environments").mkdir(parents=True)
+    for folder in (root / "data", root / "data" / "environments"):
+        folder.chmod(0o711)
+    outside = Outside("bubblewrap", root / "data" / "environments", {}, mirror_bytes=1 << 30)
+    policy = NetworkPolicy((f"127.0.0.1:{port}",), (f"127.0.0.1:{port}",))
+    yield Places(outside, f"http://127.0.0.1:{port}/original/.git", policy)
+    async for handle in outside.provider.list():
+        await outside.provider.delete(handle)
+    await outside.close()
+
+
+def generations(root: Path) -> list[Path]:
+    return sorted((root / "data" / "mirrors").glob("*/seen/*.git"))
+
+
+async def test_a_second_clone_borrows_what_the_first_one_left_in_the_mirror(
+    places: Places, original: Path, root: Path
+) -> None:
+    _, first = await places.clone()
+    assert text(await first.run("git rev-list --count HEAD; cat .git/objects/info/alternates 2>&1")).startswith("1\n")
+    (original / "three").write_text("three\n")
+    git(original, "add", ".")
+    git(original, "commit", "-qm", "three")
+    workspace, second = await places.clone()
+    assert workspace.base == git(original, "rev-parse", "HEAD")
+    assert text(await second.run("git rev-list --count HEAD; git status --porcelain; cat three")) == "3\nthree\n"
+    (mirror,) = generations(root)
+    assert text(await second.run("cat .git/objects/info/alternates")) == f"/run/hostler/mirror/{mirror.name}/objects\n"
+    assert text(await second.run("touch /run/hostler/mirror/x 2>&1 || echo refused")).endswith("refused\n")
+    assert text(await second.run("git commit -q --allow-empty -m mine && git fsck 2>&1 && echo whole")) == "whole\n"
+
+
+async def test_a_mirror_holds_what_its_own_credential_may_see(places: Places, root: Path) -> None:
+    await places.clone()
+    await places.clone()
+    assert len(generations(root)) == 1
+    one = Wanted(places.url, "", "", places.policy)
+    assert len({one.key, replace(one, identity="a").key, replace(one, url=f"{places.url}x").key}) == 3
+
+
+async def test_a_host_that_is_not_allowed_is_not_mirrored_either(places: Places, root: Path) -> None:
+    spec = EnvSpec("other", network=NetworkPolicy(), source=RemoteRepository(places.url))
+    await places.outside.provider.create(spec)
+    assert not (root / "data" / "mirrors").exists()
+
+
+async def test_what_a_mirror_does_not_hold_yet_comes_from_the_remote(
+    places: Places, root: Path, original: Path
+) -> None:
+    await places.clone()
+    (mirror,) = generations(root)
+    wanted = Wanted("http://127.0.0.1:9/gone", "", "", places.policy)
+    assert await places.outside.mirrors.ready(wanted) == ""
+    git(original, "checkout", "-qb", "topic")
+    (original / "topic").write_text("topic\n")
+    git(original, "add", ".")
+    git(original, "commit", "-qm", "topic")
+    workspace, work = await places.clone("topic")
+    assert (workspace.branch, text(await work.run("cat topic"))) == ("topic", "topic\n")
+    assert generations(root) == [mirror]
+
+
+async def test_a_damaged_mirror_is_followed_by_another_and_the_clone_goes_on_without(
+    places: Places, root: Path
+) -> None:
+    await places.clone()
+    (mirror,) = generations(root)
+    for pack in (*mirror.glob("objects/pack/*.pack"), *mirror.glob("objects/??/*")):
+        pack.chmod(0o644)
+        pack.write_bytes(b"damaged")
+    _, work = await places.clone()
+    assert text(await work.run("cat two; git fsck 2>&1 && echo whole")) == "two\nwhole\n"
+    assert len(generations(root)) == 2
+    _, work = await places.clone()
+    newest = next(one for one in generations(root) if one != mirror)
+    assert newest.name in text(await work.run("cat .git/objects/info/alternates"))
+
+
+async def test_mirrors_that_nobody_borrows_from_go_the_longest_unused_first(
+    root: Path, original: Path, port: int
+) -> None:
+    policy = NetworkPolicy((f"127.0.0.1:{port}",), (f"127.0.0.1:{port}",))
+    living: set[str] = set()
+    egress = Egress()
+    mirrors = Mirrors(root / "mirrors", egress, 1, SystemAmbient(), lives=living.__contains__)
+    shutil.copytree(original, root / "second")
+    url: Callable[[str], str] = lambda name: f"http://127.0.0.1:{port}/{name}/.git"  # noqa: E731
+    first, second = (Wanted(url(name), "", "", policy) for name in ("original", "second"))
+    mirrors.folder(first.key)
+    mirrors.use(first.key, "env")
+    living.add("env")
+    for wanted in (first, second):
+        mirrors.begin(wanted)
+        await mirrors.settled()
+    assert [bool(await mirrors.ready(one)) for one in (first, second)] == [True, False]
+    living.clear()
+    await mirrors.prune()
+    assert await mirrors.ready(first) == ""
+    await egress.close_all()
+
+
+async def test_nobody_uses_the_way_of_a_mirror_without_its_word(root: Path, port: int, original: Path) -> None:
+    seen: list[str] = []
+
+    class Way:
+        """Looks at who comes while the way is open."""
+
+        async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
+            seen.append(environment)
+
+        async def close(self, environment: str) -> None:
+            seen.append("closed")
+
+    mirrors = Mirrors(root / "mirrors", Way(), 1 << 30, SystemAmbient(), lives=lambda _: True)
+    wanted = Wanted(f"http://127.0.0.1:{port}/original/.git", "me", "", NetworkPolicy())
+    mirrors.begin(wanted)
+    await mirrors.settled()
+    assert seen == [f"mirror-{wanted.key}", "closed"]
+    assert (await mirrors.ready(wanted), mirrors.subjects) == ("", {})
+    done = subprocess.run(["git", "-C", str(original), "log", "--format=%s"], capture_output=True, check=True)
+    assert done.stdout.split() == [b"two", b"one"]
