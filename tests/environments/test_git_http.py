@@ -1,6 +1,7 @@
 """Git with credentials that stay outside: a real host over TLS, a real sandbox, the real git inside it."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -384,9 +385,12 @@ async def test_a_host_that_hangs_up_ends_the_request(town: Town, root: Path) -> 
     async def nobody_there(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", mute)
 
+    ended: asyncio.Queue[None] = asyncio.Queue()
+
     async def mutter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        writer.close()
+        await closed(writer)
+        ended.put_nowait(None)
 
     server = await asyncio.start_server(mutter, "127.0.0.1", 0)
     mute = server.sockets[0].getsockname()[1]
@@ -395,5 +399,66 @@ async def test_a_host_that_hangs_up_ends_the_request(town: Town, root: Path) -> 
     near = await asyncio.open_connection("127.0.0.1", mute)
     with pytest.raises(GitRefusal, match="encrypted"):
         await way.serve(SUBJECT, near, request, nobody_there)
-    near[1].close()
+    await closed(near[1])
+    for _ in range(2):
+        await ended.get()
     server.close()
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and wait until it is."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def test_a_host_that_never_hangs_up_holds_nothing_once_git_has(town: Town, signed: tuple[Path, Path]) -> None:
+    gone = asyncio.Event()
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\nContent-Length: 2\r\n\r\nok"
+    )
+
+    async def linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await reader.read()
+        await closed(writer)
+        gone.set()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*signed)
+    server = await asyncio.start_server(linger, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    egress = Egress(git=GitWay(town.logins, town.trust))
+    net = town.repository.parent
+    await egress.open("env", net, -1, NetworkPolicy(private=(f"127.0.0.1:{port}",)))
+    reader, writer = await asyncio.open_unix_connection(str(net / "egress.sock"))
+    writer.write(f"GET http://127.0.0.1.hostler.invalid:{port}{ASK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" in head
+    assert await reader.readexactly(2) == b"ok"
+    await closed(writer)
+    async with asyncio.timeout(20):
+        await gone.wait()
+    await egress.close_all()
+    server.close()
+
+
+async def test_a_request_inside_a_request_goes_nowhere(town: Town) -> None:
+    town.know()
+    egress = Egress(git=GitWay(town.logins, town.trust), subject_of=_ann)
+    net = town.repository.parent
+    await egress.open("env", net, -1, NetworkPolicy(private=(town.host,)))
+    reader, writer = await asyncio.open_unix_connection(str(net / "egress.sock"))
+    address = f"http://127.0.0.1.hostler.invalid:{town.port}/shop.git/git-upload-pack"
+    first = f"POST {address} HTTP/1.1\r\nContent-Length: 4\r\n\r\n0000"
+    writer.write(f"{first}GET /echo/me HTTP/1.1\r\nHost: {town.host}\r\n\r\n".encode())
+    assert (await reader.read()).startswith(b"HTTP/1.1 ")
+    assert [path for path, _ in town.seen] == ["/shop.git/git-upload-pack"]
+    await closed(writer)
+    await egress.close_all()
+
+
+async def _ann(environment: str) -> str:
+    return SUBJECT

@@ -183,6 +183,8 @@ class GitWay:
         """Pass git's answer on; everything else is told in our own words."""
         async with asyncio.timeout(ANSWER_SECONDS):
             status, fields = await _read_head(far[0])
+        if status == 203:
+            status = 401  # Azure DevOps answers so, with a page to sign in.
         key = repository_key(RemoteRepository(request.url))
         if status in REDIRECTS:
             await _redirect(near[1], status, fields.get("location", ""), request)
