@@ -52,6 +52,30 @@ def watch(execution, *phases):
     return seen
 
 
+def changes(environment):
+    """Yield the events of an environment."""
+    kind = {"resource_type": "RESOURCE_TYPE_ENVIRONMENT", "resource_ids": [environment]}
+    yield from client.events.watch(organization=True, resource_type_filters=[kind])
+
+
+def until(environment, phase):
+    """Watch an environment's events and get it after each; return every phase up to the one that is waited for."""
+    seen = []
+    for _ in changes(environment):
+        status = client.environments.retrieve(environment_id=environment).environment.status
+        seen.append(status.phase)
+        if seen[-1] == phase or status.failure_message:
+            return seen
+    return seen
+
+
+def inside(environment, method, token, **fields):
+    """Call an operation inside an environment; the client has no method for it."""
+    url = client.environments.retrieve(environment_id=environment).environment.status.environment_urls.ops
+    path = f"{url}/supervisor.v1.EnvironmentOpsService/{method}"
+    return httpx.post(path, json=fields, headers={"Authorization": f"Bearer {token}"}, timeout=60).json()
+
+
 def conversation(execution):
     """Return the conversation's frames up to its end, each as (number, kind, body); the client has no method for it."""
     token = agents.create_execution_conversation_token(agent_execution_id=execution).token
