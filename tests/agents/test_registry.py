@@ -51,3 +51,10 @@ def test_codex_takes_the_usual_model_where_that_speaks_its_protocol(usual: str, 
     codex = definitions(model=usual).get(CODEX)
     assert codex
     assert codex.agent.model == chosen
+
+
+def test_codex_brings_the_fast_tier_and_goals_and_has_no_web_search() -> None:
+    models, section = Registry({"OPENAI_API_KEY": "x"}), {"model": "openai-responses:gpt-5.5"}
+    codex = Definitions(Settings.model_validate(section), models).get(CODEX)
+    assert codex
+    assert codex.agent.disabled_capabilities == ("WEB_SEARCH", "SERVER_SIDE_TOOL_SEARCH")

@@ -349,6 +349,9 @@ class EnvironmentRows(Protocol):
 
 # --- the model -------------------------------------------------------------------------------------------------
 
+OF_DRIVERS: Mapping[str, tuple[str, ...]] = {"codex": ("FAST_SERVICE_TIER", "GOAL_MODE")}
+"""Capabilities that an agent brings itself, whatever Hostler's own model layer can do."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -371,7 +374,7 @@ class ModelInfo:
             model=self.name,
             context_window=self.context_window,
             supported_model=self.supported,
-            disabled_capabilities=self.disabled,
+            disabled_capabilities=tuple(name for name in self.disabled if name not in OF_DRIVERS.get(agent.driver, ())),
         )
 
 
