@@ -19,6 +19,7 @@ from hostler.contract.gitpod.v1.environment_status_pb import (
 from hostler.contract.gitpod.v1.identity_pb import Principal, Subject
 from hostler.core import desk
 from hostler.core.ports import EnvironmentRow
+from hostler.projections.environments import setup_failures
 
 PHASES: Mapping[str, EnvironmentPhase] = {
     "creating": EnvironmentPhase.CREATING,
@@ -195,15 +196,6 @@ def _status(row: EnvironmentRow) -> EnvironmentStatus:
         devcontainer=_devcontainer(row, failed),
         activity_signal=from_json(EnvironmentActivitySignal, activity) if activity else None,
     )
-
-
-def setup_failures(status: Mapping[str, Any]) -> list[str]:
-    """Return what is to be said of setup commands that failed; the environment runs nevertheless."""
-    container: Mapping[str, Any] | None = status.get("devcontainer")
-    problem = (container or {}).get("problem")
-    books: Sequence[Mapping[str, Any]] = list(status.get("steps", {}).values())
-    failed = [str(step["failure"]) for book in books for step in book.values() if step.get("failure")]
-    return [*([str(problem)] if problem else []), *failed]
 
 
 def _content(row: EnvironmentRow, failure: str) -> EnvironmentStatus.Content:

@@ -30,6 +30,7 @@ from hostler.engine.environments.making import Bring, Hooks, MachineOf, Maker
 from hostler.engine.environments.rows import LEAVING, Ledger
 from hostler.engine.environments.shape import Shapes, first_row
 from hostler.engine.environments.work import Works
+from hostler.projections.environments import setup_failures
 from hostler.projections.status import stamp
 
 log = structlog.get_logger(__name__)
@@ -157,7 +158,7 @@ class Environments:
         return Prepared(
             incarnation,
             str(status.get("base", "")),
-            tuple(status.get("notes", ())),
+            (*status.get("notes", ()), *setup_failures(status)),
             await _instructions(machine),
         )
 

@@ -36,9 +36,10 @@ from hostler.core.machines import (
     TimedOut,
 )
 from hostler.core.ports import EnvironmentRow
+from hostler.core.providers import Scratch
 from hostler.engine.environments.journal import Journal
 from hostler.engine.environments.rows import Ledger
-from hostler.engine.environments.shape import devcontainer_of
+from hostler.engine.environments.shape import devcontainer_of, source_of
 
 SECONDS = 3600.0
 """How long one command may take."""
@@ -86,6 +87,8 @@ class Setup:
     async def read(self, row: EnvironmentRow, site: Site) -> Mapping[str, Any]:
         """Return what the repository's devcontainer.json asks for, as the row keeps it; empty when there is none."""
         asked = str(row.spec.get("devcontainer", ""))
+        if not asked and isinstance(source_of(row), Scratch):
+            return {}
         path, text = await _found(site.machine, asked)
         if text is None:
             missing = f"{asked or path}: {'there is no such file' if asked else 'it cannot be read'}"
