@@ -1,5 +1,6 @@
 """Projects as clients see them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -239,3 +240,14 @@ async def test_the_projects_that_ran_longest_come_first_and_deleted_ones_are_lef
 )
 async def test_a_period_that_makes_no_sense_is_refused(api: Api, body: dict[str, Any], code: str) -> None:
     assert (await api.refused(f"{U}/GetTopProjects", body))["code"] == code
+
+
+async def test_a_project_whose_classes_are_gone_starts_nothing_and_recommends_nothing(api: Api) -> None:
+    project = await made(api)
+    kept = await api.parts.projects.get(project["id"])
+    assert kept is not None
+    await api.parts.projects.save(replace(kept, class_ids=(NOBODY,)), new=False)
+    refused = await api.refused("StartAgent", {"codeContext": {"projectId": project["id"]}})
+    assert (refused["code"], "shop" in refused["message"]) == ("failed_precondition", True)
+    answer = await api.call(f"{R}/ParseContextURL", {"contextUrl": SHOP})
+    assert (answer["projectIds"], "recommendedEnvironmentClasses" in answer) == ([project["id"]], False)

@@ -194,6 +194,8 @@ async def test_a_credential_is_replaced_and_removed(api: Api) -> None:
     assert shown["expiresAt"].startswith(later[:19])
     await api.call(f"{C}/UpdateHostAuthenticationToken", {"id": made["id"], "scopes": ["repo"]})
     assert logins(api).kept[made["id"]].secret == "new-secret-1"
+    await api.call(f"{C}/UpdateHostAuthenticationToken", {"id": made["id"], "token": "newer-secret-2"})
+    assert "expiresAt" not in (await api.call(f"{C}/GetHostAuthenticationToken", {"id": made["id"]}))["token"]
     await api.call(f"{C}/DeleteHostAuthenticationToken", {"id": made["id"]})
     assert await listed(api) == []
     assert logins(api).kept == {}

@@ -84,13 +84,21 @@ def test_a_private_repository_asks_for_a_credential_and_says_how_to_give_one(pri
 def test_an_agent_clones_and_pushes_a_projects_private_repository(private: Private) -> None:
     server, token = private.server, private.keep()
     source = {"specs": [{"contextUrl": {"url": private.url}}]}
-    made = server.call("CreateProject", {"name": "shop", "initializer": source}, P)["project"]
+    body = {
+        "name": "shop",
+        "initializer": source,
+        "setup": {"commands": ["git log -1 --format=prepared-%s > .git/setup"]},
+    }
+    made = server.call("CreateProject", body, P)["project"]
     parsed = server.call("ParseContextURL", {"contextUrl": f"{private.url}#main"}, R)
     assert parsed["projectIds"] == [made["id"]]
-    task = "run: git commit -q --allow-empty -m two && git push -q origin HEAD:side; env; cat /proc/[0-9]*/environ"
+    task = (
+        "run: git commit -q --allow-empty -m two && git push -q origin HEAD:side; cat .git/setup; cat /proc/*/environ"
+    )
     execution = server.start_agent(task, codeContext={"projectId": made["id"]})
     assert server.rest(execution)["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
     assert git(private.repository, "log", "-1", "--format=%s", "side") == "two"
+    assert "prepared-one" in private.said(execution)
     listed = server.call("ListAgentExecutions", {"filter": {"projectIds": [made["id"]]}})["agentExecutions"]
     assert [one["id"] for one in listed] == [execution]
     server.restart()

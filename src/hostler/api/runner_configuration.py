@@ -125,14 +125,17 @@ class RunnerConfiguration(RunnerConfigurationService):
             raise Unimplemented("credentials are not refreshed here", field="refresh_token")
         async with self._changing:
             known, now = await self._known(request.id), self._parts.ambient.now()
+            # A time belongs to the secret that it came with.
+            fresh = request.has_field("token")
+            ends = None if fresh else known.expires_at
             changed = known.changed(
                 now,
-                self._sealed(known.id, request.token) if request.has_field("token") else known.sealed,
-                known.expires_at if request.expires_at is None else _later(request.expires_at, now),
+                self._sealed(known.id, request.token) if fresh else known.sealed,
+                ends if request.expires_at is None else _later(request.expires_at, now),
                 tuple(request.scopes) or known.scopes,
             )
             await self._parts.host_tokens.save(changed, new=False)
-            if request.has_field("token"):
+            if fresh:
                 self._parts.logins.put(changed, request.token)
             else:
                 self._parts.logins.renew(changed)

@@ -14,6 +14,8 @@ Form = Literal["repository", "branch", "tag", "commit", "pull", "issue"]
 SHA = re.compile(r"[0-9a-fA-F]{7,64}")
 PLAIN = frozenset({"tree", "blob", "commits", "commit", "pull", "pulls", "releases", "tags", "issues", "src"})
 """What stands behind owner and repository where no `/-/` divides them from the page."""
+GITLABS = frozenset({"tree", "blob", "commits", "commit", "merge_requests", "tags", "issues"})
+"""What no repository of GitLab may be called, so that old addresses without `/-/` can be told from groups of groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,17 @@ def read(parts: SplitResult) -> Address:
         return _bitbucket_server(segments, parts.query)
     if host == "bitbucket.org":
         return _bitbucket_cloud(segments)
+    scm = _scm_of(host)
     plain = len(segments) > 3 and segments[2] in PLAIN and segments[3] != "-"
     if "-" in segments[2:] and not plain:
-        return _gitlab(segments)
-    if len(segments) > 3 and _scm_of(host) != "gitlab":
-        return _hub(_scm_of(host), segments)
-    return _repository(_scm_of(host), segments)
+        depth = segments.index("-", 2)
+        return _gitlab(segments[:depth], segments[depth + 1 :])
+    if scm == "gitlab":
+        old = len(segments) > 3 and segments[2] in GITLABS
+        return _gitlab(segments[:2], segments[2:]) if old else _repository(scm, segments)
+    if len(segments) > (2 if scm == "github" else 3):
+        return _hub(scm, segments)
+    return _repository(scm, segments)
 
 
 def _scm_of(host: str) -> Scm:
@@ -98,14 +105,13 @@ def _hub(scm: Scm, segments: list[str]) -> Address:
         case ["issues", *_]:
             return here
         case _:
-            return _repository(scm, segments)
+            return here if scm == "github" else _repository(scm, segments)
 
 
-def _gitlab(segments: list[str]) -> Address:
+def _gitlab(repository: list[str], page: list[str]) -> Address:
     """Read the pages of GitLab, whose repositories may lie in groups of groups."""
-    depth = segments.index("-", 2)
-    here = _repository("gitlab", segments[:depth])
-    match segments[depth + 1 :]:
+    here = _repository("gitlab", repository)
+    match page:
         case ["merge_requests", number, *_] if _is_number(number):
             return _request(here, number, f"refs/merge-requests/{number}/head")
         case ["commit", sha, *_] if SHA.fullmatch(sha):
