@@ -1,159 +1,100 @@
-"""Environments, projects and runners through the older generation; what the newer one makes of a project."""
+"""Projects, runners and credentials for code hosts through the official clients."""
 
-import pytest
+from uuid import uuid4
 
-from tests import sdks
 from tests.sdk.clients import Client
-from tests.sdk.code_host import CodeHost
 from tests.server import HostlerProcess
 
 
-@pytest.fixture
-def json_client(server: HostlerProcess) -> Client:
-    """The last release of its generation that can be imported."""
-    return Client(sdks.GITPOD_0_11, server)
-
-
-@pytest.fixture
-def connect_client(server: HostlerProcess) -> Client:
-    return Client(sdks.GITPOD_1_2, server)
-
-
-def test_an_environment_goes_through_its_life(json_client: Client, tool: str) -> None:
-    seen = json_client.run(
+def test_a_json_client_keeps_projects(old: Client, tool: str) -> None:
+    name = f"project {uuid4()}"
+    seen = old.run(
         """
-        environments = client.environments
-        classes = {one.display_name: one.id for one in environments.classes.list()}
-        def made(name):
-            content = {"initializer": {"specs": [{"contextUrl": {"url": arguments[0]}}]}}
-            machine = {"class": classes["Small"]}
-            spec = {"desiredPhase": "ENVIRONMENT_PHASE_RUNNING", "content": content, "machine": machine}
-            return environments.create(name=name, spec=spec).environment.id
-        first, second = made("first"), made("second")
-        came = [until(one, "ENVIRONMENT_PHASE_RUNNING")[-1] for one in (first, second)]
-        listed = [one.id for one in environments.list(page_size=1) if one.id in (first, second)]
-        environments.update(environment_id=first, metadata={"name": "renamed"},
-                            spec={"timeout": {"disconnected": "3600s"}})
-        got = environments.retrieve(environment_id=first).environment
-        environments.mark_active(environment_id=first)
-        token = environments.create_environment_token(environment_id=first).access_token
-        files = inside(first, "Exec", token, command="cat src/tool.txt", operationId="look")
-        logs = environments.create_logs_token(environment_id=first).access_token
-        told = httpx.get(got.to_dict()["status"]["environmentUrls"]["logs"], headers={"Authorization": f"Bearer {logs}"})
-        environments.stop(environment_id=first)
-        stopped = until(first, "ENVIRONMENT_PHASE_STOPPED")[-1]
-        environments.start(environment_id=first)
-        again = until(first, "ENVIRONMENT_PHASE_RUNNING")[-1]
-        watching = changes(first)
-        next(watching)
-        for one in (first, second):
-            environments.delete(environment_id=one)
-        gone = next(event.operation for event in watching if event.operation == "RESOURCE_OPERATION_DELETE")
-        tell(came=came, listed=listed == [second, first], got=got, files=files, told=[told.status_code, told.text],
-             stopped=stopped, again=again, gone=gone, small=classes["Small"])
+        url, name = arguments
+        kind = {"environment_class_id": client.environments.classes.list().environment_classes[0].id}
+        more = {"environment_class": kind} if "environment_class" in client.projects.create.__annotations__ else {}
+        made = client.projects.create(name=name, initializer={"specs": [{"context_url": {"url": url}}]}, **more).project
+        got = client.projects.retrieve(project_id=made.id).project
+        changed = client.projects.update(project_id=made.id, name=name + "!").project
+        listed = [one.id for one in client.projects.list(filter={"search": name})]
+        started = start(code_context={"project_id": made.id})
+        found = [one.id for one in agents.list_executions(filter={"project_ids": [made.id]}).agent_executions]
+        client.projects.delete(project_id=made.id)
+        gone = refusal(client.projects.retrieve, project_id=made.id)
+        agents.delete_execution(agent_execution_id=started)
+        tell(id=made.id, name=got.metadata.name, changed=changed.metadata.name, listed=listed,
+             found=found == [started], url=got.initializer.specs[0].context_url.url, gone=gone)
         """,
         tool,
+        name,
     )
-    assert seen["came"] == ["ENVIRONMENT_PHASE_RUNNING"] * 2
-    assert seen["listed"]
-    got = seen["got"]
-    assert got["metadata"]["name"] == "renamed"
-    assert got["metadata"]["originalContextUrl"] == tool
-    assert got["spec"]["timeout"]["disconnected"] == "3600s"
-    assert got["spec"]["machine"]["class"] == seen["small"]
-    assert seen["files"]["stdout"] == "one\ntwo\nthree\n"
-    assert seen["told"][0] == 200
-    assert (seen["stopped"], seen["again"]) == ("ENVIRONMENT_PHASE_STOPPED", "ENVIRONMENT_PHASE_RUNNING")
-    assert seen["gone"] == "RESOURCE_OPERATION_DELETE"
-
-
-def test_a_project_is_made_used_changed_and_removed(json_client: Client, hosting: CodeHost) -> None:
-    url = hosting.add("team/one.git", {"README.md": "one\n"})
-    seen = json_client.run(
-        """
-        specs = [{"git": {"remoteUri": arguments[0], "targetMode": "CLONE_TARGET_MODE_REMOTE_BRANCH",
-                          "cloneTarget": "topic"}}]
-        setup = {"setup": {"commands": ["echo prepared > .git/prepared"]}}
-        project = client.projects.create(name="one", initializer={"specs": specs}, extra_body=setup).project
-        listed = [one.id for one in client.projects.list(page_size=1)]
-        client.projects.update(project_id=project.id, name="one again", technical_description="A tool.")
-        got = client.projects.retrieve(project_id=project.id).project
-        runner = next(iter(client.runners.list()))
-        parsed = client.runners.parse_context_url(context_url=arguments[0], runner_id=runner.runner_id)
-        made = client.environments.create_from_project(
-            project_id=project.id, spec={"desiredPhase": "ENVIRONMENT_PHASE_RUNNING"}).environment.id
-        until(made, "ENVIRONMENT_PHASE_RUNNING")
-        used = client.environments.retrieve(environment_id=made).environment
-        token = client.environments.create_environment_token(environment_id=made).access_token
-        ran = inside(made, "Exec", token, command="cat .git/prepared topic.txt", operationId="look")
-        client.environments.delete(environment_id=made)
-        client.projects.delete(project_id=project.id)
-        tell(id=project.id, listed=listed, got=got, parsed=parsed, used=used, ran=ran,
-             gone=refusal(client.projects.retrieve, project_id=project.id))
-        """,
-        url,
-    )
-    assert seen["listed"].count(seen["id"]) == 1
-    assert seen["got"]["metadata"]["name"] == "one again"
-    assert seen["parsed"]["projectIds"] == [seen["id"]]
-    assert seen["parsed"]["git"]["cloneUrl"] == url
-    assert seen["used"]["metadata"]["projectId"] == seen["id"]
-    assert seen["ran"]["stdout"] == "prepared\non the branch\n"
+    assert (seen["name"], seen["changed"], seen["url"]) == (name, f"{name}!", tool)
+    assert seen["listed"] == [seen["id"]]
+    assert seen["found"] is True
     assert seen["gone"]["class"] == "NotFoundError"
 
 
-def test_a_known_repository_leads_to_its_project_and_class(connect_client: Client, hosting: CodeHost) -> None:
-    """Two projects of one repository: the one that was used lately is taken, and its class."""
-    url = hosting.add("team/two.git", {"README.md": "two\n"})
-    specs = [{"git": {"remoteUri": url}}]
-    server = connect_client.server
+def test_a_json_client_sees_the_runner_and_checks_a_host(old: Client) -> None:
+    seen = old.run(
+        """
+        found = client.runners.list().runners
+        one = client.runners.retrieve(runner_id=found[0].runner_id).runner
+        parsed = client.runners.parse_context_url(context_url="https://github.com/ann/shop/tree/dev")
+        checked = client.runners.check_authentication_for_host(runner_id=one.runner_id, host="git.example")
+        tokens = client.runners.configurations.host_authentication_tokens
+        me = client.identity.get_authenticated_identity().subject.id
+        kept = tokens.create(runner_id=one.runner_id, host="git.example", token="not-a-token-1", user_id=me,
+                             source="HOST_AUTHENTICATION_TOKEN_SOURCE_PAT").token
+        tokens.update(id=kept.id, token="not-a-token-2")
+        listed = [token.host for token in tokens.list()]
+        tokens.delete(id=kept.id)
+        tell(number=len(found), kind=one.kind, phase=one.status.phase, git=parsed.git,
+             authenticated=checked.authenticated, kept=kept, listed=listed, left=[one.host for one in tokens.list()])
+        """
+    )
+    assert (seen["number"], seen["kind"], seen["phase"]) == (1, "RUNNER_KIND_REMOTE", "RUNNER_PHASE_ACTIVE")
+    assert (seen["git"]["branch"], seen["git"]["cloneUrl"]) == ("dev", "https://github.com/ann/shop")
+    assert seen["authenticated"] is True
+    assert seen["kept"]["host"] == "git.example"
+    assert "not-a-token" not in str(seen["kept"])
+    assert (seen["listed"], seen["left"]) == (["git.example"], [])
+
+
+def test_a_url_of_a_known_repository_starts_from_the_project_that_was_used(workspaces: Client, tool: str) -> None:
+    server = workspaces.server
     classes = server.call("ListEnvironmentClasses", service="EnvironmentService")["environmentClasses"]
-    large = next(one["id"] for one in classes if one["displayName"] == "Large")
-
-    def project(name: str) -> str:
-        body = {"name": name, "initializer": {"specs": specs}, "setup": {"commands": [f"echo {name} > .git/by"]}}
-        return server.call("CreateProject", body, "ProjectService")["project"]["id"]
-
-    used, other = project("used"), project("other")
-    chosen = {"projectEnvironmentClasses": [{"environmentClassId": large}]}
-    server.call("UpdateProjectEnvironmentClasses", {"projectId": used, **chosen}, "ProjectService")
-    made = server.call("CreateEnvironmentFromProject", {"projectId": used}, "EnvironmentService")["environment"]["id"]
-    seen = connect_client.run(
-        """
-        first = environments.start(arguments[1], timeout=80)
-        second = environments.create(arguments[0], timeout=80)
-        by = second.run_command("cat .git/by").stdout
-        tell(project=second.proto().metadata.project_id, by=by,
-             machine=getattr(second.proto().spec.machine, "class"))
-        for one in (first, second):
-            environments.delete(one.id())
-        """,
-        url,
-        made,
+    small = next(one["id"] for one in classes if one["displayName"] == "Small")
+    used, unused = (known(server, name, tool, small) for name in ("used", "unused"))
+    named = {"projectId": used}
+    made = server.call("CreateEnvironmentFromProject", named, "EnvironmentService")["environment"]
+    shown = {"environmentId": made["id"]}
+    server.until(
+        lambda: (
+            server.call("GetEnvironment", shown, "EnvironmentService")["environment"]["status"]["phase"]
+            == "ENVIRONMENT_PHASE_RUNNING"
+        )
     )
-    assert seen == {"project": used, "by": "used\n", "machine": large}
-    for one in (used, other):
-        server.call("DeleteProject", {"projectId": one}, "ProjectService")
+    try:
+        seen = workspaces.run(
+            """
+            made = environments.create(arguments[0], timeout=60)
+            shown = made.proto()
+            tell(project=shown.metadata.project_id, kind=getattr(shown.spec.machine, "class"))
+            environments.delete(made.id(), force=True)
+            """,
+            tool,
+        )
+    finally:
+        for project in (used, unused):
+            server.call("DeleteProject", {"projectId": project}, "ProjectService")
+        server.call("DeleteEnvironment", {**shown, "force": True}, "EnvironmentService")
+    assert (seen["project"], seen["kind"]) == (used, small)
 
 
-def test_this_machine_is_the_runner(json_client: Client, hosting: CodeHost) -> None:
-    seen = json_client.run(
-        """
-        runners = list(client.runners.list(page_size=1))
-        one = client.runners.retrieve(runner_id=runners[0].runner_id).runner
-        known = client.runners.check_authentication_for_host(host=arguments[0], runner_id=one.runner_id)
-        urls = ["https://github.com/o/r/pull/7", "https://gitlab.com/g/s/r/-/tree/topic", "https://bitbucket.org/o/r"]
-        parsed = [client.runners.parse_context_url(context_url=url).to_dict() for url in urls]
-        tell(count=len(runners), one=one, known=known, parsed=parsed,
-             none=refusal(client.runners.retrieve, runner_id="00000000-0000-0000-0000-000000000001"))
-        """,
-        hosting.url.removeprefix("http://"),
-    )
-    assert seen["count"] == 1
-    assert seen["one"]["status"]["phase"] == "RUNNER_PHASE_ACTIVE"
-    assert seen["known"]["authenticated"] is True
-    pull, tree, plain = seen["parsed"]
-    assert (pull["pr"]["id"], pull["scmId"]) == ("7", "github")
-    assert (tree["git"]["branch"], tree["git"]["repo"]) == ("topic", "r")
-    assert plain["git"]["cloneUrl"].startswith("https://bitbucket.org/o/r")
-    assert seen["none"]["class"] == "NotFoundError"
+def known(server: HostlerProcess, name: str, url: str, kind: str) -> str:
+    """Register a project with one class; return its id."""
+    body = {"name": name, "initializer": {"specs": [{"contextUrl": {"url": url}}]}}
+    made = server.call("CreateProject", body, "ProjectService")["project"]["id"]
+    kinds = {"projectId": made, "projectEnvironmentClasses": [{"environmentClassId": kind}]}
+    server.call("UpdateProjectEnvironmentClasses", kinds, "ProjectService")
+    return made

@@ -113,12 +113,32 @@ def test_what_this_release_does_not_serve_is_unimplemented(new: Client) -> None:
         run = start().id()
         def send(**what):
             call("SendToAgentExecution", agentExecutionId=run, **what)
-        tell(goal=refusal(send, controlInput={"goal": {"set": {"objective": "all"}}}),
-             compact=refusal(send, controlInput={"compact": {}}),
-             wake=refusal(send, wakeEvent={"interestId": "timer-1"}),
+        tell(wake=refusal(send, wakeEvent={"interestId": "timer-1"}),
              until=refusal(call, "StartAgent", annotations={"hostler/until": "outputs.done"}))
         """
     )
     assert {name: one["code"] for name, one in seen.items()} == dict.fromkeys(seen, "unimplemented")
-    for name, field in {"goal": "goal", "compact": "compact", "wake": "wake_event", "until": "hostler/until"}.items():
+    for name, field in {"wake": "wake_event", "until": "hostler/until"}.items():
         assert field in seen[name]["message"]
+
+
+def test_what_an_agent_cannot_do_is_refused_before_it_is_asked(new: Client) -> None:
+    seen = new.run(
+        """
+        run = start().id()
+        def send(**what):
+            call("SendToAgentExecution", agentExecutionId=run, **what)
+        tell(goal=refusal(send, controlInput={"goal": {"set": {"objective": "all"}}}),
+             paused=refusal(send, controlInput={"goal": {"pause": {}}}),
+             compact=refusal(send, controlInput={"compact": {}}),
+             settings=refusal(send, userInput={"inputs": [{"text": {"content": "x"}}]},
+                              codexSettings={"reasoningEffort": "CODEX_REASONING_EFFORT_LOW"}))
+        """
+    )
+    codes = {name: one["code"] for name, one in seen.items()}
+    assert codes == {
+        **dict.fromkeys(("goal", "paused", "compact"), "failed_precondition"),
+        "settings": "invalid_argument",
+    }
+    assert all("control_input" in seen[name]["message"] for name in ("goal", "paused", "compact"))
+    assert "codex_settings" in seen["settings"]["message"]
