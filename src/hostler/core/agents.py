@@ -113,13 +113,15 @@ class Message:
 class Input:
     """An input to be delivered: `block` is its API JSON, `settings` the contract's CodexSettings that came with it.
 
-    `note` is said to the agent before it, such as that it was restarted.
+    `note` is said to the agent before it, such as that it was restarted. `missed` is the agent's own turn that would
+    not take it (SteerMissed), so that telling it again is another message.
     """
 
     id: str
     block: Json
     settings: Json = field(default_factory=dict[str, Any])
     note: str = ""
+    missed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,10 @@ class AgentDriver(Protocol):
         ...
 
     def deliver(self, known: Known, process: str, input_: Input) -> Message:
-        """Return the message that gives an input to the idle agent; it is confirmed by InputSeen, or AgentFault."""
+        """Return the message that gives an input to the agent; it comes to InputSeen, SteerMissed or AgentFault.
+
+        The agent is idle, or goes on by itself towards a goal.
+        """
         ...
 
     def steer(self, known: Known, process: str, input_: Input) -> Message:

@@ -12,10 +12,14 @@ from hostler.core.conversation import Usage
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An input that was taken from the queue and is not yet seen in the agent's history."""
+    """An input that was taken from the queue and is not yet seen in the agent's history.
+
+    `missed` is the agent's own turn that would not take it.
+    """
 
     id: str
     steer: bool = False
+    missed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ def _life(x: External, event: Life) -> External:
 
 
 def gone(x: External, death: str = "") -> External:
-    """Return what is known when the process is gone: its own turn is cut and its questions are void."""
+    """Return what is known when the process is gone: its turn is cut, its questions are void, its helpers gone too."""
     asked = tuple(Given(ask.answer) for ask in x.asks if ask.answer)
     return replace(
         x,
@@ -183,8 +187,9 @@ def gone(x: External, death: str = "") -> External:
         cut=x.cut or bool(x.turn and not x.waiting),
         deaths=x.deaths + bool(death),
         death=death or x.death,
-        given=(*asked, *(replace(one, steer=False) for one in x.given)),
+        given=(*asked, *(replace(one, steer=False, missed="") for one in x.given)),
         asks=(),
+        children=tuple(replace(one, state="failed") if one.state == "running" else one for one in x.children),
     )
 
 
@@ -193,7 +198,8 @@ def _turn(x: External, event: Turn) -> External:
         case ae.InputSeen(input_id):
             return replace(x, given=tuple(one for one in x.given if one.id != input_id))
         case ae.SteerMissed(input_id):
-            return replace(x, given=tuple(replace(g, steer=g.steer and g.id != input_id) for g in x.given))
+            missed = (replace(g, steer=False, missed=x.turn) if g.id == input_id else g for g in x.given)
+            return replace(x, given=tuple(missed))
         case ae.AgentTurnBegan(ref):
             return replace(x, turn=ref, cut=False)
         case ae.AgentTurnDone(ref):

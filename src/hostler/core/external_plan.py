@@ -41,13 +41,15 @@ class RunAgent:
 class TellAgent:
     """Tell the agent's process one thing; wanted until its output shows that it was understood.
 
-    `what` is deliver, steer, answer, resume, compact or goal; `subject` the input, ask or request it is about.
+    `what` is deliver, steer, answer, resume, compact or goal; `subject` the input, ask or request it is about; `missed`
+    the agent's turn that would not take the input, so that it is told once more.
     """
 
     process: str
     what: str
     subject: str
     answer: str = ""
+    missed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ def wanted_of_agent(state: State) -> frozenset[AgentEffect]:
     if x.compact and not x.turn:
         effects.add(TellAgent(x.process, "compact", x.compact))
     elif x.given:
-        effects.add(TellAgent(x.process, "deliver", x.given[0].id))
+        first = x.given[0]
+        if not x.turn or first.missed != x.turn:
+            effects.add(TellAgent(x.process, "deliver", first.id, missed=first.missed))
     elif x.cut:
         effects.add(TellAgent(x.process, "resume", x.process))
     return frozenset(effects)

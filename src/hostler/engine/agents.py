@@ -191,7 +191,8 @@ class Agents:
             case "goal" if x.change is not None:
                 return driver.goal(x.known, effect.subject, x.change, x.goal)
             case _:
-                return driver.deliver(x.known, effect.process, _input(scene, effect.subject))
+                again = replace(_input(scene, effect.subject), missed=effect.missed)
+                return driver.deliver(x.known, effect.process, again)
 
     async def _ended(self, effect: RunAgent, attached: Attached) -> tuple[Fact, ...]:
         outcome = await attached.wait()

@@ -94,6 +94,11 @@ def test_an_input_begins_a_turn_under_its_own_id_with_text_image_and_note() -> N
     }
 
 
+def test_an_input_that_was_missed_is_another_message() -> None:
+    again = Input("in-1", text("in-1", "go").block, missed="turn-9")
+    assert DRIVER.deliver(KNOWN, "agent-1", again).id == "again/turn-9/in-1"
+
+
 @pytest.mark.parametrize("block", [{"text": {"content": "look"}}, {"inputs": [{"text": {"content": "look"}}]}])
 def test_every_form_of_an_input_says_the_same(block: dict[str, Any]) -> None:
     assert body(DRIVER.deliver(KNOWN, "agent-1", Input("in-1", block)))["params"]["input"] == [

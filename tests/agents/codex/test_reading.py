@@ -435,3 +435,10 @@ def test_a_known_notification_of_another_shape_is_never_an_exception(method: str
     feed: Callable[[bytes], Any] = reader(Known(thread=THREAD, turn="t1")).feed
     feed(json.dumps({"method": method, "params": params}).encode())
     feed(json.dumps({"method": method, "params": {"threadId": THREAD, field: params}}).encode())
+
+
+@pytest.mark.parametrize("id_", ["deliver/in-1", "again/turn-9/in-1"])
+def test_an_input_that_a_compaction_does_not_take_is_told_again_later(id_: str) -> None:
+    message = "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Compact }"
+    line = json.dumps({"id": id_, "error": {"code": -32603, "message": message}}).encode()
+    assert after(line) == [ae.SteerMissed("in-1")]

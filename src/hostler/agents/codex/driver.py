@@ -32,8 +32,9 @@ class CodexDriver:
         return CodexReader(launch, known)
 
     def deliver(self, known: Known, process: str, input_: Input) -> Message:
-        """Return turn/start with the input."""
-        return messages.turn(f"deliver/{input_.id}", known.thread, input_)
+        """Return turn/start with the input; Codex takes it into a running turn, but not into a compaction."""
+        again = f"again/{input_.missed}/{input_.id}"
+        return messages.turn(again if input_.missed else f"deliver/{input_.id}", known.thread, input_)
 
     def steer(self, known: Known, process: str, input_: Input) -> Message:
         """Return turn/steer with the input; Codex refuses it when the turn is over."""

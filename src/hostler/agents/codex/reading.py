@@ -28,6 +28,8 @@ SILENT = frozenset(
 )
 """Notifications that say nothing that is not said by another one."""
 WARNINGS = ("warning", "guardianWarning", "configWarning", "model/rerouted")
+NOT_NOW = "ActiveTurnNotSteerable"
+"""How Codex says that the running turn, a compaction, takes nothing."""
 IN_BACKGROUND = "It goes on in the background."
 _TURNS: Mapping[str, TurnStatus] = {"completed": "completed", "interrupted": "interrupted"}
 _GOALS: Mapping[str, GoalStatus] = {
@@ -82,7 +84,7 @@ class CodexReader:
         match what:
             case messages.OPEN | messages.ANEW:
                 return self._opened(result)
-            case "deliver" | "resume":
+            case "deliver" | "again" | "resume":
                 self._prompted = str(result["turn"]["id"])
                 return NOTHING
             case "goal" | "goal-now":
@@ -106,7 +108,9 @@ class CodexReader:
                     (items.noted("thread", told, warning=True),),
                     replies=(messages.started(self._launch, messages.ANEW),),
                 )
-            case "deliver" | "resume" | messages.HELLO | messages.OPEN | messages.ANEW:
+            case "deliver" | "again" if NOT_NOW in text:
+                return Heard((ae.SteerMissed(subject if what == "deliver" else subject.partition("/")[2]),))
+            case "deliver" | "again" | "resume" | messages.HELLO | messages.OPEN | messages.ANEW:
                 return Heard((ae.AgentFault("agent_execution", f"Codex refused it: {text}"),))
             case _:
                 return Heard((items.noted(what, text, warning=True),))
