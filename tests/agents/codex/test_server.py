@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from hostler.core.conversation import Usage
-from hostler.testing.answers import Answer, Failure, Hold, Reply
-from hostler.testing.endpoints import KEY
+from hostler.testing.answers import Answer, Called, Failure, Hold, Reply
+from hostler.testing.endpoints import KEY, Received
 from tests.agents.codex.provider import Provider, in_order, provider
 from tests.agents.codex.record import PATCH, QUESTIONS, call, patch, png, runs
 from tests.server import HostlerProcess, Refused, repository_at, short_folder
@@ -384,3 +384,63 @@ def test_the_scoped_token_is_hidden_from_commands_and_the_key_is_nowhere(begin: 
     run.rest()
     assert KEY == "key-for-tests"
     assert run.log("ActionFinished")[0]["text"] == "0\n0\n"
+
+
+def test_codex_that_was_killed_in_a_model_call_makes_it_again(begin: Begin) -> None:
+    held = Hold(Reply("First.", calls=(runs("c1", "echo one >> runs"),)), after=3)
+    run = begin(in_order(held, Reply("Done.")))
+    run.start("go")
+    run.until(held.reached.is_set)
+    os.kill(codex_process(run), signal.SIGKILL)
+    run.model.open(held)
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert (run.folder / "runs").read_text() == "one\n"
+    assert run.texts() == ["First.", "Done."]
+    assert len(run.log("AgentCallStarted")) == len(run.log("AgentCallFinished")) + len(run.log("AgentCallCut"))
+
+
+def test_settings_change_with_an_input_and_codex_confirms_them(begin: Begin) -> None:
+    run = begin(lambda _: Reply("Yes."))
+    run.start("go")
+    run.rest()
+    settings = {"model": "CODEX_OPEN_AI_MODEL_GPT_5_6_LUNA", "reasoningEffort": "CODEX_REASONING_EFFORT_EXTRA_HIGH"}
+    settings["serviceTier"] = "CODEX_SERVICE_TIER_FAST"
+    run.send(userInput={"inputs": [{"text": {"content": "and now?"}}]}, codexSettings=settings)
+    run.until(lambda: len(run.log("AgentTurnDone")) == 2)
+    last = run.model.bodies[-1]
+    assert (last["model"], last["reasoning"]["effort"], last["service_tier"]) == ("gpt-5.6-luna", "xhigh", "priority")
+    assert run.rest()["codexSettings"] == settings
+
+
+def test_queued_inputs_are_given_one_after_the_other(begin: Begin) -> None:
+    run = begin(in_order(Reply("", calls=(runs("c1", WAITS),)), Reply("One."), Reply("Two."), Reply("Three.")))
+    run.start("first")
+    run.until_command()
+    run.server.send(run.id, "second")
+    run.server.send(run.id, "third")
+    (run.folder / "go").touch()
+    run.until(lambda: run.texts() == ["One.", "Two.", "Three."])
+    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+    assert len(run.log("AgentTurnDone")) == 3
+    assert len(run.log("TurnEnded")) == 1
+
+
+def test_a_sub_agent_of_codex_is_shown_and_waited_for(begin: Begin) -> None:
+    spawn = Called("spawn_agent", '{"message": "help me"}', "s1", namespace="multi_agent_v1")
+
+    def answer(request: Received) -> Reply:
+        said = json.dumps(request.body["input"])
+        if '"s1"' in said:
+            return Reply("I leave it to my helper.")
+        if "help me" not in said:
+            return Reply("", calls=(spawn,))
+        return Reply("I helped.") if '"c1"' in said else Reply("", calls=(runs("c1", "sleep 0.5; touch helped"),))
+
+    run = begin(answer)
+    run.start("go", annotations={"hostler/model": "openai-responses:gpt-5.4"})
+    status = run.rest()
+    assert (run.folder / "helped").exists()
+    (child,) = status["subagents"]
+    assert child["id"] in json.dumps(run.log("ChildReported")[-1])
+    assert run.log("ChildReported")[-1]["child"]["state"] == "done"
+    assert run.texts() == ["I leave it to my helper."]
