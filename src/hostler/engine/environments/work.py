@@ -43,7 +43,7 @@ class Works:
         """
         making = self._making.get(environment)
         if making is None:
-            making = _Making[T](asyncio.create_task(self._alone(environment, make())))
+            making = _Making[T](asyncio.create_task(self.alone(environment, make)))
             self._making[environment] = making
             making.task.add_done_callback(lambda _: self._made(environment, making))
         making.keep = making.keep or keep
@@ -56,16 +56,12 @@ class Works:
     async def _ending(self, environment: str, end: Callable[[], Awaitable[T]]) -> T:
         if making := self._making.get(environment):
             making.task.cancel()
-        return await self._alone(environment, end())
+        return await self.alone(environment, end)
 
     async def alone(self, environment: str, work: Callable[[], Awaitable[T]]) -> T:
         """Do something when nothing else is done with the environment."""
         async with self._locks.setdefault(environment, asyncio.Lock()):
             return await work()
-
-    async def _alone(self, environment: str, work: Awaitable[T]) -> T:
-        async with self._locks.setdefault(environment, asyncio.Lock()):
-            return await work
 
     def _made(self, environment: str, making: "_Making[Any]") -> None:
         if self._making.get(environment) is making:
