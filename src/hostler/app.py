@@ -37,9 +37,11 @@ from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
+from hostler.engine.setups import Setups
 from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
 from hostler.environments.keeping import KeptWork
+from hostler.environments.overlays import Overlays
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
@@ -171,6 +173,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         environments.keeper = keeping
         environments.follow(keeping)
+        of_class = {cls.id: cls.setup for cls in classes_of(settings)}
+        overlays = Overlays(home.folder / "setups", settings.setup_cache_gib << 30)
+        environments.follow(Setups(stores.environments, stores.environment_logs, overlays, of_class, ambient, redactor))
 
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
