@@ -1,4 +1,4 @@
-"""ps, show, send, stop, rm, wait, replay."""
+"""ps, show, usage, send, stop, rm, wait, replay."""
 
 import json
 from pathlib import Path
@@ -206,3 +206,16 @@ def test_a_url_that_is_no_url_is_refused(cli: Cli, data_dir: Path, monkeypatch: 
 def test_an_answer_that_is_not_ours_is_named(cli: Cli, server: Scripted) -> None:
     server.answers["ListAgentExecutions"] = Refused(502, "", "")
     assert cli("ps").code == 1
+
+
+def test_usage_shows_every_call_and_marks_what_was_guessed(cli: Cli, server: Scripted) -> None:
+    row = {"turn": 1, "model": "anthropic:m", "outcome": "finished", "tries": 1, "estimated": False, "reason": ""}
+    used = {"input": 1200, "cachedInput": 30, "cacheCreation": 4, "output": 5}
+    cut = {**row, **used, "outcome": "cut", "estimated": True, "reason": "stopped"}
+    answer = {"calls": [{**row, **used}, cut], "total": used, "estimated": used}
+    server.answers[f"{OWN}/executions/{ID}/calls"] = answer
+    shown = cli("usage", ID).out
+    assert "anthropic:m" in shown
+    assert "~1,200" in shown
+    assert "total  1,200 input, 30 cached input, 4 cache written, 5 output" in shown
+    assert json.loads(cli("usage", ID, "--json").out) == answer

@@ -21,6 +21,7 @@ from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
 from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import ApiToken, Principal, PromptQuery
 from hostler.core.state import fold
+from hostler.projections.calls import calls, counters, total
 from hostler.projections.row import project
 from hostler.projections.status import stamp
 
@@ -50,6 +51,7 @@ class House:
             ("DELETE", "/tokens/{token}", self.revoke_token),
             ("GET", "/executions/{execution}", self.execution),
             ("GET", "/executions/{execution}/log", self.log),
+            ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
             *Work(self._parts).routes(),
         ]
@@ -167,6 +169,17 @@ class House:
         events = await self._parts.desk.log(_execution(request), int(after))
         shown = [_event_json(one, admin=current().principal.admin) for one in events[:PAGE]]
         return JSONResponse({"events": shown, "more": len(events) > PAGE})
+
+    async def calls(self, request: Request) -> Response:
+        """Return every model call of an execution, and the sums of what was counted and of what was guessed."""
+        table = calls(await self._parts.desk.log(_execution(request)))
+        return JSONResponse(
+            {
+                "calls": [call.to_json() for call in table],
+                "total": counters(total(table)),
+                "estimated": counters(total(table, estimated=True)),
+            }
+        )
 
     async def replay(self, request: Request) -> Response:
         """Rebuild the projection from the log and compare it with what the store keeps beside it."""

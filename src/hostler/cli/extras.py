@@ -67,6 +67,11 @@ def replayed(client: Client, execution: str) -> Json:
     return client.json("GET", f"{PREFIX}/executions/{execution}/replay")
 
 
+def calls(client: Client, execution: str) -> Json:
+    """Return every model call of an execution: {calls: [...], total, estimated}."""
+    return client.json("GET", f"{PREFIX}/executions/{execution}/calls")
+
+
 def info(client: Client) -> Json:
     """Return who calls, and which server and runner answer."""
     return client.json("GET", f"{PREFIX}/info")

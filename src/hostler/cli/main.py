@@ -21,6 +21,7 @@ from hostler.cli import (
     secrets,
     serving,
     tokens,
+    usage,
     watching,
 )
 from hostler.cli.problems import FAILED, Problem
@@ -39,6 +40,7 @@ COMMANDS = (
     running.run,
     executions.ps,
     executions.show,
+    usage.usage,
     watching.watch,
     watching.wait,
     executions.send,
