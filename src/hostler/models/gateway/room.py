@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-MOST = 256 << 20
+MOST = 128 << 20
 """Bytes of requests of one environment at a time."""
 
 
