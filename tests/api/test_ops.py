@@ -5,7 +5,7 @@ import base64
 import json
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import Response
 
 from hostler.api.server import build
 from hostler.core.desk import NewEnvironment
-from hostler.core.machines import Command, Operation
+from hostler.core.machines import Command, Machine, Operation
 from hostler.core.providers import EnvSpec, Scratch
 from hostler.environments.plain import plain_provider
 from tests.api.conftest import CLASSES, OWNER, SECRET, Api, Listening
@@ -49,13 +50,21 @@ class Ops:
     async def sh(self, command: str, **more: Any) -> dict[str, Any]:
         return await self.call("Exec", command=command, **more)
 
+    async def until(self, ask: Callable[[], Awaitable[Response]]) -> None:
+        """Ask again and again until it is answered well."""
+        async with asyncio.timeout(30):
+            while not (await ask()).is_success:
+                pass
+
     @asynccontextmanager
     async def stream(self, method: str, **body: Any) -> AsyncGenerator[AsyncIterator[str]]:
         """Open a stream and yield its lines; time moves until its headers are sent."""
         url, headers = f"{self.api.url}/api/{self.path(method)}", self.api.headers(token=self.token)
         request = self.api.http.build_request("POST", url, headers=headers, content=json.dumps(body))
         sending = asyncio.ensure_future(self.api.http.send(request, stream=True))
-        while not (await asyncio.wait({sending}, timeout=0.05))[0]:
+        for _ in range(600):
+            if (await asyncio.wait({sending}, timeout=0.05))[0]:
+                break
             self.api.clock.advance(1)
         yield sending.result().aiter_lines()
         await sending.result().aclose()
@@ -112,8 +121,7 @@ async def test_an_operation_is_known_by_the_environment_itself_so_a_restart_of_t
 
 async def test_a_cancelled_command_ends_and_its_id_never_starts(ops: Ops) -> None:
     running = asyncio.create_task(ops.sh("echo begun > begun; sleep 1000", operationId="long"))
-    while not (await ops.sh("cat begun 2>/dev/null || true")).get("stdout"):
-        pass
+    await ops.until(lambda: ops.api.post(ops.path("ReadFile"), {"path": "begun"}, token=ops.token))
     await ops.call("CancelExec", operationId="long")
     assert (await running)["exitCode"] == 130
     await ops.call("CancelExec", operationId="never")
@@ -391,6 +399,28 @@ async def said(ops: Ops, operation: str = "", **body: Any) -> tuple[dict[str, by
     return out, last, known
 
 
+def inside(ops: Ops) -> Machine:
+    machine = ops.api.environments.inside
+    assert machine is not None
+    return machine
+
+
+async def test_what_must_be_there_already_starts_no_stopped_environment(ops: Ops) -> None:
+    row = ops.api.environments.rows.kept[ops.environment]
+    ops.api.environments.rows.kept[ops.environment] = replace(row, phase="stopped")
+    for method, body in (
+        ("AttachTerminal", {"terminalId": "t"}),
+        ("WriteTerminal", {"terminalId": "t"}),
+        ("CloseTerminal", {"terminalId": "t"}),
+        ("CancelExec", {"operationId": "o"}),
+    ):
+        assert (await ops.refused(method, **body))["code"] == "failed_precondition", method
+    assert await ops.call("ListTerminals") == {}
+    path = f"hostler/v1/environments/{ops.environment}/exec"
+    for more, body in (("", {"command": "true", "incarnation": "i"}), ("/o/input", {})):
+        assert (await ops.api.refused(path + more, body, token=ops.token))["code"] == "failed_precondition"
+
+
 async def fed(ops: Ops, operation: str, data: bytes, offset: int = 0, last: str = "") -> dict[str, Any]:
     path = f"hostler/v1/environments/{ops.environment}/exec/{operation}/input?offset={offset}&last={last}"
     return await ops.api.call(path, data, token=ops.token)
@@ -403,6 +433,11 @@ async def test_a_streamed_command_is_told_as_it_comes_and_taken_up_at_an_offset(
     assert (again, last["exitCode"], known) == ({"out": b"t\n", "err": b"err\n"}, 3, 4)
     _, last, _ = await said(ops, "s", command="echo other")
     assert last["error"]["code"] == "already_exists"
+    _, last, _ = await said(ops, "s", command="echo out; echo err >&2; exit 3", incarnation=await inside(ops).ping())
+    assert last["exitCode"] == 3
+    path = f"hostler/v1/environments/{ops.environment}/exec"
+    elsewhere = await ops.api.refused(path, {"command": "true", "incarnation": "another"}, token=ops.token)
+    assert elsewhere["code"] == "failed_precondition"
     half = len(SECRET) // 2
     pieces = f"printf %s {SECRET[:half]}; sleep 0.1; printf %s {SECRET[half:]}"
     assert (await said(ops, command=pieces))[0]["out"] == b"[redacted]"
@@ -412,10 +447,8 @@ async def test_a_streamed_command_is_told_as_it_comes_and_taken_up_at_an_offset(
 
 async def test_the_input_of_a_streamed_command_comes_while_it_runs_each_byte_once(ops: Ops) -> None:
     running = asyncio.create_task(said(ops, "in", command="cat; echo end", input=True))
-    while not (
-        await ops.api.post(f"hostler/v1/environments/{ops.environment}/exec/in/input", b"one\n", token=ops.token)
-    ).is_success:
-        pass
+    path = f"hostler/v1/environments/{ops.environment}/exec/in/input"
+    await ops.until(lambda: ops.api.post(path, b"one\n", token=ops.token))
     assert await fed(ops, "in", b"one\ntwo\n") == {"taken": 8}
     assert await fed(ops, "in", b"", offset=8, last="1") == {"taken": 8}
     out, last, _ = await running
@@ -425,8 +458,7 @@ async def test_the_input_of_a_streamed_command_comes_while_it_runs_each_byte_onc
 
 async def test_a_command_that_does_not_read_takes_only_so_much_input(ops: Ops) -> None:
     running = asyncio.create_task(said(ops, "deaf", command="echo begun > begun; sleep 1000", input=True))
-    while not (await ops.sh("cat begun 2>/dev/null || true")).get("stdout"):
-        pass
+    await ops.until(lambda: ops.api.post(ops.path("ReadFile"), {"path": "begun"}, token=ops.token))
     part = b"x" * (1 << 20)
     assert (await fed(ops, "deaf", part))["taken"] == len(part)
     taken = (await fed(ops, "deaf", part, offset=len(part)))["taken"]

@@ -148,26 +148,43 @@ def test_a_command_goes_on_over_a_crash_of_the_server_and_nothing_is_shown_twice
     script = "for i in 1 2 3; do echo line-$i; done; touch begun; while [ ! -e go ]; do sleep 0.05; done; echo end"
     argv, env = command(hostler, "env", "exec", "-n", environment, "--", "sh", "-c", script)
     running = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode:
-        pass
+    hostler.until(lambda: not hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode)
     hostler.restart()
     assert hostler_env(hostler, "exec", "-n", environment, "--", "touch", "go").returncode == 0
     out, err = running.communicate(timeout=PATIENCE)
     assert (running.returncode, out) == (0, b"line-1\nline-2\nline-3\nend\n"), err
 
 
+def test_what_a_stop_ended_is_not_run_again_and_does_not_start_the_environment(
+    hostler: HostlerProcess, environment: str, seats: list[Seat]
+) -> None:
+    seat = Seat(hostler, "shell", environment)
+    seats.append(seat)
+    seat.type(b"echo rea''dy\n")
+    seat.until(b"ready")
+    script = "echo x >> ran; sleep 1000"
+    argv, env = command(hostler, "env", "exec", "-n", environment, "--", "sh", "-c", script)
+    running = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    hostler.until(lambda: not hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "ran").returncode)
+    assert hostler_env(hostler, "stop", environment).returncode == 0
+    _, err = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 1
+    assert b"stopped" in err
+    assert seat.ended() == 1
+    assert b"stopped" in hostler_env(hostler, "list").stdout
+    assert hostler_env(hostler, "exec", "-n", environment, "--", "cat", "ran").stdout == b"x\n"
+
+
 def test_interrupting_a_command_ends_it_inside(hostler: HostlerProcess, environment: str) -> None:
     script = "touch begun; sleep 86499"
     argv, env = command(hostler, "env", "exec", "-n", environment, "--", "sh", "-c", script)
     running = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode:
-        pass
+    hostler.until(lambda: not hostler_env(hostler, "exec", "-n", environment, "--", "test", "-e", "begun").returncode)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 130, err
     look = "grep -lazs '8649[9]' /proc/[0-9]*/cmdline | wc -l"
-    while hostler_env(hostler, "exec", "-n", environment, "--", "sh", "-c", look).stdout.strip() != b"0":
-        pass
+    hostler.until(lambda: hostler_env(hostler, "exec", "-n", environment, "--", "sh", "-c", look).stdout == b"0\n")
 
 
 def test_what_cannot_be_made_or_joined_is_said(hostler: HostlerProcess, environment: str) -> None:

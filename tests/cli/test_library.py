@@ -153,15 +153,15 @@ def test_exec_passes_output_and_exit_code_through(cli: Cli, environment: Scripte
 
 
 def test_exec_that_breaks_off_is_taken_up_where_it_was(cli: Cli, environment: Scripted) -> None:
-    answers = iter(
-        [lines({"stream": "out", "next": 4, "data": "b3V0Cg=="}), lines(ERR, {"exitCode": 0, "note": "cut"})]
-    )
+    told = {"incarnation": "life-1"}
+    first_part = lines(told, {"stream": "out", "next": 4, "data": "b3V0Cg=="})
+    answers = iter([first_part, lines(ERR, {"exitCode": 0, "note": "cut"})])
     environment.answers["exec"] = lambda _: Raw(next(answers))
     ended = cli("env", "exec", "-n", ENVIRONMENT, "true")
     assert (ended.code, ended.out) == (0, "out\n")
     assert ended.err.endswith("reconnecting\nerr\ncut\n")
     first, second = environment.bodies("exec")
-    assert second == {**first, "outOffset": 4}
+    assert second == {**first, "outOffset": 4, **told}
 
 
 def test_a_command_that_is_refused_is_not_tried_again(cli: Cli, environment: Scripted) -> None:

@@ -1,5 +1,6 @@
 """What environments take of the disk is watched: who passes the limit is reported, however the bytes are hidden."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ async def filling(provider: FolderProvider, name: str = "full") -> Work:
     return await Work.begin(provider.machine(handle))
 
 
+async def reported(watch: DiskWatch) -> list[str]:
+    """Return who is reported first; a file system tells what it has left a moment after it was written."""
+    async with asyncio.timeout(90):
+        while not (found := await watch.look()):
+            pass
+    return [one.environment for one in found]
+
+
 @pytest.mark.parametrize("fill", FILLS)
 async def test_who_passes_the_limit_is_reported(
     provider: FolderProvider, handle: Handle, root: Path, fill: str
@@ -50,10 +59,7 @@ async def test_who_passes_the_limit_is_reported(
     watch = DiskWatch(root)
     assert await watch.look() == []
     await work.run(FILLS[fill])
-    found: list[str] = []
-    while not found:  # A file system tells what it has left a moment after it was written.
-        found = [one.environment for one in await watch.look()]
-    assert found == ["full"]
+    assert await reported(watch) == ["full"]
 
 
 async def test_one_that_was_stopped_may_be_tidied_up_but_not_filled_further(
@@ -62,8 +68,7 @@ async def test_one_that_was_stopped_may_be_tidied_up_but_not_filled_further(
     work = await filling(provider)
     watch = DiskWatch(root)
     await work.run(FILLS["many files"])
-    while not await watch.look():
-        pass
+    assert await reported(watch) == ["full"]
     full = Handle(provider.name, "full")
     await provider.stop(full)
     assert await watch.look() == []
@@ -72,8 +77,7 @@ async def test_one_that_was_stopped_may_be_tidied_up_but_not_filled_further(
     await work.run("rm f1")
     assert await watch.look() == []
     await work.run(f"for i in $(seq {AGAIN // (4 * MIB) + 4}); do head -c 4194304 /dev/zero > g$i; done", "more")
-    while not await watch.look():
-        pass
+    assert await reported(watch) == ["full"]
 
 
 async def test_a_folder_that_is_not_there_takes_nothing(provider: FolderProvider, handle: Handle, root: Path) -> None:

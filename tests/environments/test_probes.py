@@ -191,8 +191,9 @@ async def test_filling_the_disk_is_held_or_told_to_whoever_stops_it(
         assert result.outcome == Exited(3)
         return
     assert "watched" in held.means
-    while not (found := await watch.look()):
-        pass
+    async with asyncio.timeout(90):
+        while not (found := await watch.look()):
+            pass
     assert [one.environment for one in found] == ["attacker"]
 
 

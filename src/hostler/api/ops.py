@@ -51,7 +51,7 @@ class Ops(FileOps, GitOps, TerminalOps, EnvironmentOpsService):
     async def cancel_exec(self, request: pb.CancelExecRequest, ctx: Context, /) -> pb.CancelExecResponse:
         """End a command that is still running; one that has not come yet can never start."""
         operation = operation_of(request.operation_id)
-        await (await self._inside()).cancel(operation)
+        await (await self._there()).cancel(operation)
         return pb.CancelExecResponse()
 
     async def list_capabilities(

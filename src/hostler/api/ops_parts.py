@@ -13,7 +13,7 @@ from connectrpc.request import RequestContext
 from hostler.api.call import current
 from hostler.api.inside import Inside
 from hostler.api.parts import ApiParts
-from hostler.core.errors import HostlerError, InvalidArgument, NotFound
+from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, NotFound
 from hostler.core.machines import FileProblem
 from hostler.core.redaction import Redactor
 
@@ -24,6 +24,7 @@ LONGEST_PATH = 4096
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MOST_VARIABLES = 100
 LONGEST_VALUE = 32 << 10
+STILL = ("stopping", "stopped", "deleting", "deleted")
 TOUCH = timedelta(seconds=60)
 """How often an environment is noted as used while somebody is at work in it."""
 QUIET = 0.2
@@ -40,6 +41,11 @@ class OpsParts:
         machine = await self._parts.environments.machine(current().environment)
         return await Inside.entered(machine)
 
+    async def _there(self) -> Inside:
+        """Return the inside for what must be there already; a stopped environment has nothing and is not started."""
+        await running(self._parts, current().environment)
+        return await self._inside()
+
     @contextlib.asynccontextmanager
     async def _awake(self) -> AsyncGenerator[None]:
         """Keep the environment from being stopped as idle for as long as this lasts."""
@@ -48,6 +54,13 @@ class OpsParts:
             yield
         finally:
             touching.cancel()
+
+
+async def running(parts: ApiParts, environment: str) -> None:
+    """Raise FailedPrecondition when an environment is stopped, or on its way there."""
+    row = await parts.environments.get(environment)
+    if row.phase in STILL:
+        raise FailedPrecondition(f"the environment is {row.phase}: what ran in it is gone")
 
 
 async def touch(parts: ApiParts, environment: str) -> None:

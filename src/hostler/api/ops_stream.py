@@ -1,7 +1,8 @@
 """Commands with their output as it comes and their input while they run, below /api/hostler/v1/environments/ID.
 
 The contract's Exec answers whole and takes no input; `hostler env exec` needs both. The same operation ids: a reader
-whose connection broke comes back with the same id and the offset up to which it has everything.
+whose connection broke comes back with the same id, the offsets up to which it has everything, and the incarnation that
+it was told first, so that a command is not run again in an environment that was started anew.
 """
 
 import asyncio
@@ -19,9 +20,15 @@ from hostler.api.call import current, meant_for
 from hostler.api.errors import body_of, wire_error
 from hostler.api.inside import Inside
 from hostler.api.ops import command_of, ending, operation_of, run, seconds_of
-from hostler.api.ops_parts import Masking, path_of, touch, variables_of
+from hostler.api.ops_parts import Masking, path_of, running, touch, variables_of
 from hostler.api.parts import ApiParts
-from hostler.core.errors import HostlerError, InvalidArgument, PermissionDenied, ResourceExhausted
+from hostler.core.errors import (
+    FailedPrecondition,
+    HostlerError,
+    InvalidArgument,
+    PermissionDenied,
+    ResourceExhausted,
+)
 from hostler.core.machines import Command, ExecResult, Output, Stream
 from hostler.core.redaction import Redactor
 
@@ -56,9 +63,14 @@ class Streams:
         operation = operation_of(_text(asked, "operationId", self._parts.ambient.new_id()))
         command: Command = command_in(asked)
         known: dict[Stream, int] = {"out": _number(asked, "outOffset"), "err": _number(asked, "errOffset")}
+        begun = _text(asked, "incarnation", "")
+        if begun:
+            await running(self._parts, environment)
         inside = await Inside.entered(await self._parts.environments.machine(environment))
-        running = _Running(inside, command, operation, known, self._parts.redactor)
-        return StreamingResponse(self._lines(running, environment), media_type="application/x-ndjson")
+        if begun and begun != inside.incarnation:
+            raise FailedPrecondition("the environment was started anew since: how the command ended is not known")
+        told = _Running(inside, command, operation, known, self._parts.redactor)
+        return StreamingResponse(self._lines(told, environment), media_type="application/x-ndjson")
 
     async def input(self, request: Request) -> Response:
         """Give a running command a part of its input; tells how many bytes of the whole were taken so far."""
@@ -67,6 +79,7 @@ class Streams:
         if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
             raise InvalidArgument("the place of the first byte is needed", field="offset")
         data = await _whole(request)
+        await running(self._parts, environment)
         inside = await Inside.entered(await self._parts.environments.machine(environment))
         last = request.query_params.get("last", "") in ("1", "true")
         operation = operation_of(cast("str", request.path_params["operation"]))
@@ -83,12 +96,13 @@ class Streams:
         meant_for(caller, environment, "environment")
         return environment
 
-    async def _lines(self, running: "_Running", environment: str) -> AsyncGenerator[bytes]:
+    async def _lines(self, told: "_Running", environment: str) -> AsyncGenerator[bytes]:
         touching = asyncio.create_task(touch(self._parts, environment))
-        task = asyncio.create_task(running.run(current().request_id))
+        task = asyncio.create_task(told.run(current().request_id))
+        yield json.dumps({"incarnation": told.incarnation}).encode() + b"\n"
         try:
             while True:
-                line = await running.next()
+                line = await told.next()
                 yield json.dumps(line).encode() + b"\n"
                 if "exitCode" in line or "error" in line:
                     return
@@ -110,6 +124,11 @@ class _Running:
         self._queue: asyncio.Queue[Line] = asyncio.Queue(AHEAD)
         self._masking: dict[Stream, Masking] = {"out": Masking(redactor), "err": Masking(redactor)}
         self._read = dict.fromkeys(known, min(known.values()))
+
+    @property
+    def incarnation(self) -> str:
+        """Return the life of the environment in which the command runs."""
+        return self._inside.incarnation
 
     async def next(self) -> Line:
         """Return the next line; an empty one when nothing is said for a while."""

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from protobuf import Oneof
 from protobuf.wkt import Timestamp
 
+from hostler.api.call import current
 from hostler.api.inside import GROUP, Inside
-from hostler.api.ops_parts import Context, OpsParts, masked, path_of, telling, variables_of
+from hostler.api.ops_parts import STILL, Context, OpsParts, masked, path_of, telling, variables_of
 from hostler.contract.supervisor.v1 import terminal_pb as pb
 from hostler.core.errors import InvalidArgument, ResourceExhausted
 from hostler.core.machines import Cancelled, Command, Exited, OpenTerminal, Outcome, Pty, Signalled
@@ -45,6 +46,8 @@ class TerminalOps(OpsParts):
 
     async def list_terminals(self, request: pb.ListTerminalsRequest, ctx: Context, /) -> pb.ListTerminalsResponse:
         """List the terminals that are open."""
+        if (await self._parts.environments.get(current().environment)).phase in STILL:
+            return pb.ListTerminalsResponse()
         inside = await self._inside()
         return pb.ListTerminalsResponse(terminals=[_info(one) for one in await inside.machine.terminals(GROUP)])
 
@@ -85,7 +88,7 @@ class TerminalOps(OpsParts):
         if len(request.data) > MOST_TYPED:
             raise ResourceExhausted(f"at most {MOST_TYPED} bytes at a time", field="data")
         with telling("terminal_id"):
-            await (await self._inside()).type(_named(request.terminal_id), request.data)
+            await (await self._there()).type(_named(request.terminal_id), request.data)
         return pb.WriteTerminalResponse()
 
     async def resize_terminal(self, request: pb.ResizeTerminalRequest, ctx: Context, /) -> pb.ResizeTerminalResponse:
@@ -126,7 +129,7 @@ class TerminalOps(OpsParts):
 
     async def _joined(self, terminal: str) -> Pty:
         with telling("terminal_id"):
-            return await (await self._inside()).join(_named(terminal))
+            return await (await self._there()).join(_named(terminal))
 
 
 def code_of(outcome: Outcome | None) -> int:

@@ -127,6 +127,8 @@ class Running:
                     if line.get("note"):
                         self._show("err", f"{line['note']}\n".encode())
                     return int(line["exitCode"])
+                if "incarnation" in line:
+                    self._body["incarnation"] = line["incarnation"]
                 if "stream" in line:
                     self._show(line["stream"], base64.b64decode(line["data"]))
                     self._known[line["stream"]] = int(line["next"])
