@@ -101,7 +101,7 @@ class EnvSpec:
     limits: Limits = Limits()
     network: NetworkPolicy = NetworkPolicy()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Plain variables for every command inside; never a secret."""
+    """Variables for every command inside; secrets of the user's own are among them, so nobody outside may read them."""
     source: Source = Scratch()
     features: frozenset[Feature] = frozenset()
     checkout: str = ""
