@@ -1,8 +1,11 @@
 """A private repository through the real server: refused, then opened by a credential that nothing inside can read."""
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +124,31 @@ def test_an_agent_clones_and_pushes_a_projects_private_repository(private: Priva
     server.send(execution, "run: git push origin HEAD:never")
     server.rest(execution)
     assert "never" not in git(private.repository, "branch")
+
+
+def test_a_credential_is_its_owners_alone(private: Private) -> None:
+    private.keep()
+    bot = called(private.server, "hostler/v1/tokens", {"name": "bot", "service_account": "bot"})["token"]
+    context = {"codeContext": {"contextUrl": {"url": private.url}}}
+    execution = called(private.server, "gitpod.v1.AgentService/StartAgent", context, bot)["agentExecutionId"]
+    private.server.send(execution, "run: true")
+    last = private.server.rest(execution)
+    assert "not authenticated" in last["status"]["failureMessage"]
+    assert [fields for _, fields in private.seen if "authorization" in fields] == []
+    asked = {"runnerId": private.runner, "host": private.host}
+    check = "gitpod.v1.RunnerService/CheckAuthenticationForHost"
+    assert "authenticated" not in called(private.server, check, asked, bot)
+    assert private.authenticated()
+    listing = "gitpod.v1.RunnerConfigurationService/ListHostAuthenticationTokens"
+    assert "tokens" not in called(private.server, listing, {}, bot)
+
+
+def called(server: HostlerProcess, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+    """Call the API with a token, the owner's if there is none."""
+    headers = {"Authorization": f"Bearer {token or server.token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server.url}/api/{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
 
 
 def test_an_environment_starts_from_a_project(private: Private) -> None:

@@ -17,7 +17,7 @@ from hostler.cli.tokens import duration
 Json = dict[str, Any]
 SERVICE = "gitpod.v1.RunnerConfigurationService"
 app = typer.Typer(help="Credentials for code hosts; environments use them and never see them.", no_args_is_help=True)
-Host = Annotated[str, typer.Argument(help="The code host, such as github.com or git.example:8443.")]
+Host = Annotated[str, typer.Argument(metavar="HOST", help="The code host, such as github.com or git.example:8443.")]
 
 
 @app.command("set")

@@ -95,10 +95,6 @@ class GitLogins:
         """Return the hosts that a subject has credentials for."""
         return tuple(sorted(one.token.host for one in self._known.values() if one.token.subject_id == subject))
 
-    def has(self, host: str) -> bool:
-        """Return whether anybody has a credential for a host."""
-        return any(one.token.host == host for one in self._known.values())
-
     def find(self, subject: str, host: str) -> Known | None:
         """Return a subject's credential for a host, HOST or HOST:PORT, unless it has expired."""
         now = self._ambient.now()

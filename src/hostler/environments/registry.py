@@ -123,18 +123,18 @@ class Outside:
         try:
             workspace = await content.bring(site, spec.source)
         except content.NotAuthenticated as problem:
-            self._note(problem.url, accepted=False)
+            await self._note(spec.id, problem.url, accepted=False)
             raise
         if isinstance(spec.source, RemoteRepository):
-            self._note(spec.source.url, accepted=True)
+            await self._note(spec.id, spec.source.url, accepted=True)
         if wanted:
             self.mirrors.begin(wanted)
         return workspace
 
-    def _note(self, url: str, *, accepted: bool) -> None:
+    async def _note(self, environment: str, url: str, *, accepted: bool) -> None:
         """Remember whether a repository asked for a credential; with one, the git proxy itself remembers."""
         host = host_of(url)
-        if self._logins and not self._logins.has(host):
+        if self._logins and host not in self._logins.hosts(await self._subject_of(environment)):
             self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
 
     async def close(self) -> None:
