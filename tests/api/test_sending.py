@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from hostler.core import events as ev
-from hostler.core.commands import Send
-from tests.api.conftest import Api
+from hostler.core.agents import GoalChange
+from hostler.core.commands import ChangeGoal, Send
+from tests.api.conftest import SECRET, Api, with_agent
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\nrest").decode()
 JPEG = base64.b64encode(b"\xff\xd8\xffrest").decode()
@@ -108,6 +109,24 @@ async def test_a_model_that_cannot_see_is_sent_no_image(api: Api) -> None:
     await api.send(execution, "words are fine")
 
 
+async def test_a_text_sets_a_goal_where_the_agent_has_goals(api: Api) -> None:
+    with_agent(api, driver="codex")
+    execution = await api.prepared()
+    text = f"/ona:goal --budget 200k Make {SECRET} work"
+    await send(api, execution, userInput={"id": ID, "inputs": [{"text": {"content": text}}]})
+    assert api.desk.commands[-1] == ChangeGoal(ID, GoalChange("set", "Make [redacted] work", "active", 200_000))
+    await send(api, execution, userInput={"text": {"content": "/ona:goals are fine"}})
+    assert last(api).block["text"] == {"content": "/ona:goals are fine"}
+    answer = await refused(api, execution, userInput={"text": {"content": "/ona:goal --budget 5k "}})
+    assert (answer["code"], "user_input.text" in answer["message"]) == ("invalid_argument", True)
+
+
+async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
+    execution = await api.prepared()
+    await send(api, execution, userInput={"text": {"content": "/ona:goal Make it work"}})
+    assert last(api).block["text"] == {"content": "/ona:goal Make it work"}
+
+
 @pytest.mark.parametrize(
     ("more", "code", "field"),
     [
@@ -116,7 +135,7 @@ async def test_a_model_that_cannot_see_is_sent_no_image(api: Api) -> None:
         ({"controlInput": {}}, "invalid_argument", "control_input"),
         ({"controlInput": {"compact": {}}}, "failed_precondition", "control_input"),
         ({"controlInput": {"goal": {}}}, "invalid_argument", "control_input.goal.action"),
-        ({"controlInput": {"goal": {"pause": {}}}}, "failed_precondition", "control_input.goal"),
+        ({"controlInput": {"goal": {"pause": {}}}}, "failed_precondition", "control_input.goal: agent"),
         ({"controlInput": {"goal": {"set": {"objective": "x"}}}}, "failed_precondition", "control_input"),
         (
             {"controlInput": {"goal": {"set": {"objective": "x", "status": "GOAL_STATUS_COMPLETED"}}}},

@@ -18,6 +18,7 @@ PATCH = """\
 +# Notes
 *** End Patch
 """
+GOAL = "Have a file that says done"
 NOTES = "ona-codex-agent-notes.md"
 
 
@@ -37,6 +38,13 @@ TASKS: Mapping[str, Callable[[Received], Answer]] = {
         Reply("I read it.", calls=(runs("read-1", "ls"),)),
         Reply("", calls=(runs("write-1", f"echo '# Summary' > {NOTES}"),)),
         Reply(f"I wrote {NOTES}."),
+    ),
+    GOAL: in_order(
+        Reply("I begin.", calls=(runs("begin-1", "echo done > goal.txt"),)),
+        Reply("", calls=(Called("update_goal", json.dumps({"status": "complete"}), "goal-1"),)),
+        Reply("The goal is reached."),
+        Reply("A summary of it all."),
+        Reply("I still know it."),
     ),
 }
 

@@ -8,7 +8,7 @@ from tests import sdks
 from tests.agents.codex.provider import Provider
 from tests.sdk.clients import Client
 from tests.sdk.code_host import TEMPLATE, CodeHost
-from tests.sdk.codex_words import NOTES
+from tests.sdk.codex_words import GOAL, NOTES
 from tests.server import HostlerProcess
 
 TASK = "Write 2 instead of two, and notes"
@@ -82,6 +82,33 @@ def test_codex_is_started_in_an_environment_and_spoken_with(workspaces: Client, 
     assert "> Thank you\n\n" in seen["second"]
     assert seen["second"].endswith("You are welcome.\n\n")
     assert seen["tool"] == "one\n2\nthree\n"
+
+
+def test_codex_pursues_a_goal_within_a_budget_and_is_compacted(server: HostlerProcess) -> None:
+    seen = Client(sdks.GITPOD_1_2, server).run(
+        f"""
+        run = client.run_codex(task="/ona:goal --budget 200k {GOAL}", timeout=80)
+        text = "".join(run.message_stream())
+        run.watch_result(timeout=80)
+        goal = get(run.id())["status"]["goal"]
+        done = run.environment.read_file("goal.txt").content.data.decode()
+        def control(**what):
+            call("SendToAgentExecution", agentExecutionId=run.id(), controlInput=what)
+        over = refusal(control, goal={{"pause": {{}}}})
+        control(compact={{}})
+        run.session.wait_running(timeout=80)
+        run.watch_result(timeout=80)
+        run.send_message("Do you still know it?")
+        run.watch_result(timeout=80)
+        run.delete_environment(force=True)
+        tell(text=text, goal=goal, done=done, over=over)
+        """
+    )
+    assert seen["text"].endswith("The goal is reached.\n\n")
+    goal = seen["goal"]
+    assert (goal["objective"], goal["status"], goal["tokenBudget"]) == (GOAL, "GOAL_STATUS_COMPLETED", "200000")
+    assert seen["done"] == "done\n"
+    assert seen["over"]["code"] == "failed_precondition"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -182,12 +182,12 @@ def _change_goal(state: State, request: str, change: GoalChange, session: Sessio
 
 
 def _asked_of_agent(state: State, wish: ae.CompactRequested | ae.GoalRequested, session: Session) -> tuple[Event, ...]:
-    """Ask something of an agent in the environment, which needs a running turn."""
+    """Ask something of an agent in the environment, which needs a running turn; the first one may begin with a goal."""
     if state.begun.agent.driver == "builtin":
         raise FailedPrecondition(f"agent {state.begun.agent.name} does not support this", field="control_input")
-    if state.phase == "PENDING":
-        raise FailedPrecondition("the environment is not ready yet", field="control_input")
-    if state.phase == "RUNNING":
+    if state.phase == "PENDING" and isinstance(wish, ae.CompactRequested):
+        raise FailedPrecondition("there is nothing to compact yet", field="control_input")
+    if state.phase == "RUNNING" or (state.phase == "PENDING" and not state.environment.ready):
         return (wish,)
     limit = reached(state)
     if state.failure and state.failure.limit and limit:

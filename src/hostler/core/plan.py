@@ -196,7 +196,7 @@ def _due_in_external_turn(state: State) -> tuple[Event, ...]:
 def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
     if state.environment.failed:
         return failing(state, "environment", state.environment.failed)
-    if state.environment.ready and state.queue:
+    if state.environment.ready and (state.queue or state.external.change):
         return (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),)
     return ()
 
