@@ -1,8 +1,10 @@
 """Finding and ending an environment's processes from outside: by a label in their environment, pid and start time."""
 
+import itertools
 import os
 import select
 import signal
+import threading
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -41,21 +43,50 @@ def label_of(folder: Path) -> str:
 
 def labelled(folder: Path) -> list[Seen]:
     """Return every process that was started with this environment's label as a variable or as an argument."""
-    mark = label_of(folder).encode()
-    found: list[Seen] = []
+    found = ((pid, started(pid)) for pid in _CENSUS.carriers(label_of(folder).encode()))
+    return [Seen(pid, since) for pid, since in found if since is not None]
+
+
+class _Census:
+    """Looks through all processes; one look serves everybody who asked before it began, as when many end at once."""
+
+    def __init__(self) -> None:
+        self._moments = itertools.count()
+        self._looking = threading.Lock()
+        self._began = -1
+        self._carriers: dict[bytes, list[int]] = {}
+
+    def carriers(self, label: bytes) -> list[int]:
+        """Return the pids of those that carried a label when this was called, or soon after."""
+        asked = next(self._moments)
+        with self._looking:
+            if self._began < asked:
+                self._began = next(self._moments)
+                self._carriers = _look()
+            return self._carriers.get(label, [])
+
+
+def _look() -> dict[bytes, list[int]]:
+    prefix, found = f"{LABEL}=".encode(), dict[bytes, list[int]]()
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        if mark in _words(name, "cmdline") + _words(name, "environ") and (since := started(int(name))) is not None:
-            found.append(Seen(int(name), since))
+        said = b"\0" + _read(f"/proc/{name}/cmdline") + b"\0" + _read(f"/proc/{name}/environ")
+        if b"\0" + prefix in said:
+            for label in {word for word in said.split(b"\0") if word.startswith(prefix)}:
+                found.setdefault(label, []).append(int(name))
     return found
 
 
-def _words(pid: str, file: str) -> list[bytes]:
+def _read(path: str) -> bytes:
     try:
-        return Path(f"/proc/{pid}/{file}").read_bytes().split(b"\0")
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except OSError:
-        return []
+        return b""
+
+
+_CENSUS = _Census()
 
 
 def end(seen: Seen) -> None:

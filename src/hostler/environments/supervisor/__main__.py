@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import resource
 import signal
@@ -49,7 +50,6 @@ def serve(options: Options, spawner: Spawner) -> None:
     # asyncio imports TLS when it can; nothing here speaks it, and it costs a fifth of the start.
     sys.modules["ssl"] = None  # type: ignore[assignment]
     import asyncio
-    import gc
     import socket
 
     from .forward import listen
@@ -64,6 +64,7 @@ def serve(options: Options, spawner: Spawner) -> None:
         for port, path in options.forwards.items():
             servers.append(await listen(int(port), path))
         gc.freeze()
+        gc.enable()
         supervisor.processes.need_spawner()
         ways = (supervisor.over.wait(), supervisor.idle(options.idle))
         ends = {asyncio.ensure_future(way) for way in ways}
@@ -77,6 +78,9 @@ def serve(options: Options, spawner: Spawner) -> None:
 
 def main() -> None:
     """Run as a program."""
+    # Collecting would write to memory that the spawner shares with us, and find nothing while we only import.
+    gc.disable()
+    gc.freeze()
     # Hostile code has the same uid; this keeps our memory and descriptors out of its reach in /proc.
     prctl(PR_SET_DUMPABLE, 0)
     options = Options(**json.loads(sys.argv[1]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -29,7 +28,10 @@ NAMED = 10
 """Paths that are named in what was left out; the others are counted."""
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}/[0-9]{1,9}")
-EMPTY_TREE = {40: hashlib.sha1(b"tree 0\0").hexdigest(), 64: hashlib.sha256(b"tree 0\0").hexdigest()}
+EMPTY_TREE = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
 SIGNATURE = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from _blake2 import blake2b  # hashlib would load OpenSSL into every environment: 2 MB.
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
     def folder(self, root: str) -> str:
         """Return the folder of this operation's files; ids are hashed because they may hold anything."""
-        return os.path.join(root, hashlib.sha256("\0".join(self).encode()).hexdigest()[:32])
+        return os.path.join(root, blake2b("\0".join(self).encode(), digest_size=16).hexdigest())
 
 
 class Call(NamedTuple):
