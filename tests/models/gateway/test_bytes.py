@@ -211,3 +211,28 @@ async def test_room_is_given_in_order_and_given_back() -> None:
     await asyncio.wait(tasks)
     assert room.idle
     await room.take(10)
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    async with standing([Reply("yes")]) as stand:
+        token, body = stand.client().token, json.dumps(ASK).encode()
+        reader, writer = await asyncio.open_unix_connection(stand.folder / "env" / "llm.sock")
+        head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+
+
+async def test_a_body_that_comes_in_chunks_is_read() -> None:
+    async with standing([Reply("yes")]) as stand:
+        token, body = stand.client().token, json.dumps(ASK).encode()
+        reader, writer = await asyncio.open_unix_connection(stand.folder / "env" / "llm.sock")
+        head = f"POST /v1/responses HTTP/1.1\r\nHost: x\r\nX-Api-Key: {token}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head.encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+        assert stand.endpoint.requests[0].body == ASK
