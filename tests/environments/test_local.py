@@ -5,7 +5,7 @@ import pytest
 from hostler.environments.folders import FolderProvider
 from hostler.environments.local import local_provider
 from hostler.testing.environments_suite import CommandSuite, FenceSuite, ProviderSuite
-from hostler.testing.sessions_suite import AttachedSuite, FileSuite, GitSuite, TerminalSuite
+from hostler.testing.sessions_suite import AttachedSuite, FileSuite, GitSuite, InputSuite, SearchSuite, TerminalSuite
 
 pytestmark = pytest.mark.sandbox
 
@@ -34,3 +34,9 @@ class TestTerminals(TerminalSuite): ...
 
 
 class TestAttached(AttachedSuite): ...
+
+
+class TestSearch(SearchSuite): ...
+
+
+class TestInput(InputSuite): ...

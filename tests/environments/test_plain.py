@@ -5,7 +5,7 @@ import pytest
 from hostler.environments.folders import FolderProvider
 from hostler.environments.plain import plain_provider
 from hostler.testing.environments_suite import CommandSuite, FenceSuite, ProviderSuite
-from hostler.testing.sessions_suite import AttachedSuite, FileSuite, GitSuite, TerminalSuite
+from hostler.testing.sessions_suite import AttachedSuite, FileSuite, GitSuite, InputSuite, SearchSuite, TerminalSuite
 
 
 @pytest.fixture
@@ -32,6 +32,12 @@ class TestTerminals(TerminalSuite): ...
 
 
 class TestAttached(AttachedSuite): ...
+
+
+class TestSearch(SearchSuite): ...
+
+
+class TestInput(InputSuite): ...
 
 
 async def test_it_says_plainly_that_nothing_holds(provider: FolderProvider) -> None:

@@ -200,6 +200,27 @@ class TerminalSuite:
         assert b"second" not in b"".join([data async for data in again.output()])
         again.close()
 
+    async def test_terminals_are_listed_joined_and_never_made_by_joining(self, work: Work) -> None:
+        operation, command = work.operation("tty"), Command(("/bin/sh",), env={"PS1": "$ "})
+        opened = await work.machine.pty(
+            operation, command, incarnation=work.incarnation, rows=24, cols=80, notes={"a": "b"}
+        )
+        (listed,) = await work.machine.terminals("work")
+        assert (listed.id, listed.program, listed.rows, listed.notes) == ("tty", "/bin/sh", 24, {"a": "b"})
+        await opened.write(b"echo fir''st\n")
+        await self._until(opened, b"first")
+        joined = await work.machine.join(operation, incarnation=work.incarnation)
+        assert b"first" in joined.history
+        assert joined.size == (24, 80)
+        await joined.write(b"exit 4\n")
+        assert [data async for data in joined.news()]
+        assert joined.outcome == Exited(4)
+        assert await work.machine.terminals("work") == []
+        with pytest.raises(FileProblem):
+            await work.machine.join(work.operation("never"), incarnation=work.incarnation)
+        for one in (opened, joined):
+            one.close()
+
     async def test_a_killed_group_closes_its_terminals(self, work: Work) -> None:
         terminal = await work.machine.pty(
             work.operation(), shell("echo ready; sleep 86408"), incarnation=work.incarnation, rows=9, cols=9
@@ -304,3 +325,75 @@ class AttachedSuite:
         with pytest.raises(MachineLost):
             [data async for data in agent.output()]
         agent.close()
+
+
+class SearchSuite:
+    """Files are found by name, and changes are told, without leaving the environment."""
+
+    async def test_names_are_found_by_glob_part_and_letters(self, work: Work) -> None:
+        await work.run("mkdir -p a/b .git; touch a/One.py a/b/two.py .git/one.py; ln -s / a/root")
+        found = await work.machine.find(".", "*.py")
+        assert [one.path for one in found.entries] == ["a/One.py", "a/b/two.py"]
+        assert not found.cut
+        assert [one.path for one in (await work.machine.find(".", "one")).entries] == ["a/One.py"]
+        assert [one.path for one in (await work.machine.find(".", "tpy", fuzzy=True)).entries] == ["a/b/two.py"]
+        assert [one.path for one in (await work.machine.find(".", "", kind="directory", depth=1)).entries] == [
+            ".git",
+            "a",
+        ]
+        assert (await work.machine.find(".", "", kind="any", limit=2)).cut
+
+    async def test_changes_are_told_until_nobody_listens(self, work: Work) -> None:
+        watching = work.machine.watch(["*.tmp"])
+        seen: dict[str, str] = {}
+        coming = asyncio.ensure_future(anext(watching))
+        async with asyncio.timeout(30):
+            while not {"new/file", "old"} <= seen.keys():
+                await work.run("touch x.tmp old; rm old; mkdir -p new; echo x >> new/file")
+                while (await asyncio.wait({coming}, timeout=0.2))[0]:
+                    seen |= {one.path: one.kind for one in coming.result().files}
+                    coming = asyncio.ensure_future(anext(watching))
+        coming.cancel()
+        await asyncio.wait({coming})
+        await watching.aclose()
+        assert seen["old"] == "deleted"
+        assert "x.tmp" not in seen
+
+    async def test_what_is_new_is_not_made_over_and_what_is_missing_is_not_made(self, work: Work) -> None:
+        machine, incarnation = work.machine, work.incarnation
+        await machine.write(work.operation(), "f", b"one", incarnation=incarnation, how="create")
+        with pytest.raises(FileProblem) as refused:
+            await machine.write(work.operation(), "f", b"two", incarnation=incarnation, how="create")
+        assert refused.value.kind == "exists"
+        with pytest.raises(FileProblem) as refused:
+            await machine.write(work.operation(), "g", b"two", incarnation=incarnation, how="truncate")
+        assert refused.value.kind == "not_found"
+        appended = work.operation()
+        for _ in range(2):
+            await machine.write(appended, "f", b" two", incarnation=incarnation, how="append")
+        assert (await machine.read("f")).data == b"one two"
+
+
+class InputSuite:
+    """The standard input of a command comes in parts, each byte once."""
+
+    async def test_input_is_given_while_the_command_runs(self, work: Work) -> None:
+        command = Command(("/bin/sh", "-c", "echo ready; cat; echo end"), stdin=b"zero ", more_input=True)
+        running = await work.begin_run(command, "in").ready()
+        operation, incarnation = work.operation("in"), work.incarnation
+        for _ in range(2):
+            assert await work.machine.feed(operation, 5, b"one ", last=False, incarnation=incarnation) == 9
+        assert await work.machine.feed(operation, 7, b"e two\n", last=True, incarnation=incarnation) == 13
+        assert text(await running.result) == "ready\nzero one two\nend\n"
+        assert await work.machine.feed(operation, 13, b"late", last=True, incarnation=incarnation) is None
+        with pytest.raises(FileProblem):
+            await work.machine.feed(work.operation("never"), 0, b"x", last=True, incarnation=incarnation)
+
+    async def test_an_id_given_with_another_command_is_refused_where_that_matters(self, work: Work) -> None:
+        first = Command(("/bin/echo", "one"), exact=True)
+        assert text(await work.run(first, "same")) == "one\n"
+        assert (await work.run(first, "same")).replayed
+        with pytest.raises(FileProblem) as refused:
+            await work.run(Command(("/bin/echo", "two"), exact=True), "same")
+        assert refused.value.kind == "exists"
+        assert text(await work.run(Command(("/bin/echo", "two")), "same")) == "one\n"
