@@ -3,9 +3,11 @@
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hostler.core.addresses import Address, read
-from hostler.core.context import context_of, source_of
+from hostler.core.context import BAD_REF, context_of, source_of
 from hostler.core.errors import InvalidArgument
 from hostler.core.providers import RemoteRepository
 
@@ -152,3 +154,29 @@ def test_a_path_of_this_machine_has_no_host() -> None:
         "shop",
         "v1",
     )
+
+
+WORDS = (
+    *("-", "_git", "_workitems", "projects", "users", "repos", "tree", "blob", "src", "branch", "tag", "commit"),
+    *("commits", "pull", "pulls", "pull-requests", "pullrequest", "merge_requests", "issues", "edit", "releases"),
+    *("tags", "browse", "a", "b.git", "1", "0", HASH, "%2F", "%00", "..", "x%20y", "é"),
+)
+QUERIES = ("", "version=GBmain", "version=GTv%201", "version=GCzz", "version=", "at=refs/heads/-x", "at=refs/tags/")
+
+
+@given(
+    host=st.sampled_from((*HOSTS, "gitlab.example", "git.example:8443", "org.visualstudio.com")),
+    words=st.lists(st.sampled_from(WORDS), max_size=8),
+    query=st.sampled_from(QUERIES),
+)
+def test_any_page_of_any_host_is_read_or_refused(host: str, words: list[str], query: str) -> None:
+    url = f"https://{host}/{'/'.join(words)}?{query}"
+    try:
+        context = context_of(url, local=False, field="url")
+    except InvalidArgument:
+        return
+    assert isinstance(context.source, RemoteRepository)
+    assert context.source.url.startswith(f"https://{host}/")
+    assert context.address.repo
+    assert context.source.ref is None or not BAD_REF.search(context.source.ref)
+    assert (context.address.form == "repository") == (context.address.value == "")
