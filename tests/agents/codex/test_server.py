@@ -133,8 +133,8 @@ def begin(serving: Run) -> Begin:
 
 
 def codex_process(run: Run) -> int:
-    """The pid of the app-server, found by its own folder of conversations."""
-    mark = f"CODEX_HOME=/home/agent/.hostler/{run.id}/codex".encode()
+    """The pid of the execution's app-server."""
+    mark = f"HOSTLER_EXECUTION={run.id}".encode()
     for entry in Path("/proc").iterdir():
         try:
             if b"app-server" in (entry / "cmdline").read_bytes() and mark in (entry / "environ").read_bytes():

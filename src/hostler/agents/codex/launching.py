@@ -12,6 +12,8 @@ from hostler.core.machines import Command
 PROGRAM = "codex"
 """The name under which environments hold the program's folder, in $HOSTLER_PROGRAMS."""
 TOKEN = "HOSTLER_LLM_TOKEN"
+EXECUTION = "HOSTLER_EXECUTION"
+"""Tells people who look at processes whose this one is."""
 STREAM_RETRIES = 8
 """A server that is restarted is away for seconds; the waits double from 0.2 s on."""
 LONGEST_LIFE = 30 * 24 * 3600.0
@@ -27,9 +29,13 @@ exec "$program" "$@"
 
 
 def program(launch: Launch) -> Command:
-    """Return the program; its folder of conversations is the execution's own and outlives the process."""
+    """Return the program.
+
+    Its folder of conversations is the execution's own and outlives the process. Making its databases is most of a first
+    start; yet several executions cannot share them, for two that make them at once both fail.
+    """
     words = ("/bin/sh", "-c", _START, "codex", "app-server")
-    env = {"CODEX_HOME": f"{launch.home}/codex", TOKEN: launch.token, "RUST_LOG": "error"}
+    env = {"CODEX_HOME": f"{launch.home}/codex", TOKEN: launch.token, EXECUTION: launch.execution, "RUST_LOG": "error"}
     return Command((*words, *_options(launch)), cwd=launch.workspace, env=env, timeout=LONGEST_LIFE, merge=False)
 
 
