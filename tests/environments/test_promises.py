@@ -17,6 +17,7 @@ from hostler.environments.local import local_provider
 from hostler.environments.machine import SupervisorMachine
 from hostler.environments.plain import plain_provider
 from hostler.environments.supervisor import frames
+from hostler.environments.supervisor.commands import REMEMBERED
 from hostler.testing.environments_suite import Work, text
 
 PRIVATE = [
@@ -285,3 +286,21 @@ async def test_a_pipe_planted_where_the_supervisor_opens_a_file_does_not_freeze_
         with contextlib.suppress(EnvironmentFailed, FileProblem):
             await work.machine.git_diff()
         assert text(await work.run("echo alive")) == "alive\n"
+
+
+async def test_results_are_kept_for_so_many_commands_and_a_forgotten_one_never_runs_again(root: Path) -> None:
+    provider = plain_provider(root)
+    handle = await provider.create(EnvSpec("env"))
+    await provider.start(handle)
+    try:
+        work = await Work.begin(provider.machine(handle))
+        await work.run("echo x >> ran", "first")
+        for number in range(0, REMEMBERED, 50):
+            await asyncio.gather(*(work.run(Command(("true",)), f"op {number + more}") for more in range(50)))
+        kept = len(list((root / "env" / "files" / "state" / "operations").iterdir()))
+        again = await work.run("echo x >> ran", "first")
+        assert isinstance(again.outcome, Unknown)
+        assert (await work.machine.read("ran")).data == b"x\n"
+        assert kept == REMEMBERED
+    finally:
+        await provider.delete(handle)

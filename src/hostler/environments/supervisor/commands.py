@@ -25,6 +25,9 @@ FEED_SECONDS = 5.0
 """How long a part of the input waits for room before it is answered with what was taken."""
 
 CANCELLED = {"kind": "cancelled"}
+FORGOTTEN = {"kind": "unknown", "reason": "it ended, but so many have since that its result is not kept"}
+REMEMBERED = 1000
+"""Finished commands whose results are kept."""
 
 
 def spec_of(call: Call, workspace: str, memory: int) -> Spec:
@@ -210,7 +213,8 @@ class Commands:
         self._workspace = workspace
         self._memory = memory
         self._running: dict[Key, Running] = {}
-        self._finished: set[Key] = set()
+        self._finished: dict[Key, None] = {}
+        self._forgotten: set[Key] = set()
         self._given: dict[Key, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -226,6 +230,8 @@ class Commands:
         self._same(key, call)
         if key in self._finished:
             await self._replay(key, call)
+        elif key in self._forgotten:
+            await call.send({"type": "result", "outcome": FORGOTTEN, "replayed": True})
         elif self._fences.buried(*key):
             await call.send({"type": "result", "outcome": CANCELLED, "replayed": True})
         else:
@@ -243,7 +249,7 @@ class Commands:
         self._fences.check(key.execution, call.get("fence", int), call.get("incarnation", str))
         running = self._running.get(key)
         if running is None or running.input is None:
-            if running is None and key not in self._finished:
+            if running is None and key not in self._finished and key not in self._forgotten:
                 raise Refused("file", "no such command is running", problem="not_found")
             await call.send({"type": "fed", "taken": -1})
             return
@@ -271,8 +277,21 @@ class Commands:
 
     async def _run(self, running: Running, spec: Spec, timeout: float) -> None:
         await running.run(self._processes, spec, timeout)
-        self._finished.add(running.key)
+        self._finished[running.key] = None
         del self._running[running.key]
+        if len(self._finished) > REMEMBERED:
+            self._forget(next(iter(self._finished)))
+
+    def _forget(self, key: Key) -> None:
+        """Let go of the oldest result, so that results do not fill the disk; its command never runs again."""
+        del self._finished[key]
+        self._given.pop(key, None)
+        self._forgotten.add(key)
+        folder = key.folder(self._root)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(folder):
+                os.unlink(os.path.join(folder, name))
+            os.rmdir(folder)
 
     async def _follow(self, running: Running, call: Call) -> None:
         if call.get("stream", bool):

@@ -14,6 +14,7 @@ from .requests import Call
 
 GROUP = "/git"
 SECONDS = 60.0
+KINDS = ("KEY", "VALUE")
 QUIET = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
 
 
@@ -36,10 +37,22 @@ class Git:
 
         `source` and `out` are descriptors of files to read from and to write to instead.
         """
+        return await self._perform(("git", *QUIET, *words), env, limit, source, out)
+
+    async def script(self, text: str, *words: str, env: dict[str, str]) -> tuple[int, bytes]:
+        """Run several of git's commands as one program, which costs less than each by itself."""
+        settings = [part.split("=", 1) for part in QUIET if part != "-c"]
+        pairs = {f"GIT_CONFIG_{kind}_{n}": one for n, pair in enumerate(settings) for kind, one in zip(KINDS, pair)}
+        variables = {**env, **pairs, "GIT_CONFIG_COUNT": str(len(settings))}
+        return await self._perform(("/bin/sh", "-c", text, "sh", *words), variables, 8 << 20, None, None)
+
+    async def _perform(
+        self, argv: tuple[str, ...], env: dict[str, str] | None, limit: int, source: int | None, out: int | None
+    ) -> tuple[int, bytes]:
         read, write = os.pipe()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         variables = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", **(env or {})}
-        spec = Spec(("git", *QUIET, *words), self._workspace, variables)
+        spec = Spec(argv, self._workspace, variables)
         try:
             streams = (null if source is None else source, write if out is None else out, null)
             child = self._processes.start(GROUP, spec, streams)

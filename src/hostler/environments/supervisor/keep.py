@@ -32,6 +32,16 @@ EMPTY_TREE = {
     40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
     64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
+COMMITTED = """
+head=$1 last=$2 message=$3 whole=whole
+shift 3
+if [ $# -gt 0 ]; then git add --all --ignore-errors -- "$@" >/dev/null 2>&1 || whole=part; fi
+tree=$(git write-tree) || exit 1
+if [ "$tree" = "$last" ]; then echo "same $tree $whole"; exit; fi
+commit=$(git commit-tree "$tree" ${head:+-p "$head"} -m "$message") || exit 1
+echo "$commit $tree $whole"
+"""
+"""Stages everything, and commits it unless it is the last tree; says commit, tree and whether all could be read."""
 SIGNATURE = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
@@ -87,6 +97,7 @@ class Keep:
         self._workspace = workspace
         self._folder = os.path.join(state, "keep")
         self._lock = asyncio.Lock()
+        self._roots: dict[str, str] = {}
 
     async def keep(self, call: Call) -> None:
         """Commit what is there and send it: first a header that describes it, then the pack in parts."""
@@ -236,21 +247,19 @@ class Keep:
 
     async def _committed(self, store: Store, look: Look, name: str) -> tuple[str, str, bool]:
         """Return the commit that holds what is there, its tree, and whether all could be read."""
-        record, whole = self._record(), True
+        record = self._record()
         commit, tree = (str(record.get(field, "")) for field in ("commit", "tree"))
         same = record.get("head") == look.head and bool(COMMIT.fullmatch(commit) and COMMIT.fullmatch(tree))
         if same and not look.changed and record.get("index") == _signature(store.theirs):
-            return commit, tree, whole
-        if look.changed:
-            out = (f":(top,exclude,literal){path.rstrip('/')}" for path in (*look.big, *look.nested))
-            code, _ = await self._git.run("add", "--all", "--ignore-errors", "--", ":/", *out, env=store.env)
-            whole = code == 0
-        made = (await self._must("write-tree", env=store.env)).decode().strip()
-        if same and made == tree:
-            return commit, tree, whole
-        parent = ("-p", look.head) if look.head else ()
-        words = ("commit-tree", made, *parent, "-m", f"Hostler: work kept as {name}")
-        return (await self._must(*words, env=store.env)).decode().strip(), made, whole
+            return commit, tree, True
+        out = (f":(top,exclude,literal){path.rstrip('/')}" for path in (*look.big, *look.nested))
+        paths = (":/", *out) if look.changed else ()
+        words = (look.head, tree if same else "", f"Hostler: work kept as {name}", *paths)
+        code, said = await self._git.script(COMMITTED, *words, env=store.env)
+        told = said.decode().split()
+        if code or len(told) != 3:
+            raise Refused("failed", "the workspace's changes could not be committed")
+        return told[0] if told[0] != "same" else commit, told[1], told[2] == "whole"
 
     async def _change(self, env: dict[str, str], base: str, commit: str) -> Change:
         """Return what differs from the base; one that the repository does not know any more counts as empty."""
@@ -294,9 +303,14 @@ class Keep:
             raise Refused("failed", "more is changed than can be listed")
         wanted = [one for one in listed if one and not one.startswith("-")] + list(change.old)
         if change.base:
-            root = await self._must("rev-parse", f"{change.base}^{{tree}}", env=env)
-            wanted += [change.base, root.decode().strip()]
+            wanted += [change.base, await self._root(env, change.base)]
         await self._write_pack(env, wanted)
+
+    async def _root(self, env: dict[str, str], base: str) -> str:
+        if base not in self._roots:
+            root = await self._must("rev-parse", f"{base}^{{tree}}", env=env)
+            self._roots[base] = root.decode().strip()
+        return self._roots[base]
 
     async def _write_pack(self, env: dict[str, str], objects: list[str]) -> None:
         source, target = self._list(objects), fresh(os.path.join(self._folder, "pack"))

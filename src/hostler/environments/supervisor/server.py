@@ -14,14 +14,12 @@ from .attached import Attachments
 from .commands import Commands
 from .fences import Fences, Refused
 from .files import Files
-from .finding import Finding
 from .git import Git
 from .keep import Keep
 from .keepers import Spawner
 from .processes import Processes
 from .requests import Call
 from .terminals import Terminals
-from .watching import Watching
 
 Handler = Callable[[Call], Awaitable[None]]
 
@@ -32,6 +30,7 @@ class Supervisor:
     def __init__(self, spawner: Spawner, incarnation: str, state: str, workspace: str, memory: int) -> None:
         root = os.path.join(state, "operations")
         os.makedirs(root, mode=0o700, exist_ok=True)
+        self._workspace = workspace
         self.processes = Processes(spawner)
         self.fences = Fences(incarnation)
         self.commands = Commands(self.processes, self.fences, root, workspace, memory)
@@ -63,8 +62,8 @@ class Supervisor:
             "edit": files.edit,
             "list": files.list,
             "stat": files.stat,
-            "find": Finding(workspace).find,
-            "watch": Watching(workspace).watch,
+            "find": self._find,
+            "watch": self._watch,
             "git_status": git.status,
             "git_diff": git.diff,
             "git_keep": Keep(git, workspace, state).keep,
@@ -125,6 +124,16 @@ class Supervisor:
         except OSError as error:
             if not writer.is_closing():
                 await send({"type": "error", "kind": "failed", "message": error.strerror or str(error)})
+
+    async def _find(self, call: Call) -> None:
+        from .finding import Finding  # Only now, as with watching: not every environment needs it.
+
+        await Finding(self._workspace).find(call)
+
+    async def _watch(self, call: Call) -> None:
+        from .watching import Watching
+
+        await Watching(self._workspace).watch(call)
 
     async def _ping(self, call: Call) -> None:
         await call.send({"type": "pong", "incarnation": self.fences.incarnation})
