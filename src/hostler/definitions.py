@@ -64,8 +64,13 @@ class Definitions:
 
 
 def _codex(settings: Settings) -> AgentSection:
-    """Return Codex as it is without a section of its own: with the usual model, if that one speaks its protocol."""
+    """Return Codex as it is without a section of its own: with the usual model, if that one speaks its protocol.
+
+    A script answers under the name of a model that Codex knows, so that it does not complain of a strange one.
+    """
     usual = model_name(settings)
+    if usual.startswith("scripted:"):
+        usual = f"scripted:{CODEX_MODEL.partition(':')[2]}"
     return AgentSection(
         id=CODEX,
         name="codex",

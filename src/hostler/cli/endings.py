@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hostler.cli import codex
 from hostler.cli.problems import ASKED, DONE, FAILED
 from hostler.cli.screen import clean, line, paint, say
 
@@ -74,6 +75,8 @@ def tell(execution: Json, *, asked: str = "", next_steps: bool = True) -> None:
     """Print how it ended, what it used, and what can be done next."""
     say()
     say(f"state     {state(execution)}{f' — the agent asks for {asked}' if asked else ''}")
+    if goal := codex.goal(execution):
+        say(f"goal      {goal}")
     say(f"usage     {usage(execution)}")
     for key, value in outputs(execution):
         say(f"output    {key} = {value}")

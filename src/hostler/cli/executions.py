@@ -3,12 +3,13 @@
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import endings, ids, places
+from hostler.cli import codex, endings, ids, places
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen
 from hostler.cli.kept import ask_before_executions
@@ -21,6 +22,8 @@ GROUPS = (
     ("working", "cyan", ("PHASE_PENDING", "PHASE_RUNNING")),
     ("done", "dim", ("PHASE_STOPPED", "PHASE_UNSPECIFIED")),
 )
+BUILTIN = "00000000-0000-0000-0000-000000007100"
+"""The id of Hostler's own agent."""
 RECENT = 10
 """Entries of the group "done" that `ps` shows unless asked for all."""
 Json = dict[str, Any]
@@ -49,13 +52,14 @@ def ps(
     if not found:
         note("no executions yet: start one with `hostler run TASK --repo .`")
     short = ids.shortened([entry["id"] for entry in found])
+    agents = _agents(client, found)
     for title, style, phases in GROUPS:
         group = [entry for entry in found if endings.phase(entry) in phases]
         shown = group if all_ or title != "done" else group[:RECENT]
         if not group:
             continue
         say(paint(title, style, "bold"))
-        table([_row(entry, short[entry["id"]]) for entry in shown])
+        table([_row(entry, short[entry["id"]], agents) for entry in shown])
         if len(shown) < len(group):
             say(paint(f"  … {len(group) - len(shown)} more: hostler ps --all", "dim"))
 
@@ -177,12 +181,22 @@ def ago(stamp: str, now: float | None = None) -> str:
     return f"{seconds} s"
 
 
-def _row(entry: Json, short: str) -> tuple[str, ...]:
+def _agents(client: Client, found: list[Json]) -> dict[str, str]:
+    """Return the names of agents that are not Hostler's own, by id; nothing is asked when all are."""
+    if all(entry.get("spec", {}).get("agentId", BUILTIN) == BUILTIN for entry in found):
+        return {}
+    agents = client.pages("gitpod.v1.AgentService", "ListAgents", "agents")
+    return {one["id"]: line(one.get("metadata", {}).get("name", "")) for one in agents if one["id"] != BUILTIN}
+
+
+def _row(entry: Json, short: str, agents: Mapping[str, str]) -> tuple[str, ...]:
     metadata, status = entry.get("metadata", {}), entry.get("status", {})
+    agent = agents.get(entry.get("spec", {}).get("agentId", ""), "")
     failed = status.get("failureMessage", "")
     now = f"failed: {line(failed)}" if failed else line(status.get("currentActivity", ""))
     name = line(metadata.get("name", "")) or "(no name)"
-    return f"  {short}", ago(metadata.get("updatedAt", "")), f"{name}{' — ' + now if now else ''}"
+    who = f" ({agent})" if agent else ""
+    return f"  {short}", ago(metadata.get("updatedAt", "")), f"{name}{who}{' — ' + now if now else ''}"
 
 
 def _facts(found: Json) -> list[tuple[str, str]]:
@@ -201,9 +215,10 @@ def _facts(found: Json) -> list[tuple[str, str]]:
         ("state", endings.state(found)),
         ("activity", line(status.get("currentActivity", ""))),
         ("code", line(code)),
-        ("agent", line(extra.get("agent", spec.get("agentId", "")))),
+        ("agent", codex.described(extra) or line(spec.get("agentId", ""))),
         ("model", line(extra.get("model", ""))),
         ("started", f"{metadata.get('createdAt', '')} ({ago(metadata.get('createdAt', ''))} ago)"),
+        ("goal", codex.goal(found)),
         ("usage", endings.usage(found)),
         ("context", _context(status)),
         ("environment", ", ".join(used.get("environmentId", "") for used in status.get("usedEnvironments", []))),

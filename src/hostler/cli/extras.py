@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from hostler.cli import endings
+from hostler.cli import codex, endings
 from hostler.cli.client import Client
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import line
@@ -35,7 +35,8 @@ def noted(found: Json) -> list[str]:
     extra = found.get("hostler", {})
     hosts = [re.sub(r":(443|80)$", "", line(host)) for host in extra.get("refusedHosts", [])]
     said = [text for text in endings.warnings(found) if not text.startswith("refused by the allow list")]
-    return [*said, *(REFUSED.format(host) for host in dict.fromkeys(hosts))]
+    script = codex.answered_by(extra)
+    return [*([script] if script else []), *said, *(REFUSED.format(host) for host in dict.fromkeys(hosts))]
 
 
 def patch(client: Client, execution: str, turn: int = 0) -> Patch:

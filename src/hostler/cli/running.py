@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import places, repositories
+from hostler.cli import codex, places, repositories
 from hostler.cli.client import Client
 from hostler.cli.executions import say_to
 from hostler.cli.options import AsJson, DataDir, Full, Thoughts
@@ -23,7 +23,10 @@ def run(
     ref: Annotated[str, typer.Option(help="A branch, tag or commit instead of the default.")] = "",
     project: Annotated[str, typer.Option(metavar="NAME|ID", help="A project that was registered, for its code.")] = "",
     agent: Annotated[str, typer.Option(metavar="NAME|ID", help="Which agent; the default one otherwise.")] = "",
-    model: Annotated[str, typer.Option(metavar="PROVIDER:NAME", help="Which model; the agent's own otherwise.")] = "",
+    model: Annotated[
+        str, typer.Option(metavar="PROVIDER:NAME", help="Which model; for Codex, its name alone will do.")
+    ] = "",
+    effort: Annotated[str, typer.Option(metavar="LEVEL", help="How hard Codex thinks: low, medium, high, …")] = "",
     name: Annotated[str, typer.Option(help="What to call it; the task's first line otherwise.")] = "",
     annotation: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Note it; may be repeated.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and leave it running.")] = False,
@@ -46,6 +49,8 @@ def run(
 
         hostler run "Add a test for the parser" --project shop
 
+        hostler run "Add a test for the parser" --repo . --agent codex --effort high
+
         id=$(hostler run "Tidy up" --repo . --detach) && hostler wait $id && hostler diff $id
     """
     text = sys.stdin.read() if task == "-" else task
@@ -53,7 +58,9 @@ def run(
         raise usage("there is no task: the text is empty")
     if repo and project:
         raise usage("--repo and --project exclude each other")
-    request = requested(repo, ref if repo or not project else "", name, model, annotation or [])
+    ours = "" if codex.is_model(model) else model
+    request = requested(repo, ref if repo or not project else "", name, ours, annotation or [])
+    request |= codex.chosen(model, effort)
     client = Client(server(data_dir))
     if project:
         request["codeContext"] = of_project(client, project, ref)
@@ -100,6 +107,8 @@ def agent_id(client: Client, given: str) -> str:
     named = [one["id"] for one in agents if given in (one["id"], one.get("metadata", {}).get("name", ""))]
     if len(named) == 1:
         return named[0]
+    if not named and given == codex.NAME:
+        return codex.AGENT
     known = ", ".join(one.get("metadata", {}).get("name", one["id"]) for one in agents)
     raise Problem(
         f"there is no agent {given!r}; there are: {known}" if not named else f"two agents are called {given!r}"
