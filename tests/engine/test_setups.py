@@ -81,14 +81,14 @@ async def test_installing_depends_on_the_files_that_say_what_and_anything_else_o
 async def test_other_commands_another_ref_and_secrets_do_not_share(home: Home, project: LocalRepository):
     await home.up(project, setup=(MARK,))
     secret = SecretMount("token", "s3cret-value", variable="TOKEN")
-    cases = (
-        {"source": project, "setup": (MARK, "true")},
-        {"source": replace(project, ref="main"), "setup": (MARK,)},
-        {"source": project, "setup": (MARK,), "secrets": (secret,)},
-        {"source": project, "setup": (MARK,), "variables": {"MODE": "other"}},
+    rows = (
+        await home.up(project, setup=(MARK, "true")),
+        await home.up(replace(project, ref="main"), setup=(MARK,)),
+        await home.up(project, setup=(MARK,), secrets=(secret,)),
+        await home.up(project, setup=(MARK,), variables={"MODE": "other"}),
     )
-    for case in cases:
-        assert KEPT not in await home.log((await home.up(**case)).id), case
+    for row in rows:
+        assert KEPT not in await home.log(row.id)
 
 
 async def test_a_setup_that_failed_or_changed_the_code_is_not_kept(home: Home, project: LocalRepository):

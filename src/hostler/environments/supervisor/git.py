@@ -14,7 +14,6 @@ from .requests import Call
 
 GROUP = "/git"
 SECONDS = 60.0
-KINDS = ("KEY", "VALUE")
 QUIET = ("-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "core.hooksPath=/dev/null")
 
 
@@ -42,8 +41,9 @@ class Git:
     async def script(self, text: str, *words: str, env: dict[str, str]) -> tuple[int, bytes]:
         """Run several of git's commands as one program, which costs less than each by itself."""
         settings = [part.split("=", 1) for part in QUIET if part != "-c"]
-        pairs = {f"GIT_CONFIG_{kind}_{n}": one for n, pair in enumerate(settings) for kind, one in zip(KINDS, pair)}
-        variables = {**env, **pairs, "GIT_CONFIG_COUNT": str(len(settings))}
+        variables = {**env, "GIT_CONFIG_COUNT": str(len(settings))}
+        for number, (name, value) in enumerate(settings):
+            variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         return await self._perform(("/bin/sh", "-c", text, "sh", *words), variables, 8 << 20, None, None)
 
     async def _perform(
