@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import json
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -130,6 +133,7 @@ class Leaving:
     home: Home
     problem: Exception | None = None
     seen: str = ""
+    count: int = 0
     gate: asyncio.Event | None = None
 
     async def filled(self, row: Any, machine: Any) -> None:
@@ -140,6 +144,7 @@ class Leaving:
 
     async def leaving(self, row: Any) -> None:
         self.seen = row.phase
+        self.count += 1
         if self.gate:
             await self.gate.wait()
         if self.problem:
@@ -184,8 +189,31 @@ async def test_a_deletion_that_failed_is_tried_again(home: Home):
     launch.rmdir()
     (home.place / "aside").rename(launch)
     await home.environments.stop_idle()
+    await home.environments.settled()
     assert await home.store.environments.get(row.id) is None
     assert not folder.exists()
+
+
+async def test_one_that_ended_by_itself_is_seen_as_stopped_and_starts_again(home: Home):
+    row = await home.up()
+    await home.run(row.id, "echo kept > file")
+    launch = json.loads((home.place / "environments" / row.id / "launch.json").read_text())
+    os.kill(launch["pid"], signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while await phase(home, row.id) == "running":
+            await home.environments.stop_idle()
+    assert "ended by itself" in await home.log(row.id)
+    assert (await home.said(row.id, "cat file")).strip() == "kept"
+
+
+async def test_a_second_deletion_joins_the_first(home: Home):
+    row, gate = await home.up(), asyncio.Event()
+    leaving = Leaving(home, gate=gate)
+    home.environments.follow(leaving)
+    both = [asyncio.create_task(home.environments.delete(row.id, force=False)) for _ in range(2)]
+    gate.set()
+    await asyncio.gather(*both)
+    assert leaving.count == 1
 
 
 class Died(BaseException):

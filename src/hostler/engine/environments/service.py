@@ -1,6 +1,5 @@
 """The front of environments: what the API, the engine's effects and the wiring ask for."""
 
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,11 +9,8 @@ from hostler.core.ambient import Ambient
 from hostler.core.desk import EnvironmentChange, EnvironmentClass, NewEnvironment
 from hostler.core.environment_log import EnvironmentLogs, LogEntry
 from hostler.core.errors import (
-    EnvironmentError_,
     EnvironmentFailed,
     FailedPrecondition,
-    Fenced,
-    HostlerError,
     MachineLost,
     NotFound,
 )
@@ -26,17 +22,16 @@ from hostler.core.redaction import Redactor
 from hostler.core.vault import Vault
 from hostler.engine.effects import Prepared
 from hostler.engine.environments.journal import Journal
+from hostler.engine.environments.lives import Lives
 from hostler.engine.environments.making import Bring, Hooks, MachineOf, Maker
 from hostler.engine.environments.rows import LEAVING, Ledger
 from hostler.engine.environments.shape import Shapes, first_row
-from hostler.engine.environments.work import Works
+from hostler.engine.environments.upkeep import TOUCH, Upkeep
 from hostler.projections.environments import setup_failures
 from hostler.projections.status import stamp
 
 log = structlog.get_logger(__name__)
 
-TOUCH = 30.0
-"""Seconds after which the use of an environment is noted again."""
 INSTRUCTIONS = 64 << 10
 """Bytes of AGENTS.md that are read."""
 
@@ -92,7 +87,19 @@ class Environments:
         self._maker = Maker(
             self._ledger, provider, machine_of, bring, self._shapes, self._journal, vault, ambient, redactor
         )
-        self._work = Works()
+        self._lives = Lives(self._ledger, self._maker, self._journal)
+        self._upkeep = Upkeep(
+            runner,
+            self._ledger,
+            provider,
+            vault,
+            self._shapes,
+            self._journal,
+            self._lives,
+            ambient,
+            redactor,
+            lambda user: self.works(user),
+        )
 
     def follow(self, hooks: Hooks) -> None:
         """Have somebody told at turns of environments' lives, after those who came before."""
@@ -151,7 +158,7 @@ class Environments:
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
         """Make or find the environment and admit the execution."""
-        row = await self._up(environment)
+        row = await self._lives.up(environment)
         machine = self._maker.machine(row)
         incarnation = await machine.register(execution, fence)
         status = row.status
@@ -188,7 +195,7 @@ class Environments:
         """Keep the work of a turn outside."""
         if self.keeper is None:
             raise EnvironmentFailed("work is not kept on this server")
-        return await self.keeper.keep(environment, execution, turn, self._work.alone)
+        return await self.keeper.keep(environment, execution, turn, self._lives.work.alone)
 
     async def forget_work(self, execution: str) -> None:
         """Keep nothing of an execution's work any more."""
@@ -200,7 +207,7 @@ class Environments:
         await self._rows.release(environment, execution)
         row = await self._rows.get(environment)
         if row is not None and (owned or row.owner_execution) and not await self._rows.users(environment):
-            await self._remove(environment)
+            await self._lives.remove(environment)
 
     # --- the desk -----------------------------------------------------------------------------------------------
 
@@ -209,7 +216,7 @@ class Environments:
         environment = self._ambient.new_id()
         await self.write(environment, new, creator)
         if new.running:
-            self._begin(environment)
+            self._lives.begin(environment)
         return await self.get(environment)
 
     async def start(self, environment: str) -> EnvironmentRow:
@@ -218,7 +225,7 @@ class Environments:
         if row.phase in ("stopped", "stopping"):
             await self._ledger.change(environment, phase="starting", status={"failure": "", "timed_out": ""})
         if row.phase != "running":
-            self._begin(environment)
+            self._lives.begin(environment)
         return await self.get(environment)
 
     async def stop(self, environment: str) -> EnvironmentRow:
@@ -226,17 +233,7 @@ class Environments:
         await self._ledger.staying(environment)
         if busy := [user for user in await self._rows.users(environment) if self.works(user)]:
             raise FailedPrecondition(f"agent execution {busy[0]} works in the environment; stop it first")
-        return await self._stop(environment, "stopped")
-
-    async def _stop(self, environment: str, why: str, status: Mapping[str, Any] | None = None) -> EnvironmentRow:
-        async def stop() -> EnvironmentRow:
-            row = await self._ledger.staying(environment)
-            if row.phase != "stopped":
-                await self._maker.stop(row)
-                await self._journal.say(environment, why)
-            return await self._ledger.change(environment, status=status or {})
-
-        return await self._work.end(environment, stop)
+        return await self._lives.stop(environment, "stopped")
 
     async def delete(self, environment: str, *, force: bool) -> None:
         """Remove the environment."""
@@ -245,7 +242,7 @@ class Environments:
         if held and (users := await self._rows.users(environment)):
             reason = f"{len(users)} agent execution(s) use the environment; stop it first, delete them or set force"
             raise FailedPrecondition(reason, field="force")
-        await self._remove(environment)
+        await self._lives.remove(environment)
 
     async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
         """Change an environment."""
@@ -298,8 +295,8 @@ class Environments:
         """Return the inside of a running environment; it is started when stopped, and counts as used."""
         row = await self._ledger.staying(environment)
         try:
-            if row.phase != "running" or self._idle(row) > TOUCH or not await self._runs(row):
-                row = await self._up(environment)
+            if row.phase != "running" or self._upkeep.idle(row) > TOUCH or not await self._runs(row):
+                row = await self._lives.up(environment)
             return self._maker.machine(row)
         except EnvironmentFailed as problem:
             raise FailedPrecondition(problem.message) from None
@@ -335,57 +332,11 @@ class Environments:
 
     async def reconcile(self, exists: Callable[[str], Awaitable[bool]]) -> None:
         """Bring rows and world together after a crash: finish what was begun, end what nobody knows."""
-        known = {row.id: row for row in await self._rows.find(runner=self._runner)}
-        for environment in await self._vault.environments():
-            if environment in known:
-                self._redactor.add((await self._vault.get(environment)).values())
-            else:
-                await self._vault.remove(environment)
-        async for handle in self._provider.list():
-            if handle.environment not in known:
-                # A row is written before and removed after its environment, so this is another database's.
-                log.warning(
-                    "an environment that this database does not know is stopped", environment=handle.environment
-                )
-                with contextlib.suppress(EnvironmentFailed):
-                    await self._provider.stop(handle)
-        for row in known.values():
-            try:
-                await self._reconcile(row, exists)
-            except HostlerError as problem:
-                log.warning("an environment could not be looked at", environment=row.id, problem=problem.message)
-
-    async def _reconcile(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> None:
-        if row.phase == "deleting" or (row.owner_execution and not await self._wanted_by_any(row, exists)):
-            self._work.spawn(self._quietly(row.id, self._remove))
-        elif row.phase == "starting" or (row.phase == "creating" and not row.owner_execution):
-            self._begin(row.id)
-        elif row.phase == "stopping":
-            self._work.spawn(self._quietly(row.id, lambda one: self._stop(one, "stopped")))
-        elif row.phase == "running" and row.handle is not None:
-            if (await self._provider.observe(Handle.from_json(row.handle))).state == "running":
-                self._begin(row.id)
-            else:
-                await self._ledger.change(row.id, phase="stopped")
-                await self._journal.say(row.id, "it was found stopped when the server started")
-
-    async def _wanted_by_any(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> bool:
-        """Return whether the execution that an environment was made for, or any of its users, is still there."""
-        return any([await exists(one) for one in (row.owner_execution, *await self._rows.users(row.id))])
+        await self._upkeep.reconcile(exists)
 
     async def stop_idle(self) -> None:
-        """Stop what nobody has used for as long as it may idle, and go on with deletions that did not come true."""
-        for row in await self._rows.find(runner=self._runner, phases=("deleting",)):
-            await self._quietly(row.id, self._remove)
-        for row in await self._rows.find(runner=self._runner, phases=("running",)):
-            idle, longest = self._idle(row), self._shapes.idle_seconds(row)
-            if any(self.works(user) for user in await self._rows.users(row.id)):
-                if idle > TOUCH:
-                    await self._ledger.change(row.id, used=True, quiet=True)
-            elif longest and idle > longest:
-                log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
-                why = f"stopped after {longest / 60:g} minutes without use"
-                await self._quietly(row.id, lambda one, why=why: self._stop(one, why, {"timed_out": why}))
+        """Stop what nobody has used for as long as it may idle, and bring rows up to what the world shows."""
+        await self._upkeep.look()
 
     async def overfull(self, environment: str, said: str) -> None:
         """Stop an environment that takes more of the disk than it may, whoever works in it; its status says why."""
@@ -393,64 +344,17 @@ class Environments:
 
         async def stop(one: str) -> None:
             await self._ledger.change(one, status={"failure": said}, quiet=True)
-            await self._stop(one, said, {"failure": said})
+            await self._lives.stop(one, said, {"failure": said})
 
-        await self._quietly(environment, stop)
-
-    def _idle(self, row: EnvironmentRow) -> float:
-        return (self._ambient.now() - row.last_used_at).total_seconds()
+        await self._lives.quietly(environment, stop)
 
     async def settled(self) -> None:
         """Return when no work is in progress."""
-        await self._work.settled()
+        await self._lives.work.settled()
 
     async def close(self) -> None:
         """Let go of work in progress; the next boot goes on with it."""
-        await self._work.close()
-
-    # --- work ---------------------------------------------------------------------------------------------------
-
-    async def _up(self, environment: str, *, keep: bool = False) -> EnvironmentRow:
-        """Make an environment run, from wherever it is; raises EnvironmentFailed."""
-        row = await self._work.make(environment, lambda: self._maker.up(environment), keep=keep)
-        if row is None:
-            raise EnvironmentFailed("the environment was stopped or deleted while it came up")
-        return row
-
-    def _begin(self, environment: str) -> None:
-        """Make an environment run in the background; a failure is in its status."""
-        self._work.spawn(self._quietly(environment, lambda one: self._up(one, keep=True)))
-
-    async def _remove(self, environment: str) -> None:
-        """Remove an environment for good; a creation under way gives way, and repeating it is fine."""
-        if await self._rows.get(environment) is None:
-            return
-        with contextlib.suppress(EnvironmentFailed):
-            await self._ledger.change(environment, phase="deleting")
-
-        async def remove() -> None:
-            row = await self._rows.get(environment)
-            if row is None:
-                return
-            for hooks in self._maker.hooks:
-                try:
-                    await hooks.leaving(row)
-                except (HostlerError, OSError) as problem:
-                    log.warning("what precedes a removal failed", environment=environment, problem=str(problem))
-            await self._maker.delete(row)
-
-        await self._work.end(environment, remove)
-        self._work.forget(environment)
-
-    async def _quietly(self, environment: str, work: Callable[[str], Awaitable[object]]) -> None:
-        try:
-            await work(environment)
-        except (EnvironmentFailed, Fenced) as problem:
-            log.info("an environment is not as it should be", environment=environment, problem=problem.message)
-        except (EnvironmentError_, OSError) as problem:
-            log.warning("work on an environment failed", environment=environment, problem=str(problem))
-        except HostlerError:
-            log.exception("work on an environment failed", environment=environment)
+        await self._lives.work.close()
 
 
 async def _instructions(machine: Machine) -> str:
