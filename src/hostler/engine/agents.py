@@ -32,6 +32,8 @@ Emit = Callable[[tuple[Fact, ...]], Awaitable[None]]
 """Has facts appended while the effect goes on; returns when they are in the log."""
 LONGEST_LINE = 96 << 20
 """Bytes of one line of output; a process that writes more without an end of line is not understood any more."""
+MINOR = (ae.ContextMeasured,)
+"""Kinds of events that are worth no commit of their own; before the next model call or the end others follow."""
 LAST_WORDS = 2000
 """Characters of standard error that are told when a process died."""
 
@@ -232,18 +234,19 @@ class _Hearing:
         self._emit = emit
 
     async def listen(self, attached: Attached, offset: int) -> None:
-        """Read to the end of the output."""
+        """Read to the end of the output; what nobody waits for is appended together with what comes next."""
+        facts: list[Fact] = []
         async for end, lines in _lines(attached.output(), offset):
-            facts: list[Fact] = []
             for start, line in lines:
                 heard = self._reader.feed(line)
                 for piece in heard.pieces:
                     self._agents.say(self._scene, self._process, piece)
                 facts.extend(self._agents.facts(self._scene, self._process, start, heard))
                 await _say(attached, heard.replies)
-            if facts:
+            if not all(isinstance(fact.event, MINOR) for fact in facts):
                 read = Fact(f"{self._process}/{end}", ae.AgentRead(self._process, end))
                 await self._emit((*facts, read))
+                facts = []
 
 
 async def _lines(
