@@ -369,6 +369,9 @@ async def test_secrets_do_not_come_out(ops: Ops) -> None:
     assert (said["stdout"], said["stderr"]) == ("[redacted]", "[redacted]")
     read = (await ops.call("ReadFile", path="leak"))["content"]
     assert base64.b64decode(read["data"]) == b"[redacted]"
+    await ops.sh(f"mkdir d; touch d/{SECRET[:half]}{SECRET[half:]}")
+    assert [one["path"] for one in (await ops.call("Find", path="d"))["files"]] == ["[redacted]"]
+    assert (await ops.call("ReadFile", path="d"))["directory"]["entries"][0]["path"] == "[redacted]"
 
 
 async def test_the_token_is_for_one_environment_and_the_owners_works_too(ops: Ops) -> None:

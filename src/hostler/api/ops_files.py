@@ -11,11 +11,12 @@ from hostler.api.ops_parts import Context, OpsParts, path_of
 from hostler.contract.supervisor.v1 import files_pb as pb
 from hostler.core.errors import AlreadyExists, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.machines import Changes, Entry, FileProblem, Machine, WriteHow
+from hostler.core.redaction import Redactor
 
 MOST_BYTES = 32 << 20
 """Of a file in one answer."""
 PART = 4 << 20
-MOST_WRITTEN = 32 << 20
+MOST_WRITTEN = 64 << 20
 LISTED = 10_000
 FOUND = 1000
 DEEPEST = 64
@@ -55,7 +56,7 @@ class FileOps(OpsParts):
         except FileProblem as problem:
             if problem.kind != "is_directory":
                 raise
-            entries = [info(one) for one in await machine.list(path, limit=LISTED)]
+            entries = [self._info(one) for one in await machine.list(path, limit=LISTED)]
             return pb.ReadFileResponse(result=Oneof("directory", pb.DirectoryListing(entries=entries)))
         data = self._parts.redactor.data(data)
         content = pb.FileContent(data=data, total_size=total, content_hash=sha256(data).hexdigest())
@@ -93,7 +94,7 @@ class FileOps(OpsParts):
             fuzzy=request.fuzzy,
             limit=FOUND,
         )
-        return pb.FindResponse(files=[info(one) for one in found.entries], truncated=found.cut)
+        return pb.FindResponse(files=[self._info(one) for one in found.entries], truncated=found.cut)
 
     async def watch(self, request: pb.WatchRequest, ctx: Context, /) -> AsyncIterator[pb.WatchResponse]:
         """Stream changes of files and of the git state; all kinds when none is named."""
@@ -105,11 +106,16 @@ class FileOps(OpsParts):
         machine = (await self._inside()).machine
         async with aclosing(machine.watch(request.file_exclude_patterns)) as watching:
             async for changes in watching:
-                for answer in told(changes, wanted):
+                for answer in told(changes, wanted, self._parts.redactor):
                     yield answer
 
+    def _info(self, entry: Entry) -> pb.FileInfo:
+        """Return what is told of a path in a list."""
+        path = self._parts.redactor.text(entry.path)
+        return pb.FileInfo(path=path, is_directory=entry.kind == "directory", size=entry.size)
 
-def told(changes: Changes, wanted: set[pb.WatchEventType]) -> list[pb.WatchResponse]:
+
+def told(changes: Changes, wanted: set[pb.WatchEventType], redactor: Redactor) -> list[pb.WatchResponse]:
     """Return what tells of changes."""
     answers: list[pb.WatchResponse] = []
     if changes.lost:
@@ -117,17 +123,13 @@ def told(changes: Changes, wanted: set[pb.WatchEventType]) -> list[pb.WatchRespo
         answers.append(pb.WatchResponse(event=Oneof("overflow", lost)))
     if changes.files and pb.WatchEventType.FILE_CHANGE in wanted:
         files = [
-            pb.FileChangeEvent(path=one.path, type=CHANGES[one.kind], is_directory=one.folder) for one in changes.files
+            pb.FileChangeEvent(path=redactor.text(one.path), type=CHANGES[one.kind], is_directory=one.folder)
+            for one in changes.files
         ]
         answers.append(pb.WatchResponse(event=Oneof("file_changes", pb.FileChangeEvents(events=files))))
     if changes.git and pb.WatchEventType.GIT_STATUS in wanted:
         answers.append(pb.WatchResponse(event=Oneof("git_status_changed", pb.GitStatusChanged())))
     return answers
-
-
-def info(entry: Entry) -> pb.FileInfo:
-    """Return what is told of a path in a list."""
-    return pb.FileInfo(path=entry.path, is_directory=entry.kind == "directory", size=entry.size)
 
 
 async def _read(machine: Machine, path: str, offset: int, length: int) -> tuple[bytes, int]:
