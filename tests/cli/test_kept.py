@@ -25,6 +25,14 @@ def test_what_was_pushed_or_applied_goes_without_a_question(cli: Cli, server: Sc
         assert cli("rm", ID).code == 0
 
 
+def test_show_tells_what_is_kept_and_what_is_not(cli: Cli, server: Scripted) -> None:
+    server.extra = {"kept": {**KEPT, "at": "2026-01-02T00:00:00Z", "leftOut": ["ignored by git: .venv/"]}}
+    told = "2 files, neither pushed nor applied; kept at 2026-01-02T00:00:00Z, without what is ignored by git: .venv/"
+    assert told in cli("show", ID).out
+    server.extra = {"notKept": "too large"}
+    assert "not kept: too large" in cli("show", ID).out
+
+
 def test_changes_that_could_not_be_kept_are_told(cli: Cli, server: Scripted) -> None:
     server.extra = {"notKept": "too large"}
     assert "its last changes could not be kept (too large)" in cli("rm", ID).err

@@ -12,7 +12,7 @@ import typer
 from hostler.cli import codex, endings, ids, places
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen
-from hostler.cli.kept import ask_before_executions
+from hostler.cli.kept import ask_before_executions, kept_of
 from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.problems import usage
 from hostler.cli.screen import clean, emit, line, note, paint, say, table
@@ -222,6 +222,7 @@ def _facts(found: Json) -> list[tuple[str, str]]:
         ("usage", endings.usage(found)),
         ("context", _context(status)),
         ("environment", ", ".join(used.get("environmentId", "") for used in status.get("usedEnvironments", []))),
+        ("changes", kept_of(extra)),
         ("queue", ", ".join(extra.get("queue", []))),
         *(("output", f"{key} = {value}") for key, value in endings.outputs(found)),
         *(("annotation", f"{line(k)} = {line(v)}") for k, v in sorted(metadata.get("annotations", {}).items())),

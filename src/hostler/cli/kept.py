@@ -44,6 +44,19 @@ def environment_from(client: Client, given: str, class_: str) -> str:
     return str(client.json("POST", f"{PREFIX}/environments", asked)["environmentId"])
 
 
+def kept_of(extra: Json) -> str:
+    """Return in words what is kept of an execution's changes; empty when there are none."""
+    if extra.get("notKept"):
+        return f"not kept: {clean(extra['notKept'])}"
+    kept: Json | None = extra.get("kept")
+    if not kept:
+        return ""
+    home = "pushed" if kept.get("pushed") else "applied" if kept.get("applied") else "neither pushed nor applied"
+    left = clean("; ".join(map(str, kept.get("leftOut", ()))))
+    words = f"{_files(int(kept.get('files', 0)))}, {home}; kept at {kept.get('at', '')}"
+    return f"{words}, without what is {left}" if left else words
+
+
 def lost_with(found: Json) -> str:
     """Return what goes for good with an execution, in words; empty when nothing does."""
     extra: Json = found.get("hostler", {})
