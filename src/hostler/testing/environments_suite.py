@@ -294,6 +294,15 @@ class CommandSuite:
         part = await work.machine.output("work", "long", "out", offset=300_000, limit=1000)
         assert (part.data, part.size) == (whole[300_000:301_000], len(whole))
 
+    async def test_the_kept_output_of_a_silent_command_is_empty(self, work: Work) -> None:
+        result = await work.run("true", "silent")
+        assert (result.out.total, text(result)) == (0, "")
+        kept = await work.machine.output("work", "silent", "out")
+        assert (kept.data, kept.size) == (b"", 0)
+        with pytest.raises(FileProblem) as problem:
+            await work.machine.output("work", "never", "out")
+        assert problem.value.kind == "not_found"
+
     async def test_the_deadline_kills_the_whole_tree(self, work: Work) -> None:
         result = await work.run(shell("(setsid sleep 86401 &); (sleep 86401 &); echo begun; sleep 86401", timeout=0.3))
         assert (result.outcome, text(result)) == (TimedOut(), "begun\n")

@@ -60,9 +60,12 @@ class Files:
         stream = call.get("stream", str)
         if stream not in ("out", "err"):
             raise Refused("bad", "stream: out or err")
-        await self._send_part(
-            call, os.path.join(call.key.folder(self._root), stream), f"output of {call.key.operation}"
-        )
+        folder = call.key.folder(self._root)
+        path = os.path.join(folder, stream)
+        if os.path.isdir(folder) and not os.path.lexists(path):  # It said nothing.
+            await call.send({"type": "part", "size": 0})
+        else:
+            await self._send_part(call, path, f"output of {call.key.operation}")
 
     async def _send_part(self, call: Call, path: str, name: str) -> None:
         try:

@@ -46,11 +46,13 @@ def existing(path: str) -> int:
 
 
 class Recording:
-    """One stream kept in a file up to a cap, and counted beyond it."""
+    """One stream kept in a file up to a cap, and counted beyond it; the file is made when there is something in it."""
 
     def __init__(self, path: str, keep: int, half: int = 0) -> None:
         self.path = path
-        self._file = fresh(path)
+        with contextlib.suppress(FileNotFoundError):  # from an earlier life of the supervisor
+            os.unlink(path)
+        self._file = -1
         self._keep = keep
         self._half = half
         self._end: int | None = None
@@ -63,7 +65,7 @@ class Recording:
 
     def feed(self, data: bytes) -> None:
         """Take what was read; after the seal it still goes to the file, but counts no more."""
-        if self._file < 0:
+        if self._finished and self._end is not None:
             return
         if self._end is None:
             self.total += len(data)
@@ -72,6 +74,7 @@ class Recording:
             self.tail = (self.tail + data[room:])[-self._half :] if self._half else b""
         with contextlib.suppress(OSError):  # A full disk cuts the file short; the command itself sees its own error.
             if self.kept < self._keep:
+                self._file = self._file if self._file >= 0 else fresh(self.path)
                 self.kept += os.pwrite(self._file, data[: self._keep - self.kept], self.kept)
         self._bell.ring()
 
@@ -94,6 +97,10 @@ class Recording:
 
     async def follow(self, offset: int) -> AsyncIterator[tuple[int, bytes]]:
         """Yield (offset, bytes) as they come, until the seal."""
+        while not self.kept:
+            if self._end is not None:
+                return
+            await self._bell.wait()
         file = existing(self.path)
         try:
             while True:
