@@ -61,11 +61,10 @@ class Files:
         if stream not in ("out", "err"):
             raise Refused("bad", "stream: out or err")
         folder = call.key.folder(self._root)
-        path = os.path.join(folder, stream)
-        if os.path.isdir(folder) and not os.path.lexists(path):  # It said nothing.
+        if _silent(folder, stream):
             await call.send({"type": "part", "size": 0})
         else:
-            await self._send_part(call, path, f"output of {call.key.operation}")
+            await self._send_part(call, os.path.join(folder, stream), f"output of {call.key.operation}")
 
     async def _send_part(self, call: Call, path: str, name: str) -> None:
         try:
@@ -165,6 +164,11 @@ class Files:
             return {"type": "refused", "occurrences": count, "lines": list(_lines(text, old, 10))}
         _replace(path, text.replace(old, new), None)
         return {"type": "edited", "line": next(_lines(text, old, 1))}
+
+
+def _silent(folder: str, stream: str) -> bool:
+    """Return whether an operation that is known has said nothing on a stream."""
+    return os.path.isdir(folder) and not os.path.lexists(os.path.join(folder, stream))
 
 
 def _lines(text: bytes, part: bytes, most: int) -> Iterator[int]:
