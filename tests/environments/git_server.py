@@ -80,11 +80,11 @@ class Backend(SimpleHTTPRequestHandler):
     def _chunks(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return b""
-        body = b""
+        body = bytearray()
         while size := int(self.rfile.readline(), 16):
             body += self.rfile.read(size)
             self.rfile.readline()
-        return body
+        return bytes(body)
 
 
 @contextmanager
