@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +72,14 @@ def test_the_program_has_no_sandbox_of_its_own_no_telemetry_and_one_way_out() ->
     assert command.env["HOSTLER_LLM_TOKEN"] == "scoped"
     assert command.env["CODEX_HOME"] == "/home/agent/x/codex"
     assert not command.merge
+
+
+def test_an_environment_without_the_program_says_what_to_do(tmp_path: Path) -> None:
+    command = DRIVER.program(launch())
+    env = {"PATH": os.defpath, "CODEX_HOME": str(tmp_path), "HOSTLER_PROGRAMS": str(tmp_path)}
+    done = subprocess.run(command.argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 127
+    assert "Stop the environment and start it again" in done.stderr
 
 
 def test_an_input_begins_a_turn_under_its_own_id_with_text_image_and_note() -> None:
