@@ -32,7 +32,8 @@ check: $(STAMPS)/dev ## lint, types, import contracts, generated code
 	.venv/bin/lint-imports
 	$(PY) proto/generate.py --check
 
-ci: check test ## what CI runs
+ci: check ## what CI runs: the checks, then the tests
+	@scripts/test-twice
 
 sdk: $(STAMPS)/dev ## drive the official clients only
 	.venv/bin/pytest -m sdk $(ARGS)
