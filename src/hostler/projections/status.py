@@ -11,6 +11,8 @@ PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_F
 FAILURE = "AGENT_EXECUTION_FAILURE_REASON_"
 PRINCIPALS = {"user": "PRINCIPAL_USER", "service_account": "PRINCIPAL_SERVICE_ACCOUNT"}
 EXECUTION = "AGENT_MODE_EXECUTION"
+HEADLINE = 100
+"""Characters of a goal that stand for a name, where nobody gave one."""
 
 
 def view(state: State) -> dict[str, Any]:
@@ -38,10 +40,11 @@ def view(state: State) -> dict[str, Any]:
 
 def metadata(state: State) -> dict[str, Any]:
     """Return who started it, when, and what it is called."""
-    begun = state.begun
+    begun, goal = state.begun, state.external.goal
+    headline = state.headline or (goal.objective.strip().partition("\n")[0][:HEADLINE] if goal else "")
     return _full(
-        name=begun.name or state.headline,
-        description=state.headline,
+        name=begun.name or headline,
+        description=headline,
         creator={"id": begun.creator_id, "principal": PRINCIPALS[begun.creator_kind]},
         createdAt=stamp(state.created_at),
         updatedAt=stamp(state.updated_at),

@@ -106,12 +106,29 @@ def heard(path: str, fields: Body) -> ModelRequest:
     return ModelRequest("\n".join(talk.system), talk.messages(), tuple(_tools(fields)))
 
 
+IN_CODE: Body = {"type": "function", "parameters": {"properties": {"cmd": {"type": "string"}}}}
+"""A shell that is offered to code only, in the tool `exec`; Codex runs it all the same when it is called by name."""
+
+
 def offered(fields: Body) -> dict[str, Body]:
-    """Return the tools that an agent offers, by name; those in a namespace know it."""
+    """Return the tools that an agent offers, by name; those in a namespace know it.
+
+    For some models Codex offers them in an item of the conversation.
+    """
+    found = _named(fields.get("tools"))
+    for item in tables(fields.get("input")):
+        if item.get("type") == "additional_tools":
+            found |= _named(item.get("tools"))
+    if found.get("exec", {}).get("type") == "custom":
+        found.setdefault("exec_command", IN_CODE)
+    return found
+
+
+def _named(tools: object) -> dict[str, Body]:
     found: dict[str, Body] = {}
-    for tool in tables(fields.get("tools")):
+    for tool in tables(tools):
         if tool.get("type") == "namespace":
-            inner = offered({"tools": tool.get("tools")})
+            inner = _named(tool.get("tools"))
             found |= {name: {**each, "namespace": tool.get("name")} for name, each in inner.items()}
             continue
         spec = table(tool.get("function")) or tool
