@@ -5,7 +5,7 @@ import base64
 import json
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -422,6 +422,42 @@ async def test_what_must_be_there_already_starts_no_stopped_environment(ops: Ops
     path = f"hostler/v1/environments/{ops.environment}/exec"
     for more, body in (("", {"command": "true", "incarnation": "i"}), ("/o/input", {})):
         assert (await ops.api.refused(path + more, body, token=ops.token))["code"] == "failed_precondition"
+
+
+class Counting:
+    """The environments of the test, counting how often one was used."""
+
+    def __init__(self, environments: Any) -> None:
+        self._environments = environments
+        self.used = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environments, name)
+
+    async def machine(self, environment: str) -> Machine:
+        self.used += 1
+        return await self._environments.machine(environment)
+
+
+async def test_an_environment_counts_as_used_while_a_command_runs_in_it(ops: Ops) -> None:
+    counting: Any = Counting(ops.api.environments)
+    other = Listening(build(replace(ops.api.parts, environments=counting)))
+    at_work = Ops(replace(ops.api, url=f"http://127.0.0.1:{await other.start()}"), ops.environment, ops.token)
+    calls: dict[str, Callable[[str], Coroutine[Any, Any, Any]]] = {
+        "whole": lambda operation: at_work.sh("sleep 1000", operationId=operation),
+        "told": lambda operation: said(at_work, operation, command="sleep 1000"),
+    }
+    for operation, call in calls.items():
+        running = asyncio.create_task(call(operation))
+        before = counting.used + 5
+        async with asyncio.timeout(15):
+            while counting.used < before:
+                await asyncio.sleep(0.01)
+                ops.api.clock.advance(30)
+        assert not running.done()
+        await ops.call("CancelExec", operationId=operation)
+        await running
+    await other.stop()
 
 
 async def fed(ops: Ops, operation: str, data: bytes, offset: int = 0, last: str = "") -> dict[str, Any]:
