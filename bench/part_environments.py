@@ -1,17 +1,20 @@
 """What environments cost by themselves: until the first command, for each command, many at once, and their memory."""
 
 import json
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from time import perf_counter
 
-from bench.figures import Figure, in_turns, series
+from bench.figures import Figure, in_turns, milliseconds, series
+from bench.part_machine import BARE_SANDBOX
 from bench.scripts import quick
 from bench.stage import Stage, serving
 from bench.wire import ENVIRONMENTS, Wire, ops
+from hostler.environments.local import find_bwrap
 
 NEW = 15
 ROUND_TRIPS = 300
@@ -41,21 +44,27 @@ def _single(stage: Stage) -> Iterator[Figure]:
         stage.wire.ask("Exec", COMMAND, ops(made[-1]))
         return (perf_counter() - since) * 1000
 
-    first = in_turns(NEW, {"new": new})["new"]
+    first = in_turns(NEW, {"new": new, "bwrap": _runs(str(find_bwrap()), *BARE_SANDBOX)})
     standing = made[-1]
-    trips = in_turns(ROUND_TRIPS, {"exec": lambda: stage.wire.ask("Exec", COMMAND, ops(standing))[1]}, warm=10)["exec"]
+    works = {"exec": lambda: stage.wire.ask("Exec", COMMAND, ops(standing))[1], "plain": _runs("sh", "-c", "true")}
+    trips = in_turns(ROUND_TRIPS, works, warm=10)
     for environment in made[:-1]:
         _delete(stage.wire, environment)
     stage.until_true(lambda: _left(stage) == {standing}, "the removal")
     memory = series([_memory(stage, standing)])
     _delete(stage.wire, standing)
     stage.until_true(lambda: not _left(stage), "the removal")
-    what = "CreateEnvironment, until the answer of its first command"
-    yield Figure("environments", what, "ms", first, target="p50 150 ms")
-    yield Figure("environments", "Exec of `true` over the API", "ms", trips, target="p50 5 ms")
-    tail = series([trips.at(0.99)])
-    yield Figure("environments", f"Exec of `true` over the API, p99 of {ROUND_TRIPS}", "ms", tail, target="20 ms")
+    what, against = "CreateEnvironment, until the answer of its first command", "`true` in a bubblewrap of its own"
+    yield Figure("environments", what, "ms", first["new"], first["bwrap"], against, "p50 150 ms")
+    what, against = "Exec of `true` over the API", "`sh -c true` as a subprocess"
+    yield Figure("environments", what, "ms", trips["exec"], trips["plain"], against, "p50 5 ms")
+    tail, plain = (series([trips[one].at(0.99)]) for one in ("exec", "plain"))
+    yield Figure("environments", f"{what}, p99 of {ROUND_TRIPS}", "ms", tail, plain, against, "20 ms")
     yield Figure("environments", "memory of the only environment, idle", "MB (PSS)", memory, target="15 MB")
+
+
+def _runs(*words: str) -> Callable[[], float]:
+    return lambda: milliseconds(lambda: subprocess.run(words, check=True))
 
 
 # --- many ---------------------------------------------------------------------------------------------------------
