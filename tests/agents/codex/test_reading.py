@@ -249,6 +249,7 @@ def test_a_conversation_that_is_lost_is_begun_anew_and_said_so() -> None:
     events = [event for each in heard for event in each.events]
     assert only(events, ae.AgentNoted)[0].warning
     assert only(events, ae.AgentOpened)
+    assert only(events, ae.GoalChanged) == [ae.GoalChanged(None)]
 
 
 def test_a_sub_agent_is_reported_and_its_commands_are_actions_of_their_own() -> None:
@@ -442,3 +443,12 @@ def test_an_input_that_a_compaction_does_not_take_is_told_again_later(id_: str) 
     message = "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Compact }"
     line = json.dumps({"id": id_, "error": {"code": -32603, "message": message}}).encode()
     assert after(line) == [ae.SteerMissed("in-1")]
+
+
+def test_an_action_with_a_strange_name_ends_with_its_turn_and_that_of_a_sub_agent_does_not() -> None:
+    child = "01a20475-963b-7db1-b7c5-fe935d8d4f13/c1"
+    events = after(
+        told("turn/completed", turn={"id": "t1", "status": "completed"}),
+        known=Known(thread=THREAD, turn="t1", actions=("call/7", child)),
+    )
+    assert [event.item for event in only(events, ae.ActionFinished)] == ["call/7"]

@@ -1,6 +1,7 @@
 """Understands what `codex app-server` writes, line by line: answers to us, its own requests, and notifications."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ SILENT = frozenset(
 )
 """Notifications that say nothing that is not said by another one."""
 WARNINGS = ("warning", "guardianWarning", "configWarning", "model/rerouted")
+OF_CHILD = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}/")
+"""How the name of a sub-agent's action begins: with its thread."""
 NOT_NOW = "ActiveTurnNotSteerable"
 """How Codex says that the running turn, a compaction, takes nothing."""
 IN_BACKGROUND = "It goes on in the background."
@@ -82,8 +85,10 @@ class CodexReader:
         if error is not None:
             return self._refused(what, subject, error)
         match what:
-            case messages.OPEN | messages.ANEW:
-                return self._opened(result)
+            case messages.OPEN:
+                return Heard(self._opened(result))
+            case messages.ANEW:  # The goal went with the conversation.
+                return Heard((*self._opened(result), ae.GoalChanged(None)))
             case "deliver" | "again" | "resume":
                 self._prompted = str(result["turn"]["id"])
                 return NOTHING
@@ -115,7 +120,7 @@ class CodexReader:
             case _:
                 return Heard((items.noted(what, text, warning=True),))
 
-    def _opened(self, result: Json) -> Heard:
+    def _opened(self, result: Json) -> tuple[Event, ...]:
         thread: Json = result["thread"]
         self._thread = str(thread["id"])
         opened = ae.AgentOpened(self._launch.process, self._thread, str(thread.get("cliVersion") or ""))
@@ -124,7 +129,7 @@ class CodexReader:
         history = (item for turn in pages.get("data") or () for item in turn.get("items") or ())
         shown = {item.get("clientId") for item in history if item.get("type") == "userMessage"}
         seen = tuple(ae.InputSeen(given) for given in self._given if given in shown)
-        return Heard((opened, *settings, *seen))
+        return (opened, *settings, *seen)
 
     # What it tells by itself.
 
@@ -176,7 +181,7 @@ class CodexReader:
         turn: Json = params["turn"]
         status = _TURNS.get(str(turn["status"]), "failed")
         outcome = "ok" if status == "completed" else "unknown"
-        own = tuple(ref for ref in sorted(self._open) if "/" not in ref)
+        own = tuple(ref for ref in sorted(self._open) if not OF_CHILD.match(ref))
         self._open.difference_update(own)
         left = tuple(ae.ActionFinished(ref, outcome, IN_BACKGROUND) for ref in own)
         done = ae.AgentTurnDone(str(turn["id"]), status)
