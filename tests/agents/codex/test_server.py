@@ -235,6 +235,19 @@ def test_an_input_of_four_mebibytes_is_delivered_once_although_the_server_dies_i
         assert sum("What is this?" in json.dumps(one) for one in run.model.bodies[-1]["input"]) == 1
 
 
+def test_a_goal_is_pursued_to_the_end_of_its_budget_although_the_server_dies_on_the_way(place: Path) -> None:
+    with running(place, lambda _: Reply("A step.", usage=Usage(input=100, output=20))) as run:
+        run.start("hello")
+        run.rest()
+        run.control(goal={"set": {"objective": "--budget 1000 Make it so."}})
+        run.until(lambda: len(run.model.bodies) > 3)
+        run.server.restart()
+        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
+        goal = run.status["goal"]
+        assert (goal["status"], goal["tokensUsed"]) == ("GOAL_STATUS_BUDGET_EXHAUSTED", "1080")
+        assert (len(run.log("AgentStarting")), len(run.log("TurnStarted"))) == (1, 2)
+
+
 def test_codex_that_was_killed_goes_on_in_a_new_process_and_is_told_so(begin: Begin) -> None:
     steps = in_order(
         Reply("First.", calls=(runs("c1", WAITS),)), Reply("", calls=(runs("c2", "echo two"),)), Reply("Done.")
