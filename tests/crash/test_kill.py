@@ -107,6 +107,8 @@ def test_a_story_killed_again_and_again_ends_as_if_nothing_had_happened(hostler:
         hostler.until(lambda n=before: essence(hostler, execution).total() > n or _done(hostler, execution))
         hostler.restart()
     last = hostler.rest(execution)
+    for one in (undisturbed, execution):
+        hostler.until(lambda one=one: "WorkKept" in essence(hostler, one))
     assert last["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
     assert last["status"]["outputs"] == expected["status"]["outputs"]
     assert last["status"]["iterations"] == expected["status"]["iterations"]
