@@ -41,8 +41,8 @@ from hostler.engine.setups import Setups
 from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
 from hostler.environments.keeping import KeptWork
-from hostler.environments.overlays import Overlays
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
+from hostler.environments.overlays import Overlays
 from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
 from hostler.home import Home
