@@ -74,7 +74,8 @@ def test_changes_are_told_against_the_commit_and_against_a_branch(workspaces: Cl
         made.write_file("new.txt", "new\\n")
         now, place = made.git_changes(unified=1), made.workspace_dir()
         # The host is this machine, which programs inside otherwise take for their own.
-        fetched = made.run_command("no_proxy= NO_PROXY= git fetch -q --unshallow origin main", place)
+        git = "export no_proxy= NO_PROXY=; git fetch -q --unshallow origin main || git fetch -q origin main"
+        fetched = made.run_command(git, place)
         since = made.git_changes(base_ref="origin/main")
         kinds = {one.file.path: one.file.change_type for one in now.files}
         bodies = {one.file.path: [hunk.body for hunk in one.diff.hunks] for one in now.files}
