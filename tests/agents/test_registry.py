@@ -42,7 +42,7 @@ def test_a_section_of_its_own_replaces_the_usual_codex() -> None:
 @pytest.mark.parametrize(
     ("usual", "chosen"),
     [
-        ("", "scripted:demo"),
+        ("", "scripted:gpt-5.5"),
         ("openai-responses:gpt-5.6-sol", "openai-responses:gpt-5.6-sol"),
         ("anthropic:claude-sonnet-5", "openai-responses:gpt-5.5"),
     ],
