@@ -90,6 +90,24 @@ async def test_a_second_clone_borrows_what_the_first_one_left_in_the_mirror(
     assert text(await second.run("git commit -q --allow-empty -m mine && git fsck 2>&1 && echo whole")) == "whole\n"
 
 
+async def test_what_an_environment_borrows_is_there_after_every_start(places: Places) -> None:
+    await places.clone()
+    await places.clone()
+    provider = places.outside.provider
+    spec = EnvSpec("env-2", network=places.policy, source=RemoteRepository(places.url))
+    handle = await provider.create(spec)
+    for variables in ({}, {"CHANGED": "since"}):
+        await provider.stop(handle)
+        await provider.create(replace(spec, env=variables))
+        await provider.start(handle)
+        work = await Work.begin(provider.machine(handle))
+        assert text(await work.run("git fsck 2>&1 && git log --format=%s && echo $CHANGED")).split() == [
+            "two",
+            "one",
+            *variables.values(),
+        ]
+
+
 async def test_a_mirror_holds_what_its_own_credential_may_see(places: Places, root: Path) -> None:
     await places.clone()
     await places.clone()

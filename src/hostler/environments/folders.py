@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -106,8 +107,11 @@ class FolderProvider:
                     raise EnvironmentFailed(f"{_closed(closed).problem} {_closed(closed).fix}")
                 uid = free_uid(self._root, spec.id, uids) if uids else -1
                 where.make(Record.of(spec, uid))
-            elif known != Record.of(spec, known.uid) and not launching.alive(where.launch()):
-                where.make(Record.of(spec, known.uid))
+            else:
+                # What the workspace borrows from stays as long as the environment, whatever is asked for later.
+                changed = replace(Record.of(spec, known.uid), mirror=known.mirror)
+                if known != changed and not launching.alive(where.launch()):
+                    where.make(changed)
 
         async with self._locks.setdefault(" ", asyncio.Lock()):  # Choosing a uid is one at a time.
             await self._alone(spec.id, lambda: _in_thread(make))
