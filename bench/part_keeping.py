@@ -72,8 +72,8 @@ class Places:
         return self.outside.machine(handle), spec
 
     async def close(self) -> None:
-        async for handle in self.outside.provider.list():
-            await self.outside.provider.delete(handle)
+        handles = [handle async for handle in self.outside.provider.list()]
+        await asyncio.gather(*map(self.outside.provider.delete, handles))
         await self.outside.close()
 
 
@@ -155,7 +155,7 @@ def measure() -> Iterator[Figure]:
 
 def _clones(runner: asyncio.Runner, plain: Places, mirrored: Places) -> Iterator[Figure]:
     found = in_turns(
-        7,
+        5,
         {
             "mirror": lambda: runner.run(mirrored.clone("mid")),
             "shallow": lambda: runner.run(plain.clone("mid")),
@@ -172,7 +172,7 @@ def _turns(runner: asyncio.Runner, plain: Places, folder: Path) -> Iterator[Figu
         work = runner.run(turns(plain, name, folder))
         runner.run(work.keep("true"))
         found = in_turns(
-            20,
+            15,
             {
                 "changed": lambda work=work: runner.run(work.keep("date +%N >> part0/file0.py")),
                 "unchanged": lambda work=work: runner.run(work.keep("true")),
@@ -186,7 +186,7 @@ def _turns(runner: asyncio.Runner, plain: Places, folder: Path) -> Iterator[Figu
 
 
 def _setups(runner: asyncio.Runner, plain: Places, folder: Path) -> Iterator[Figure]:
-    took = [runner.run(set_up(plain, Overlays(folder / f"overlays{number}", 4 << 30))) for number in range(4)]
+    took = [runner.run(set_up(plain, Overlays(folder / f"overlays{number}", 4 << 30))) for number in range(3)]
     ran, kept, restored = (series(values) for values in zip(*took, strict=True))
     against = f"running it: {INSTALL.partition(' &&')[0]}"
     yield Figure("keeping", "a setup that is brought back", "ms", restored, ran, against)
