@@ -1,6 +1,7 @@
 """`hostler run --agent codex` against a real server, the real Codex and a scripted model: what a person sees."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,12 @@ from tests.agents.codex.record import PATCH, QUESTIONS, call, patch, runs
 from tests.cli.conftest import Cli
 from tests.cli.scripted import Scripted
 from tests.cli.test_env_live import command
+from tests.conftest import ROOT
+from tests.docs.pages import blocks
 from tests.server import HostlerProcess, repository_at
 
 pytestmark = pytest.mark.sandbox
+PAGE = ROOT / "docs" / "how-to" / "run-codex.md"
 SCRIPTED = "a script answers in place of a model (scripted:gpt-5.6-sol)"
 BLUE = in_order(Reply("", calls=(call("request_user_input", "ask-1", questions=QUESTIONS),)), Reply("Blue it is."))
 GOAL = in_order(
@@ -75,6 +79,20 @@ def test_without_a_key_the_script_mends_through_codex_and_it_is_said(place: Path
         assert again.returncode == 0
         assert "▶ python3 -m unittest -q" in again.stdout.splitlines()
         assert "+    return ranked[:limit]" in hostler(server, "diff", id_).stdout
+
+
+def test_the_page_about_codex_does_what_it_says(place: Path, wordcount: Path) -> None:
+    (shown,) = (one for one in blocks(PAGE) if "hostler run" in one.text)
+    with serving(place) as server:
+        for line in shown.text.splitlines():
+            program, *words = shlex.split(line)
+            assert program == "hostler"
+            argv, env = command(server, *words)
+            if "/ona:goal" in line:
+                argv = [*argv, "--detach"]  # a script does not know when a goal is reached
+            ran = subprocess.run(argv, env=env, cwd=wordcount, capture_output=True, text=True, timeout=120)
+            assert (ran.returncode, ran.stderr) == (0, "")
+        assert hostler(server, "stop", ran.stdout.strip()).returncode == 0
 
 
 def test_commands_changes_questions_and_goals_are_shown(place: Path, repository: str) -> None:

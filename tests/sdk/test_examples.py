@@ -9,6 +9,7 @@ import pytest
 
 from tests import sdks
 from tests.conftest import ROOT
+from tests.docs.pages import blocks
 from tests.server import HostlerProcess
 
 EXAMPLES = ROOT / "examples"
@@ -52,6 +53,26 @@ def test_an_example_runs_an_agent_and_shows_what_came_of_it(run: Run, server: Ho
     if run in (connect_client, curl):  # these two read the conversation as well
         assert "I begin with the tests, to see what fails." in done.stdout
         assert "I changed it to `ranked[:limit]`, and all 5 tests pass now." in done.stdout
+
+
+def test_codex_works_on_a_repository_as_the_example_says(server: HostlerProcess, tool: str) -> None:
+    env = {"ONA_BASE_URL": f"{server.url}/api", "ONA_API_KEY": server.token}
+    script = (EXAMPLES / "python_codex.py").read_text()
+    done = sdks.run(sdks.GITPOD_1_2, script, env, tool, "Write 2 instead of two", timeout_s=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    for said in ("It says 2 now.\n", "> Thank you\n", "You are welcome.\n", "4 calls of the model\n", "-two\n+2\n"):
+        assert said in done.stdout
+    assert done.stdout.rstrip().endswith("notes.md\n+# Notes")
+
+
+def test_the_page_about_the_sdk_does_what_it_says(server: HostlerProcess, tool: str) -> None:
+    env = {"ONA_BASE_URL": f"{server.url}/api", "ONA_API_KEY": server.token}
+    (shown,) = (one for one in blocks(ROOT / "docs" / "how-to" / "use-the-official-sdk.md") if one.kind == "python")
+    done = sdks.run(sdks.GITPOD_1_2, shown.text.replace("REPOSITORY", tool), env, timeout_s=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = [line for line in done.stdout.splitlines() if line]
+    assert first.endswith(" first")
+    assert rest == ["one", "two", "notes.txt 1"]
 
 
 def all_executions(server: HostlerProcess) -> list[str]:
