@@ -126,6 +126,10 @@ BAD = {
     "no model": b"{}",
     "two models": b'{"model": "gpt-x", "model": "gpt-y"}',
     "two models, one in disguise": b'{"mod\\u0065l": "gpt-y", "model": "gpt-x"}',
+    "two models, one in large letters": b'{"model": "gpt-x", "MODEL": "gpt-y"}',
+    "in the background, with a sign that is a k to some": '{"model": "gpt-x", "bac\u212aground": true}'.encode(),
+    "models to try": b'{"model": "gpt-x", "models": ["gpt-y"]}',
+    "half a character": b'{"model": "openai-responses:gpt-x", "input": "\\ud800"}',
     "not utf-8": json.dumps(ASK).encode("utf-16"),
     "too deep": b"[" * 100_000,
     "in the background": json.dumps({**ASK, "background": True}).encode(),
@@ -139,6 +143,13 @@ async def test_a_request_that_cannot_be_checked_is_refused(what: str) -> None:
         assert answer.status == 400
         assert answer.json["error"]["message"]
         assert (stand.endpoint.requests, stand.ledger.entries) == ([], [])
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b'"ab",'])
+async def test_a_request_that_would_fill_the_servers_memory_is_refused(part: bytes) -> None:
+    async with standing([Reply("no")]) as stand:
+        answer = await stand.client().ask("/v1/responses", b'{"model": "gpt-x", "input": [%b0]}' % (part * (3 << 20)))
+        assert (answer.status, stand.endpoint.requests, stand.ledger.entries) == (413, [], [])
 
 
 async def test_a_compressed_request_is_refused() -> None:
