@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -154,6 +155,63 @@ async def test_a_damaged_mirror_is_followed_by_another_and_the_clone_goes_on_wit
     assert newest.name in text(await work.run("cat .git/objects/info/alternates"))
 
 
+async def test_locks_that_a_killed_fetch_left_do_not_stop_the_next_one(
+    root: Path, places: Places, original: Path
+) -> None:
+    await places.clone()
+    (mirror,) = generations(root)
+    for name in ("packed-refs.lock", "refs/heads/main.lock", "refs/heads/master.lock", "shallow.lock"):
+        (mirror / name).touch()
+    (mirror / "objects" / "pack" / "tmp_pack_left").write_bytes(b"half of one")
+    git(original, "commit", "-q", "--allow-empty", "-m", "three")
+    wanted = Wanted(places.url, "", "", places.policy)
+    again = Mirrors(root / "data" / "mirrors", Egress(), 1 << 30, SystemAmbient(), lives=lambda _: True)
+    assert await again.ready(wanted) == mirror.name
+    await again.settled()
+    assert git(mirror, "rev-parse", "--verify", git(original, "rev-parse", "HEAD"))
+    assert not list(mirror.glob("objects/pack/tmp_*"))
+
+
+async def test_a_slow_mirror_is_borrowed_from_as_it_is_and_brought_up_to_date_meanwhile(
+    root: Path, places: Places, original: Path
+) -> None:
+    await places.clone()
+    (mirror,) = generations(root)
+    git(original, "commit", "-q", "--allow-empty", "-m", "three")
+    wanted = Wanted(places.url, "", "", places.policy)
+    folder = root / "data" / "mirrors"
+    slow = Mirrors(folder, Egress(), 1 << 30, SystemAmbient(), lives=lambda _: True, update_seconds=0)
+    assert await slow.ready(wanted) == mirror.name
+    await slow.settled()
+    assert git(mirror, "rev-parse", "--verify", git(original, "rev-parse", "HEAD"))
+
+
+async def test_an_environment_that_saw_another_mirror_borrows_from_none(places: Places, root: Path) -> None:
+    await places.clone()
+    spec = EnvSpec("env-2", network=places.policy, source=RemoteRepository(places.url))
+    handle = await places.outside.provider.create(replace(spec, source=RemoteRepository(f"{places.url}/other")))
+    await places.outside.provider.start(handle)
+    machine = places.outside.machine(handle)
+    await places.outside.bring(machine, spec, 0)
+    work = await Work.begin(machine)
+    assert text(await work.run("cat .git/objects/info/alternates 2>&1; git fsck 2>&1 && echo whole")).endswith(
+        "No such file or directory\nwhole\n"
+    )
+
+
+async def test_an_environment_that_is_only_being_made_holds_its_mirror_too(root: Path) -> None:
+    alive: set[str] = set()
+    mirrors = Mirrors(root / "mirrors", Egress(), 1, SystemAmbient(), lives=alive.__contains__)
+    folder = mirrors.use("k" * 40, "env")
+    (folder / "one.git").mkdir()
+    (folder / "one.git" / "large").write_bytes(b"more than fits")
+    await mirrors.prune()
+    assert (folder / "one.git" / "large").exists()
+    alive.add("env")
+    await mirrors.prune()
+    assert (folder / "one.git" / "large").exists()
+
+
 async def test_mirrors_that_nobody_borrows_from_go_the_longest_unused_first(
     root: Path, original: Path, port: int
 ) -> None:
@@ -164,7 +222,6 @@ async def test_mirrors_that_nobody_borrows_from_go_the_longest_unused_first(
     shutil.copytree(original, root / "second")
     url: Callable[[str], str] = lambda name: f"http://127.0.0.1:{port}/{name}/.git"  # noqa: E731
     first, second = (Wanted(url(name), "", "", policy) for name in ("original", "second"))
-    mirrors.folder(first.key)
     mirrors.use(first.key, "env")
     living.add("env")
     for wanted in (first, second):
@@ -172,6 +229,8 @@ async def test_mirrors_that_nobody_borrows_from_go_the_longest_unused_first(
         await mirrors.settled()
     assert [bool(await mirrors.ready(one)) for one in (first, second)] == [True, False]
     living.clear()
+    long_ago = 1_000_000
+    os.utime(root / "mirrors" / first.key / "users" / "env", (long_ago, long_ago))
     await mirrors.prune()
     assert await mirrors.ready(first) == ""
     await egress.close_all()

@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import threading
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -35,6 +36,9 @@ PREFIX = "mirror-"
 UPDATE_SECONDS = 20.0
 """How long a clone waits for its mirror; without it, it goes on."""
 MAKE_SECONDS = 1800.0
+BEING_MADE = 3600.0
+"""Seconds in which an environment counts as one that borrows although its folder may not be there yet."""
+GONE = "gone-"
 FRESH = 30.0
 """Seconds in which a mirror is not fetched again; what came meanwhile the clone itself fetches."""
 REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -78,6 +82,8 @@ class Mirrors:
         """Says whether an environment is there."""
         self._update_seconds = update_seconds
         self._locks: dict[str, asyncio.Lock] = {}
+        self._borrowing = threading.Lock()
+        """Held while somebody begins to borrow, and while a mirror that nobody borrows from is taken away."""
         self._fetched: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.subjects: dict[str, str] = {}
@@ -89,32 +95,44 @@ class Mirrors:
         return self._limit > 0
 
     def folder(self, key: str) -> Path:
-        """Return what an environment sees of a mirror; it is there from now on."""
-        folder = self._root / key / "seen"
+        """Return what an environment sees of a mirror."""
+        return self._root / key / "seen"
+
+    def use(self, key: str, environment: str) -> Path:
+        """Note that an environment may borrow from a mirror until it is gone; return what it sees of it."""
+        users = self._root / key / "users"
+        with self._borrowing:
+            folder = self._opened(key)
+            users.mkdir(exist_ok=True)
+            (users / environment).touch()
+        return folder
+
+    def _opened(self, key: str) -> Path:
+        """Return a mirror's folder, made so that environments may look into it."""
+        folder = self.folder(key)
         for one in (self._root, folder.parent, folder):
             one.mkdir(mode=0o711, parents=True, exist_ok=True)
             one.chmod(0o755 if one == folder else 0o711)
         return folder
 
-    def use(self, key: str, environment: str) -> None:
-        """Note that an environment may borrow from a mirror until it is gone."""
-        users = self._root / key / "users"
-        users.mkdir(exist_ok=True)
-        (users / environment).touch()
-
     async def ready(self, wanted: Wanted) -> str:
         """Return the generation to borrow from, fetched anew if that is quick; empty when there is none yet."""
-        try:
-            async with asyncio.timeout(self._update_seconds), self._lock(wanted.key):
-                generation = self._current(wanted.key)
-                if generation and not self._is_fresh(wanted.key):
-                    await self._fetch(wanted, self.folder(wanted.key) / generation, self._update_seconds)
-                return generation
-        except TimeoutError:
-            return self._current(wanted.key)
-        except (EnvironmentFailed, OSError) as problem:
-            log.info("a mirror could not be brought up to date", url=wanted.url, problem=str(problem))
-            return self._current(wanted.key)
+        if self._current(wanted.key) and not self._is_fresh(wanted.key):
+            # It is not broken off: one that takes long is there for the next clone.
+            await asyncio.wait({self._spawn(self._update(wanted))}, timeout=self._update_seconds)
+        return self._current(wanted.key)
+
+    async def _update(self, wanted: Wanted) -> None:
+        async with self._lock(wanted.key):
+            generation = self._current(wanted.key)
+            if not generation or self._is_fresh(wanted.key):
+                return
+            folder = self.folder(wanted.key) / generation
+            try:
+                await asyncio.to_thread(_unlock, folder)
+                await self._fetch(wanted, folder, MAKE_SECONDS)
+            except (EnvironmentFailed, OSError) as problem:
+                log.info("a mirror could not be brought up to date", url=wanted.url, problem=str(problem))
 
     def begin(self, wanted: Wanted) -> None:
         """Make a mirror in the background where there is none."""
@@ -144,18 +162,23 @@ class Mirrors:
             if self._current(wanted.key):
                 return
             generation = f"{self._ambient.token()[:12]}.git"
-            folder = self.folder(wanted.key) / generation
+            folder = self._root / wanted.key / "part"
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             try:
-                await asyncio.to_thread(hostgit.make, folder, shared=True)
+                await asyncio.to_thread(self._begun, wanted.key, folder)
                 await self._fetch(wanted, folder, MAKE_SECONDS)
+                folder.rename(self.folder(wanted.key) / generation)
                 (self._root / wanted.key / "current").write_text(generation)
             except (EnvironmentFailed, OSError) as problem:
                 log.info("a mirror could not be made", url=wanted.url, problem=str(problem))
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            except asyncio.CancelledError:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
         await self.prune()
+
+    def _begun(self, key: str, folder: Path) -> None:
+        """Make an empty repository, which is seen by nobody until it is whole."""
+        with self._borrowing:
+            self._opened(key)
+            hostgit.make(folder, shared=True)
 
     async def _fetch(self, wanted: Wanted, folder: Path, seconds: float) -> None:
         async with self._outside(wanted) as variables:
@@ -203,9 +226,20 @@ class Mirrors:
         for _, size, folder in sorted(found):
             if total <= self._limit:
                 return
-            if not self._is_borrowed(folder) and not self._lock(folder.name).locked():
-                shutil.rmtree(folder, ignore_errors=True)
+            if self._taken_away(folder):
                 total -= size
+
+    def _taken_away(self, folder: Path) -> bool:
+        """Remove a mirror unless somebody borrows from it, or begins to."""
+        aside = self._root / f"{GONE}{folder.name.removeprefix(GONE)}"
+        with self._borrowing:
+            if folder != aside:
+                if self._is_borrowed(folder) or self._lock(folder.name).locked():
+                    return False
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
 
     def _last_used(self, folder: Path) -> float:
         with contextlib.suppress(OSError):
@@ -215,7 +249,7 @@ class Mirrors:
     def _is_borrowed(self, folder: Path) -> bool:
         users = folder / "users"
         for user in list(users.iterdir()) if users.is_dir() else []:
-            if self._lives(user.name):
+            if self._lives(user.name) or self._ambient.now().timestamp() - user.stat().st_mtime < BEING_MADE:
                 return True
             user.unlink(missing_ok=True)
         return False
@@ -223,10 +257,11 @@ class Mirrors:
     def _lock(self, key: str) -> asyncio.Lock:
         return self._locks.setdefault(key, asyncio.Lock())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _variables(proxy: str, included: Path) -> dict[str, str]:
@@ -242,6 +277,13 @@ def _variables(proxy: str, included: Path) -> dict[str, str]:
     for number, (name, value) in enumerate(settings.items()):
         variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return variables | {name: os.environ[name] for name in CERTIFICATES if name in os.environ}
+
+
+def _unlock(folder: Path) -> None:
+    """Remove what a git that was killed left behind; nobody else writes here."""
+    left = (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock"), *(folder / "objects" / "pack").glob("tmp_*"))
+    for file in left:
+        file.unlink(missing_ok=True)
 
 
 def _size(folder: Path) -> int:

@@ -20,6 +20,7 @@ from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.git_http import GitWay
 from hostler.environments.local import GATEWAY_SOCKET, MIRROR, Settings, local_provider
 from hostler.environments.mirrors import Mirrors, Wanted
+from hostler.environments.places import place
 from hostler.environments.plain import plain_provider
 from hostler.environments.ways import AllWays, Serve, SocketWay
 
@@ -48,6 +49,7 @@ class Outside:
     ) -> None:
         if kind not in PROVIDERS:
             raise FailedPrecondition(f"there is no sandbox {kind!r}; there are: {', '.join(PROVIDERS)}")
+        self._root = root
         self._logins = logins
         self._subject_of = subject_of
         git = GitWay(logins) if logins else None
@@ -85,24 +87,27 @@ class Outside:
         if not self.mirrors.on or not isinstance(lower, RemoteRepository):
             return None
         try:
-            url, place = content.address_of(lower.url), content.host_of(lower.url)
-            host, port = split_port(place)
+            url, target = content.address_of(lower.url), content.host_of(lower.url)
+            host, port = split_port(target)
             private = permit(Target(host, port or 0), spec.network)
         except (EnvironmentFailed, Refusal):
             return None
         subject = await self._subject_of(spec.id)
         known = self._logins.find(subject, host_of(url)) if self._logins else None
         identity = f"{known.token.id}:{known.token.sealed}" if known else ""
-        policy = NetworkPolicy((place,), (place,) if private else ())
+        policy = NetworkPolicy((target,), (target,) if private else ())
         return Wanted(url, subject if known else "", identity, policy)
 
     async def _with_mirror(self, spec: EnvSpec) -> EnvSpec:
         wanted = await self._mirror_of(spec)
         if wanted is None:
             return spec
-        folder = await asyncio.to_thread(self.mirrors.folder, wanted.key)
-        await asyncio.to_thread(self.mirrors.use, wanted.key, spec.id)
-        return replace(spec, mirror=str(folder))
+        return replace(spec, mirror=str(await asyncio.to_thread(self.mirrors.use, wanted.key, spec.id)))
+
+    def _sees(self, environment: str, wanted: Wanted) -> bool:
+        """Return whether an environment was made with this mirror."""
+        record = place(self._root, environment).record()
+        return record is not None and record.mirror == str(self.mirrors.folder(wanted.key))
 
     async def bring(self, machine: Machine, spec: EnvSpec, tries: int) -> Workspace:
         """Bring an environment's content into its workspace; raises EnvironmentFailed, MachineLost."""
@@ -117,6 +122,8 @@ class Outside:
             lambda: self._refusals.get(spec.id),
         )
         wanted = await self._mirror_of(spec)
+        if wanted and not self._sees(spec.id, wanted):
+            wanted = None  # A credential was stored or taken away since the environment was made.
         if wanted and (generation := await self.mirrors.ready(wanted)):
             damaged = partial(self.mirrors.suspect, wanted)
             site = replace(site, mirror=f"{MIRROR}/{generation}", damaged=damaged)
