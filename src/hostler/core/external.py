@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from hostler.core import agent_events as ae
-from hostler.core.agents import Child, FailureReason, Goal, GoalChange, Known, Question
+from hostler.core.agents import Child, FailureReason, Goal, GoalChange, Known, Question, TurnStatus
 from hostler.core.conversation import Usage
 
 
@@ -62,7 +62,8 @@ class Fault:
 class External:
     """An external agent. `process` is the attached process that was started and has not ended, '' when there is none.
 
-    `turn` is the agent's own running turn; `cut` says that its last process ended in the middle of one.
+    `turn` is the agent's own running turn; `cut` says that its last process ended in the middle of one. `deaths` counts
+    ends by itself without an action done in between, `falls` the processes that were lost, however, within one turn.
     """
 
     processes: int = 0
@@ -75,6 +76,7 @@ class External:
     turn: str = ""
     cut: bool = False
     deaths: int = 0
+    falls: int = 0
     death: str = ""
     given: tuple[Given, ...] = ()
     actions: tuple[OpenAction, ...] = ()
@@ -83,6 +85,8 @@ class External:
     called: int = 0
     estimated: Usage = field(default_factory=Usage)
     compact: str = ""
+    compacting: str = ""
+    """The wish for a compaction that stood when the agent's running turn began."""
     change: GoalChange | None = None
     change_id: str = ""
     goal: Goal | None = None
@@ -186,6 +190,7 @@ def gone(x: External, death: str = "") -> External:
         turn="",
         cut=x.cut or bool(x.turn and not x.waiting),
         deaths=x.deaths + bool(death),
+        falls=x.falls + bool(x.turn),
         death=death or x.death,
         given=(*asked, *(replace(one, steer=False, missed="") for one in x.given)),
         asks=(),
@@ -201,9 +206,21 @@ def _turn(x: External, event: Turn) -> External:
             missed = (replace(g, steer=False, missed=x.turn) if g.id == input_id else g for g in x.given)
             return replace(x, given=tuple(missed))
         case ae.AgentTurnBegan(ref):
-            return replace(x, turn=ref, cut=False)
-        case ae.AgentTurnDone(ref):
-            return replace(x, turn="" if ref in (x.turn, "") else x.turn, asks=(), deaths=0)
+            # What an idle agent was given may be what it begins with, so it is not told once more to join.
+            joins = x.given if x.turn else (*(replace(one, steer=False) for one in x.given[:1]), *x.given[1:])
+            return replace(x, turn=ref, cut=False, given=joins, compacting=x.compact)
+        case ae.AgentTurnDone(ref, status):
+            return _turn_done(x, ref, status)
+
+
+def _turn_done(x: External, ref: str, status: TurnStatus) -> External:
+    """Return what is known after a turn: what it was given and did not take, or was not told, is given again."""
+    over = replace(x, turn="" if ref in (x.turn, "") else x.turn, asks=(), deaths=0, falls=0, compacting="")
+    unheard = tuple(Given(ask.answer) for ask in x.asks if ask.answer)
+    if status != "interrupted":
+        return replace(over, given=(*unheard, *x.given))
+    again = tuple(replace(one, steer=False, missed=ref) for one in x.given)
+    return replace(over, given=(*unheard, *again), compact="" if x.compact == x.compacting else x.compact)
 
 
 def _wish(x: External, event: Wish) -> External:
@@ -238,8 +255,9 @@ def _conversation(x: External, event: Conversation) -> External:
     match event:
         case ae.ActionStarted(item, name, arguments):
             return replace(x, actions=(*x.actions, OpenAction(item, name, arguments)))
-        case ae.ActionFinished(item):
-            return replace(x, actions=tuple(action for action in x.actions if action.item != item), deaths=0)
+        case ae.ActionFinished(item, outcome):
+            actions = tuple(action for action in x.actions if action.item != item)
+            return replace(x, actions=actions, deaths=x.deaths if outcome == "unknown" else 0)
         case ae.QuestionsAsked(ask, questions):
             return replace(x, asks=(*x.asks, OpenAsk(ask, questions)))
         case ae.QuestionsClosed(ask):
@@ -255,7 +273,7 @@ def _conversation(x: External, event: Conversation) -> External:
         case ae.AgentNoted(_, body, warning):
             return replace(x, warning=body if warning else x.warning)
         case ae.AgentSaid():
-            return replace(x, deaths=0, warning="")
+            return replace(x, warning="")
         case ae.FilesChanged():
             return x
 

@@ -14,7 +14,9 @@ from hostler.core.events import Event
 from hostler.core.state import State
 
 MAX_DEATHS = 3
-"""Times in a row that the agent's process may end by itself before it gets anything done."""
+"""Times in a row that the agent's process may end by itself before an action of it comes to an end."""
+MAX_FALLS = 10
+"""Processes that may be lost within one turn of the agent, whatever they got done."""
 LINGER = 60.0
 """Seconds that an idle agent's process is kept for the next input."""
 CUT_TEXT = (
@@ -22,6 +24,7 @@ CUT_TEXT = (
 )
 LOST_TEXT = "the environment's supervisor was lost"
 ORPHANED_TEXT = "the server went down while the call was in flight"
+ENDED_TEXT = "the agent's process ended while the call was in flight"
 STOPPED_CALL = "the turn was stopped while the call was in flight"
 RESTARTED_NOTE = (
     "Note from the system: your process was restarted in the middle of its work. Your last action may have been cut "
@@ -72,9 +75,8 @@ def wanted_of_agent(state: State) -> frozenset[AgentEffect]:
     if not x.opened:
         return frozenset(effects)
     effects.update(TellAgent(x.process, "answer", ask.ask, ask.answer) for ask in x.asks if ask.answer)
-    for given in x.given:
-        if given.steer and x.turn:
-            effects.add(TellAgent(x.process, "steer", given.id))
+    if x.turn and (steered := [given for given in x.given if given.steer]):
+        effects.add(TellAgent(x.process, "steer", steered[0].id))  # one after the other, so that their order holds
     if x.change:
         effects.add(TellAgent(x.process, "goal", x.change_id))
     if x.turn and not pursues(state):
@@ -83,7 +85,7 @@ def wanted_of_agent(state: State) -> frozenset[AgentEffect]:
         effects.add(TellAgent(x.process, "compact", x.compact))
     elif x.given:
         first = x.given[0]
-        if not x.turn or first.missed != x.turn:
+        if not x.turn or not (first.steer or first.missed == x.turn):
             effects.add(TellAgent(x.process, "deliver", first.id, missed=first.missed))
     elif x.cut:
         effects.add(TellAgent(x.process, "resume", x.process))
@@ -94,7 +96,7 @@ def idle_agent(state: State) -> bool:
     """Return whether nothing is to be done, or nothing can be until a question is answered."""
     x = state.external
     if x.waiting and not state.queue:
-        return True
+        return not (x.change or any(ask.answer for ask in x.asks))
     working = x.turn or x.cut or x.given or x.asks or x.calls or x.actions or x.compact or x.change
     return not (working or state.queue or pursues(state) or any(child.state == "running" for child in x.children))
 
@@ -113,6 +115,8 @@ def due_for_agent(state: State) -> tuple[Event, ...]:
         return tuple(ae.ActionFinished(action.item, "unknown", CUT_TEXT) for action in x.actions)
     if orphans := tuple(call for call in x.calls if call.orphaned):
         return tuple(ae.AgentCallCut(call.id, Usage(), ORPHANED_TEXT) for call in orphans)
+    if not x.process and x.calls:
+        return tuple(ae.AgentCallCut(call.id, Usage(), ENDED_TEXT) for call in x.calls)
     work = x.given or x.cut or x.compact or x.change or state.queue or pursues(state)
     if not x.process:
         return (ae.AgentStarting(f"agent-{x.processes + 1}", state.environment.incarnation),) if work else ()

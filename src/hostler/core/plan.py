@@ -11,6 +11,7 @@ from hostler.core import events as ev
 from hostler.core.events import Event
 from hostler.core.external_plan import (
     MAX_DEATHS,
+    MAX_FALLS,
     AgentEffect,
     cut_agent,
     due_for_agent,
@@ -186,6 +187,11 @@ def _due_in_external_turn(state: State) -> tuple[Event, ...]:
         return failing(state, x.fault.reason, x.fault.message, x.fault.limit)
     if x.deaths >= MAX_DEATHS:
         text = f"The agent's process ended {x.deaths} times in a row before it got anything done: {x.death}"
+        return failing(state, "agent_execution", text)
+    if x.falls >= MAX_FALLS:
+        text = (
+            f"The agent's process was lost {x.falls} times before its turn came to an end: {x.death or 'see the log'}"
+        )
         return failing(state, "agent_execution", text)
     events = due_for_agent(state)
     if any(isinstance(event, ev.InputTaken) for event in events) and (limit := reached(state)):

@@ -246,7 +246,7 @@ def _life(
 
 def _released(x: External, *, failed: bool) -> External:
     """Return what is known of an agent when its execution stops: a stop means the work it was given, a failure not."""
-    over = replace(gone(x), fault=None, deaths=0, compact="", change=None, change_id="")
+    over = replace(gone(x), fault=None, deaths=0, falls=0, compact="", change=None, change_id="")
     return over if failed else replace(over, cut=False, given=())
 
 
