@@ -1,3 +1,4 @@
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
@@ -111,6 +112,26 @@ async def test_unchanged_work_is_sent_once_and_new_work_alone(inside: Work, kept
     other = await take(kept, inside.machine, "other", 1, base)
     assert (other.commit, other.size > 300_000) == (third.commit, True)
     assert b"large" in (await kept.diff("other", other.base, other.commit, LIMIT)).data
+
+
+async def test_keeping_and_reading_the_same_work_at_once_disturb_nobody(
+    inside: Work, kept: KeptWork, root: Path
+) -> None:
+    base = await begun(inside)
+    await inside.run("head -c 9000000 /dev/urandom > large")
+    (root / "kept").mkdir()
+    (root / "kept" / "one.arriving").write_bytes(b"left by a server that was killed")
+    found = await asyncio.gather(*(take(kept, inside.machine, "one", turn, base) for turn in (1, 1, 2)))
+    assert len({one.commit for one in found}) == 1
+    assert sorted(one.size > 0 for one in found) == [False, False, True]
+    async with kept.packed("one") as first, kept.packed("one") as second:
+        whole = first.read_bytes()
+        assert second.read_bytes() == whole
+        async with kept.packed("one"):
+            pass
+        assert first.read_bytes() == whole
+    await kept.remove("one")
+    assert not list((root / "kept").iterdir())
 
 
 async def test_work_that_changed_nothing_stores_nothing(inside: Work, kept: KeptWork, root: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,11 +56,19 @@ class KeptWork:
         self._root = root
         self.limit = limit
         """Bytes of one turn's pack."""
+        self._locks: dict[str, asyncio.Lock] = {}
+        """One keeping of an execution at a time: the end of a turn and the end of its environment may meet."""
 
     async def keep(
         self, machine: Machine, execution: str, turn: int, base: str, anchor: str, origin: Mapping[str, Any]
     ) -> Record:
         """Take a snapshot of a workspace and store it; asked again, it finds the same. Raises EnvironmentFailed."""
+        async with self._locks.setdefault(execution, asyncio.Lock()):
+            return await self._keep(machine, execution, turn, base, anchor, origin)
+
+    async def _keep(
+        self, machine: Machine, execution: str, turn: int, base: str, anchor: str, origin: Mapping[str, Any]
+    ) -> Record:
         folder = self._folder(execution)
         known = await asyncio.to_thread(_last, folder)
         request = KeepRequest(f"{execution}/{turn}", base, anchor, known, self.limit)
@@ -127,10 +136,8 @@ class KeptWork:
     async def packed(self, execution: str) -> AsyncGenerator[Path]:
         """Yield a pack of everything that is kept of an execution; it is gone afterwards."""
         folder = self._folder(execution)
-        with contextlib.ExitStack() as stack:
-            names, pack = (folder.with_suffix(f".{what}") for what in ("names", "pack"))
-            for file in (names, pack):
-                stack.callback(file.unlink, missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=f"{execution}.") as place:
+            names, pack = Path(place, "names"), Path(place, "pack")
             words = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
             listed = await hostgit.run(folder, *words, limit=1 << 30)
             await asyncio.to_thread(names.write_bytes, listed.out)
@@ -143,7 +150,15 @@ class KeptWork:
 
     async def remove(self, execution: str) -> None:
         """Keep nothing of an execution any more; repeating it is fine."""
-        await asyncio.to_thread(shutil.rmtree, self._folder(execution), ignore_errors=True)
+        await asyncio.to_thread(self._remove, self._folder(execution))
+        self._locks.pop(execution, None)
+
+    def _remove(self, folder: Path) -> None:
+        for left in self._root.glob(f"{folder.stem}.*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     async def expire(self, before: datetime) -> tuple[str, ...]:
         """Remove what was last added to before a moment; return the executions whose work that was."""
