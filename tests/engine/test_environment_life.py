@@ -177,6 +177,44 @@ async def test_one_that_is_being_deleted_is_seen_until_it_is_gone_and_cannot_be_
         await home.environments.get(row.id)
 
 
+async def test_nothing_that_goes_wrong_before_a_removal_keeps_an_environment(home: Home):
+    row = await home.up()
+    home.environments.follow(Leaving(home, ValueError("a fault of ours")))
+    await home.environments.delete(row.id, force=False)
+    with pytest.raises(NotFound):
+        await home.environments.get(row.id)
+
+
+async def test_one_in_which_work_begins_while_it_is_looked_at_is_not_stopped_for_idleness(home: Home):
+    row = await home.up(idle_seconds=1800.0)
+    await home.environments.use(row.id, "execution")
+    home.ambient.ahead = timedelta(seconds=1900)
+    asked: list[str] = []
+
+    def works(user: str) -> bool:
+        asked.append(user)
+        return len(asked) > 2
+
+    home.environments.works = works
+    await home.environments.stop_idle()
+    assert await phase(home, row.id) == "running"
+    assert (await home.environments.get(row.id)).status["timed_out"] == ""
+    home.environments.works = lambda _: False
+    await home.environments.stop_idle()
+    assert await phase(home, row.id) == "stopped"
+
+
+async def test_one_that_was_started_only_to_keep_its_work_does_not_run_after_a_crash(home: Home):
+    row = await home.up()
+    await home.environments.stop(row.id)
+    handle = Handle("none", row.id)
+    await home.outside.provider.start(handle)
+    assert (await home.outside.provider.observe(handle)).state == "running"
+    await home.restarted()
+    await agreed(home)
+    assert await phase(home, row.id) == "stopped"
+
+
 async def test_a_deletion_that_failed_is_tried_again(home: Home):
     row = await home.up()
     folder = home.place / "environments" / row.id

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from hostler.core.ambient import Ambient
-from hostler.core.errors import EnvironmentFailed, MachineLost, StaleFence
+from hostler.core.errors import EnvironmentError_, EnvironmentFailed, MachineLost, StaleFence
 from hostler.core.kept import WorkKept
 from hostler.core.machines import Machine
 from hostler.core.ports import EnvironmentRow, EnvironmentRows, Executions, Fact, Row
@@ -130,8 +130,11 @@ class Keeping:
         async with asyncio.timeout(LEAVING_SECONDS):
             await self._provider.start(handle)
             for user in users:
-                record = await self._taken(row, user.id, user.turn, self._machine(row))
-                await self._tell(user, row.id, record)
+                try:
+                    record = await self._taken(row, user.id, user.turn, self._machine(row))
+                    await self._tell(user, row.id, record)
+                except EnvironmentError_ as problem:
+                    log.warning("work could not be kept", execution=user.id, problem=problem.message)
 
     async def _staying(self, row: EnvironmentRow) -> list[Row]:
         users = [await self._executions.row(one) for one in await self._rows.users(row.id)]

@@ -50,6 +50,20 @@ class Lives:
 
         return await self.work.end(environment, stop)
 
+    async def rest(
+        self, environment: str, holds: Callable[[EnvironmentRow], Awaitable[bool]], why: str, status: Mapping[str, Any]
+    ) -> None:
+        """Stop a running environment if something holds of it when it is nobody else's turn."""
+
+        async def stop() -> None:
+            row = await self._ledger.rows.get(environment)
+            if row is not None and row.phase == "running" and await holds(row):
+                await self._maker.stop(row)
+                await self._journal.say(environment, why)
+                await self._ledger.change(environment, status=status)
+
+        await self.work.alone(environment, stop)
+
     async def remove(self, environment: str) -> None:
         """Remove an environment for good; repeating it is fine, and joins a removal under way."""
         task = self._removing.get(environment)
@@ -73,6 +87,8 @@ class Lives:
                     await hooks.leaving(row)
                 except (HostlerError, OSError) as problem:
                     log.warning("what precedes a removal failed", environment=environment, problem=str(problem))
+                except Exception:  # A fault of ours, which would keep the environment for ever.
+                    log.exception("what precedes a removal failed", environment=environment)
             await self._maker.delete(row)
 
         await self.work.end(environment, remove)

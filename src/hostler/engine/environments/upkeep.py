@@ -88,6 +88,9 @@ class Upkeep:
             else:
                 await self._ledger.change(row.id, phase="stopped")
                 await self._journal.say(row.id, "it was found stopped when the server started")
+        elif row.phase == "stopped" and row.handle is not None and await self._runs(row):
+            # A server that was killed had started it for a moment, to keep its work.
+            await self._provider.stop(Handle.from_json(row.handle))
 
     async def _wanted_by_any(self, row: EnvironmentRow, exists: Callable[[str], Awaitable[bool]]) -> bool:
         """Return whether the execution that an environment was made for, or any of its users, is still there."""
@@ -105,16 +108,23 @@ class Upkeep:
             await self._lives.quietly(row.id, lambda _, row=row: self._look(row))
 
     async def _look(self, row: EnvironmentRow) -> None:
-        idle, longest = self.idle(row), self._shapes.idle_seconds(row)
-        if any(self._works(user) for user in await self._ledger.rows.users(row.id)):
-            if idle > TOUCH:
+        if await self._is_worked_in(row):
+            if self.idle(row) > TOUCH:
                 await self._ledger.change(row.id, used=True, quiet=True)
-        elif longest and idle > longest:
-            log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(idle))
-            why = f"stopped after {longest / 60:g} minutes without use"
-            await self._lives.stop(row.id, why, {"timed_out": why})
+        elif await self._idles(row):
+            log.info("an idle environment is stopped", environment=row.id, idle_seconds=round(self.idle(row)))
+            why = f"stopped after {self._shapes.idle_seconds(row) / 60:g} minutes without use"
+            await self._lives.rest(row.id, self._idles, why, {"timed_out": why})
         elif row.handle is not None and not await self._runs(row):
             await self._lives.work.alone(row.id, lambda: self._note_end(row.id))
+
+    async def _is_worked_in(self, row: EnvironmentRow) -> bool:
+        return any(self._works(user) for user in await self._ledger.rows.users(row.id))
+
+    async def _idles(self, row: EnvironmentRow) -> bool:
+        """Return whether an environment has been idle for longer than it may; work may begin at any time."""
+        longest = self._shapes.idle_seconds(row)
+        return bool(longest) and self.idle(row) > longest and not await self._is_worked_in(row)
 
     async def _note_end(self, environment: str) -> None:
         """Note that an environment ended by itself, if that is still so when it is nobody else's turn."""
