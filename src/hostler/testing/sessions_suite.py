@@ -343,6 +343,17 @@ class SearchSuite:
         ]
         assert (await work.machine.find(".", "", kind="any", limit=2)).cut
 
+    async def test_names_of_any_length_fit_into_an_answer(self, work: Work) -> None:
+        make = r"""
+            i=0; while [ $i -lt 60 ]; do i=$((i+1)); name="$name$(printf 'a\\001\\303\\244')"; done
+            i=10000; while [ $i -lt 20000 ]; do i=$((i+1)); echo "$name$i"; done | xargs touch
+        """
+        assert (await work.run(make)).outcome == Exited(0)
+        listed = await work.machine.list(limit=10_000)
+        found = await work.machine.find(".", "", limit=10_000)
+        assert 1000 < len(listed) == len(found.entries) < 10_000
+        assert found.cut
+
     async def test_changes_are_told_until_nobody_listens(self, work: Work) -> None:
         watching = work.machine.watch(["*.tmp"])
         seen: dict[str, str] = {}

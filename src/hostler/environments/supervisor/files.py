@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from .requests import Call, Key
 READ_LIMIT = 16 << 20
 EDIT_LIMIT = 64 << 20
 REMEMBERED = 20_000
+LISTED = 3 << 20
+"""Bytes of what is listed in one answer: a frame's header may not be larger, however long names are."""
 KINDS = {
     errno.ENOENT: "not_found",
     errno.ENOTDIR: "not_directory",
@@ -97,11 +100,13 @@ class Files:
         """List a folder, breadth first, names in order."""
         path, depth, limit = self._path(call), call.get("depth", int), min(call.get("limit", int), 10_000)
         entries: list[dict[str, Any]] = []
+        room = LISTED
         try:
             for entry in _walk(path, depth):
-                entries.append(entry)
-                if len(entries) >= limit:
+                room -= weight(entry)
+                if len(entries) >= limit or room < 0:
                     break
+                entries.append(entry)
         except OSError as error:
             raise problem(error, call.get("path", str)) from error
         await call.send({"type": "entries", "entries": entries})
@@ -244,6 +249,11 @@ def _replace(path: str, data: bytes, mode: int | None, *, new: bool = False) -> 
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def weight(entry: dict[str, Any]) -> int:
+    """Return how many bytes something takes in a frame's header."""
+    return len(json.dumps(entry)) + 1
 
 
 def entry_of(path: str, info: os.stat_result) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .fences import Refused
-from .files import entry_of, problem
+from .files import LISTED, entry_of, problem, weight
 from .requests import Call
 
 SECONDS = 10.0
@@ -74,6 +74,7 @@ class Finding:
         limit, depth = min(max(call.get("limit", int), 1), MOST), call.get("depth", int)
         test: Test = (fuzzy if call.get("fuzzy", bool) else exact)(pattern) if pattern else lambda _: 0
         until, found, cut = time.monotonic() + SECONDS, list[tuple[int, dict[str, Any]]](), False
+        room = LISTED
         try:
             for number, (path, info) in enumerate(_walk(top, depth)):
                 if number % AT_ONCE == AT_ONCE - 1:
@@ -82,8 +83,10 @@ class Finding:
                 if cut:
                     break
                 if _wanted(info, kind) and (rank := test(path)) >= 0:
-                    cut = len(found) >= limit
-                    found += [] if cut else [(rank, entry_of(path, info))]
+                    entry = entry_of(path, info)
+                    room -= weight(entry)
+                    cut = len(found) >= limit or room < 0
+                    found += [] if cut else [(rank, entry)]
         except OSError as error:
             raise problem(error, call.get("path", str)) from error
         found.sort(key=lambda one: one[0])

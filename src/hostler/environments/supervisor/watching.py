@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .fences import Refused
+from .files import LISTED, weight
 from .requests import Call
 
 MOST_FOLDERS = 8192
@@ -147,5 +148,10 @@ def told(changes: dict[str, tuple[str, bool]], lost: bool) -> dict[str, Any]:
         for path, (kind, folder) in changes.items()
         if path != GIT and not path.startswith(f"{GIT}/")
     ]
-    lost = lost or len(files) > MOST_CHANGES
-    return {"type": "changes", "changes": files[:MOST_CHANGES], "git": bool(changes) or lost, "lost": lost}
+    room, fits = LISTED, 0
+    for file in files[:MOST_CHANGES]:
+        if (room := room - weight(file)) < 0:
+            break
+        fits += 1
+    lost = lost or fits < len(files)
+    return {"type": "changes", "changes": files[:fits], "git": bool(changes) or lost, "lost": lost}
