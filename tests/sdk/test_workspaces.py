@@ -1,6 +1,10 @@
-"""Environments on their own through the newer generation: made, used, stopped, started and deleted without an agent."""
+"""Environments on their own through the newer generation: made, used, stopped, started and deleted without an agent.
+
+Releases that differ in their transport alone share what does not depend on it.
+"""
 
 from tests.sdk.clients import Client
+from tests.sdk.code_host import CodeHost
 
 
 def test_an_environment_is_made_from_a_url_and_lives_until_it_is_deleted(workspaces: Client, tool: str) -> None:
@@ -30,8 +34,8 @@ def test_an_environment_is_made_from_a_url_and_lives_until_it_is_deleted(workspa
     assert set(seen["left"]) <= {70}, "what is listed still is being deleted"
 
 
-def test_files_are_read_and_written_in_each_mode(workspaces: Client, tool: str) -> None:
-    seen = workspaces.run(
+def test_files_are_read_and_written_in_each_mode(new: Client, tool: str) -> None:
+    seen = new.run(
         """
         made = environments.create(arguments[0])
         def write(path, text, *mode):
@@ -66,8 +70,8 @@ def test_files_are_read_and_written_in_each_mode(workspaces: Client, tool: str) 
     assert seen["missing"]["class"] == "NotFoundError"
 
 
-def test_changes_are_told_against_the_commit_and_against_a_branch(workspaces: Client, tool: str) -> None:
-    seen = workspaces.run(
+def test_changes_are_told_against_the_commit_and_against_a_branch(new: Client, tool: str) -> None:
+    seen = new.run(
         """
         made = environments.create_from_git(arguments[0], "topic", name="by branch", timeout=60)
         made.write_file("src/tool.txt", "one\\n2\\nthree\\n")
@@ -109,8 +113,8 @@ def test_an_environment_without_code_is_made(new: Client) -> None:
     assert seen == {"files": "0", "name": "s"}
 
 
-def test_what_cannot_be_cloned_is_said_in_words_that_clients_know(workspaces: Client, hosting: object) -> None:
-    seen = workspaces.run(
+def test_what_cannot_be_cloned_is_said_in_words_that_clients_know(new: Client, hosting: CodeHost) -> None:
+    seen = new.run(
         """
         missing = refusal(environments.create, arguments[0] + "/nothing-here.git", timeout=60)
         branch = refusal(environments.create_from_git, arguments[0] + "/tool.git", "nowhere", timeout=60)
@@ -120,7 +124,7 @@ def test_what_cannot_be_cloned_is_said_in_words_that_clients_know(workspaces: Cl
             if one.proto().status.failure_message:
                 environments.delete(one.id(), force=True)
         """,
-        getattr(hosting, "url", ""),
+        hosting.url,
     )
     assert seen["missing"]["class"] == "EnvironmentPolicyError"
     assert "no repository" in seen["missing"]["message"]
