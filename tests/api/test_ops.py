@@ -247,6 +247,9 @@ async def test_a_files_diff_is_against_head_or_the_merge_base(ops: Ops) -> None:
     assert since_main["fileChange"] == {"path": "kept.txt", "changeType": "CHANGE_TYPE_MODIFIED"}
     assert since_main["hunks"][0]["newStartLine"] == 3
     assert (await ops.refused("GetGitDiff", path="kept.txt", baseRef="nothing"))["code"] == "not_found"
+    await ops.sh("git branch -f apart $(git commit-tree -m apart $(git write-tree))")
+    apart = await ops.refused("GetGitDiff", path="kept.txt", baseRef="apart")
+    assert (apart["code"], "do not meet" in apart["message"]) == ("failed_precondition", True)
     assert (await ops.refused("GetGitDiff", path="kept.txt", baseRef="--output=x"))["code"] == "invalid_argument"
 
 
@@ -372,6 +375,30 @@ async def test_secrets_do_not_come_out(ops: Ops) -> None:
     await ops.sh(f"mkdir d; touch d/{SECRET[:half]}{SECRET[half:]}")
     assert [one["path"] for one in (await ops.call("Find", path="d"))["files"]] == ["[redacted]"]
     assert (await ops.call("ReadFile", path="d"))["directory"]["entries"][0]["path"] == "[redacted]"
+
+
+async def test_no_name_that_git_or_a_terminal_tells_holds_a_secret(ops: Ops) -> None:
+    half = len(SECRET) // 2
+    await ops.sh(
+        f"s=$(printf '%s%s' {SECRET[:half]} {SECRET[half:]}); git checkout -q -b $s; git remote add origin https://u:$s@h/x;"
+        " git commit -q --allow-empty -m $s; touch $s; printf '%s\n' 1 $s 3 4 5 6 7 8 9 > code && git add code &&"
+        " git commit -q -m code && printf '%s\n' 1 $s 3 4 5 6 7 8 8 > code"
+    )
+    shown = [
+        await ops.call("GetGitStatus"),
+        await ops.call("GetGitDiffFiles"),
+        await ops.call("GetGitDiff", path="code"),
+        await ops.call("GetFileDiffContent", path="code"),
+        await ops.call("GetDefaultBranch"),
+    ]
+    opened = await ops.call("CreateTerminal", annotations={"note": SECRET})
+    shown.append(await ops.call("ListTerminals"))
+    await ops.call("CloseTerminal", terminalId=opened["terminalId"])
+    assert [one for one in shown if SECRET in json.dumps(one)] == []
+    status = shown[0]["status"]
+    assert (status["branch"], status["cloneUrl"]) == ("[redacted]", "https://u:[redacted]@h/x")
+    assert "[redacted]" in status["unpushedCommits"][1]
+    assert "[redacted]" in [one["path"] for one in shown[1]["changedFiles"]]
 
 
 async def test_the_token_is_for_one_environment_and_the_owners_works_too(ops: Ops) -> None:

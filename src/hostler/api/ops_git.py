@@ -9,7 +9,7 @@ from hostler.contract.gitpod.v1.environment_status_pb import EnvironmentGitStatu
 from hostler.contract.supervisor.v1 import git_pb as pb
 from hostler.contract.supervisor.v1.git_pb import GetGitDiffResponse, GitHunk
 from hostler.core.ambient import Ambient
-from hostler.core.errors import InvalidArgument, NotFound, ResourceExhausted
+from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.machines import FileProblem
 
 SHOWN = 101
@@ -27,7 +27,7 @@ UNPUSHED = "git log --format='%h %s' HEAD --not --remotes 2>/dev/null || true"
 DIFF = """
 empty=4b825dc642cb6eb9a060e54bf8d69288fbee4904
 base=$(git rev-parse --quiet --verify 'HEAD^{commit}') || base=$empty
-if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || exit 3; fi
+if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || { git cat-file -e "$1^{commit}" && exit 9; exit 3; }; fi
 set -- "$base" "-U$2" "$3"
 options="--no-color --no-ext-diff --no-textconv --find-renames"
 if git ls-files --error-unmatch -- "$3" >/dev/null 2>&1 || git cat-file -e "$1:./$3" 2>/dev/null; then
@@ -41,7 +41,7 @@ fi
 FILES = """
 empty=4b825dc642cb6eb9a060e54bf8d69288fbee4904
 base=$(git rev-parse --quiet --verify 'HEAD^{commit}') || base=$empty
-if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || exit 3; fi
+if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || { git cat-file -e "$1^{commit}" && exit 9; exit 3; }; fi
 git rev-parse --git-dir >/dev/null || exit 5
 git diff --no-color --no-ext-diff --no-textconv --find-renames --name-status --relative -z "$base" || exit 6
 git ls-files --others --exclude-standard -z | sed -z 's/^/?\\x00/'
@@ -49,7 +49,7 @@ git ls-files --others --exclude-standard -z | sed -z 's/^/?\\x00/'
 """What differs from the base, as git's letters and paths; what is new and not added comes last."""
 ORIGINAL = """
 base=$(git rev-parse --quiet --verify 'HEAD^{commit}') || exit 7
-if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || exit 3; fi
+if [ -n "$1" ]; then base=$(git merge-base HEAD "$1") || { git cat-file -e "$1^{commit}" && exit 9; exit 3; }; fi
 old=$(git diff --no-ext-diff --find-renames --name-status --relative -z --diff-filter=R "$base" | tr '\\0' '\\n' |
     awk -v want="$2" 'NR % 3 == 2 { from = $0 } NR % 3 == 0 && $0 == want { print from }')
 path=${old:-$2}
@@ -80,7 +80,8 @@ class GitOps(OpsParts):
 
     async def get_git_status(self, request: pb.GetGitStatusRequest, ctx: Context, /) -> pb.GetGitStatusResponse:
         """Read branch, commits and changed files."""
-        return pb.GetGitStatusResponse(status=await status(await self._inside(), self._parts.ambient))
+        found = await status(await self._inside(), self._parts.ambient)
+        return pb.GetGitStatusResponse(status=self._masked(found))
 
     async def get_git_diff(self, request: pb.GetGitDiffRequest, ctx: Context, /) -> pb.GetGitDiffResponse:
         """Read the hunks by which one file differs from its base."""
@@ -99,7 +100,8 @@ class GitOps(OpsParts):
         code, text = await inside.must(self._parts.ambient.new_id(), "sh", "-c", FILES, "sh", base)
         refuse(code)
         changes = changed(text)
-        return pb.GetGitDiffFilesResponse(changed_files=changes[:SHOWN], total_changed_files=len(changes))
+        found = pb.GetGitDiffFilesResponse(changed_files=changes[:SHOWN], total_changed_files=len(changes))
+        return self._masked(found)
 
     async def get_file_diff_content(
         self, request: pb.GetFileDiffContentRequest, ctx: Context, /
@@ -114,7 +116,10 @@ class GitOps(OpsParts):
             old = new = b""
         redact = self._parts.redactor.data
         return pb.GetFileDiffContentResponse(
-            file_change=found.file_change, original_content=redact(old), new_content=redact(new), is_binary=binary
+            file_change=self._masked(found).file_change,
+            original_content=redact(old),
+            new_content=redact(new),
+            is_binary=binary,
         )
 
     async def get_default_branch(
@@ -123,7 +128,7 @@ class GitOps(OpsParts):
         """Name the default branch of the remote."""
         code, text = await (await self._inside()).must(self._parts.ambient.new_id(), "sh", "-c", BRANCH)
         refuse(5 if code == 5 else 0)
-        return pb.GetDefaultBranchResponse(branch=text.strip())
+        return self._masked(pb.GetDefaultBranchResponse(branch=text.strip()))
 
     async def _original(self, inside: Inside, path: str, base: str) -> bytes:
         words = ("sh", "-c", ORIGINAL, "sh", base, path, str(MOST_BYTES))
@@ -132,11 +137,6 @@ class GitOps(OpsParts):
             return b""
         refuse(code)
         return data
-
-    def _masked(self, found: GetGitDiffResponse) -> GetGitDiffResponse:
-        for hunk in found.hunks:
-            hunk.body = self._parts.redactor.text(hunk.body)
-        return found
 
 
 def base_of(given: str) -> str:
@@ -155,6 +155,9 @@ def refuse(code: int) -> None:
             raise NotFound("git knows no such commit", field="base_ref")
         case 5:
             raise NotFound("the workspace is not a git repository")
+        case 9:
+            reason = "its history and that of HEAD do not meet here; fetch more of it: git fetch --unshallow"
+            raise FailedPrecondition(reason, field="base_ref")
         case 8:
             raise ResourceExhausted(f"the file is larger than {MOST_BYTES} bytes", field="path")
         case _:
