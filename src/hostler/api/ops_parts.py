@@ -6,11 +6,13 @@ import posixpath
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from connectrpc.request import RequestContext
+from protobuf import Message
 
 from hostler.api.call import current
+from hostler.api.codec import from_json, to_json
 from hostler.api.inside import Inside
 from hostler.api.parts import ApiParts
 from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, NotFound
@@ -18,6 +20,7 @@ from hostler.core.machines import FileProblem
 from hostler.core.redaction import Redactor
 
 Context = RequestContext[Any, Any]
+M = TypeVar("M", bound=Message)
 ROOTS = ("/workspace", "/home/agent", "/tmp")
 """Where absolute paths may lead."""
 LONGEST_PATH = 4096
@@ -45,6 +48,10 @@ class OpsParts:
         """Return the inside for what must be there already; a stopped environment has nothing and is not started."""
         await running(self._parts, current().environment)
         return await self._inside()
+
+    def _masked(self, answer: M) -> M:
+        """Return an answer with secrets masked in every text of it: names and remarks from inside may hold them too."""
+        return from_json(type(answer), self._parts.redactor.json(to_json(answer)))
 
     @contextlib.asynccontextmanager
     async def _awake(self) -> AsyncGenerator[None]:

@@ -49,7 +49,8 @@ class TerminalOps(OpsParts):
         if (await self._parts.environments.get(current().environment)).phase in STILL:
             return pb.ListTerminalsResponse()
         inside = await self._inside()
-        return pb.ListTerminalsResponse(terminals=[_info(one) for one in await inside.machine.terminals(GROUP)])
+        listed = pb.ListTerminalsResponse(terminals=[_info(one) for one in await inside.machine.terminals(GROUP)])
+        return self._masked(listed)
 
     async def attach_terminal(
         self, request: pb.AttachTerminalRequest, ctx: Context, /
