@@ -173,9 +173,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         environments.keeper = keeping
         environments.follow(keeping)
-        of_class = {cls.id: cls.setup for cls in classes_of(settings)}
         overlays = Overlays(home.folder / "setups", settings.setup_cache_gib << 30)
-        environments.follow(Setups(stores.environments, stores.environment_logs, overlays, of_class, ambient, redactor))
+        classes = classes_of(settings)
+        environments.follow(Setups(stores.environments, stores.environment_logs, overlays, classes, ambient, redactor))
 
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None

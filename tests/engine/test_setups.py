@@ -11,7 +11,7 @@ from hostler.core.providers import LocalRepository
 from hostler.engine.setups import Setups
 from hostler.environments.overlays import Overlays
 from hostler.store.opening import Store
-from tests.engine.homes import REGULAR, Home, home_in
+from tests.engine.homes import Home, home_in
 from tests.environments.git_server import git
 
 INSTALL = "python3 -m venv --without-pip .venv"
@@ -30,7 +30,7 @@ def follow(home: Home, limit: int) -> None:
     store: Store = home.store
     overlays = Overlays(home.place / "setups", limit)
     home.environments.follow(
-        Setups(store.environments, store.environment_logs, overlays, {REGULAR: ()}, home.ambient, home.redactor)
+        Setups(store.environments, store.environment_logs, overlays, home.classes, home.ambient, home.redactor)
     )
 
 
@@ -76,6 +76,67 @@ async def test_installing_depends_on_the_files_that_say_what_and_anything_else_o
         assert (KEPT in await home.log(row.id)) is told, setup
     commit(project, "requirements.txt", "click==8.2\n")
     assert KEPT not in await home.log((await home.up(project, setup=(INSTALL,))).id)
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        f"{INSTALL} & echo made > made",
+        f"{INSTALL} | cat",
+        f"{INSTALL} $(true)",
+        f"{INSTALL} `true`",
+        "pip install . ; cd .",
+        "pip3 install ./lib ; cd .",
+        "python3 -m pip install --no-deps lib/ ; cd .",
+        "pip install -e lib ; cd .",
+    ],
+)
+async def test_what_may_depend_on_any_file_is_the_result_for_one_commit(
+    home: Home, project: LocalRepository, setup: str
+):
+    commit(project, "code.py", "one\n")
+    await home.up(project, setup=(setup,))
+    commit(project, "code.py", "two\n")
+    row = await home.up(project, setup=(setup,))
+    assert KEPT not in await home.log(row.id)
+
+
+async def test_scripts_of_a_package_may_depend_on_any_file(home: Home, project: LocalRepository):
+    commit(project, "package.json", '{"scripts": {"postinstall": "cp code.py made"}}')
+    npm = "npm install --version; cd ."
+    await home.up(project, setup=(npm,))
+    commit(project, "code.py", "two\n")
+    assert KEPT not in await home.log((await home.up(project, setup=(npm,))).id)
+    commit(project, "package.json", '{"scripts": {"test": "true"}}')
+    await home.up(project, setup=(npm,))
+    commit(project, "code.py", "three\n")
+    assert KEPT in await home.log((await home.up(project, setup=(npm,))).id)
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "git config core.hooksPath hooks",
+        "mkdir -p .git/hooks && echo true > .git/hooks/pre-commit",
+        "git checkout -q -b other",
+        "git tag here",
+    ],
+)
+async def test_a_setup_that_changed_the_repository_itself_is_run_every_time(
+    home: Home, project: LocalRepository, setup: str
+):
+    for _ in range(2):
+        row = await home.up(project, setup=(setup,))
+        assert KEPT not in await home.log(row.id)
+
+
+async def test_variables_of_the_class_do_not_share(home: Home, project: LocalRepository):
+    await home.up(project, setup=(MARK,))
+    await home.kill()
+    home.classes = tuple(replace(one, variables={"MODE": "other"}) for one in home.classes)
+    home.boot()
+    follow(home, 1 << 30)
+    assert KEPT not in await home.log((await home.up(project, setup=(MARK,))).id)
 
 
 async def test_other_commands_another_ref_and_secrets_do_not_share(home: Home, project: LocalRepository):

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from hostler.core.ambient import Ambient
+from hostler.core.desk import EnvironmentClass
 from hostler.core.environment_log import EnvironmentLogs
 from hostler.core.errors import EnvironmentError_
 from hostler.core.machines import Command, Exited, Machine, Operation
@@ -17,7 +18,7 @@ from hostler.core.redaction import Redactor
 from hostler.engine.environments.journal import Journal
 from hostler.engine.environments.rows import Ledger
 from hostler.engine.environments.shape import devcontainer_of
-from hostler.environments.overlays import Overlays, Site
+from hostler.environments.overlays import Overlays, Site, machine_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,23 @@ INSTALLS = re.compile(
     r"|cargo fetch\b|cd\b"
 )
 """Commands that do what such files and those they name say; any other may depend on everything in the repository."""
+ANYTHING = re.compile(r"[&|`]|[$<>]\(")
+"""Where a shell would run something else beside a command."""
+PIP = re.compile(r"(?:.*\s)?pip3? install\b(.*)")
+LOCAL = re.compile(r"(?:^|\s)(?!-)(?<!-r )(?<!-c )(?:\.|[\w.-]*/)(?!\S*://)|(?:^|\s)(?:-e\b|--editable\b)")
+"""A folder of the repository among what pip is to install."""
+BUILDS = """
+git grep -qE '"(pre|post)?(install|prepare)(-cmd)?" *:|"(prepublish|post-autoload-dump|classmap)" *:' -- \
+    '*package.json' '*composer.json' && exit
+git grep -qE '^ *(-e|--editable|[./]|file:)' -- '*requirements*.txt' && exit
+exit 1
+"""
+"""Says whether installing may build from files of the repository: 1 where nothing tells of it."""
+STATE = """
+{ git config --local --list; git for-each-ref; cat .git/HEAD; git rev-parse HEAD
+  find .git/hooks .git/info .git/modules -type f -exec cksum {} +; } 2>/dev/null | cksum
+"""
+"""What a setup might change in the repository itself, which is not among what is kept of it."""
 BETWEEN = re.compile(r"&&|\|\||[;\n]")
 WORD = re.compile(r"[\w@%+=:,./-]+")
 MOST_WORDS = 500
@@ -47,15 +65,14 @@ class Setups:
         rows: EnvironmentRows,
         logs: EnvironmentLogs,
         overlays: Overlays,
-        of_class: Mapping[str, Sequence[str]],
+        classes: Sequence[EnvironmentClass],
         ambient: Ambient,
         redactor: Redactor,
     ) -> None:
         self._ledger = Ledger(rows, ambient)
         self._journal = Journal(logs, redactor, ambient)
         self._overlays = overlays
-        self._of_class = of_class
-        """Setup commands of each environment class."""
+        self._classes = {cls.id: cls for cls in classes}
 
     async def filled(self, row: EnvironmentRow, machine: Machine) -> None:
         """Bring back a setup that was kept; without one, note under which key this one will be."""
@@ -67,7 +84,8 @@ class Setups:
         if not key:
             return
         if not self._overlays.has(key) or not await self._restored(row, key, site):
-            await self._ledger.change(row.id, status={"setup_key": key})
+            state = await self._state(site, "before")
+            await self._ledger.change(row.id, status={"setup_key": key, "setup_state": state})
             return
         done = {label: {"state": "done", "kept": True} for label, _ in steps}
         await self._ledger.amend(row.id, lambda now: {"steps": {**now.status.get("steps", {}), "once": done}})
@@ -88,7 +106,11 @@ class Setups:
         if not key or self._overlays.has(key) or not all(one.get("state") == "done" for one in outcomes):
             return
         try:
-            size = await self._overlays.keep(key, await self._site(row, machine))
+            site = await self._site(row, machine)
+            if await self._state(site, "after") != row.status.get("setup_state"):
+                await self._journal.say(row.id, "what the setup made is not kept: it changed the repository itself")
+                return
+            size = await self._overlays.keep(key, site)
         except (EnvironmentError_, OSError) as problem:
             log.info("a setup could not be kept", environment=row.id, problem=str(problem))
             return
@@ -100,7 +122,8 @@ class Setups:
 
     def _steps(self, row: EnvironmentRow) -> list[tuple[str, Any]]:
         """Return (label, command) of everything that is run once."""
-        own = [*self._of_class.get(row.class_id, ()), *row.spec.get("setup", ())]
+        cls = self._classes.get(row.class_id)
+        own = [*(cls.setup if cls else ()), *row.spec.get("setup", ())]
         steps: list[tuple[str, Any]] = [(f"setup-{number}", one) for number, one in enumerate(own, 1)]
         for hook in devcontainer_of(row).get("once") or ():
             steps += [(str(label), argv) for label, argv in hook["commands"]]
@@ -110,6 +133,10 @@ class Setups:
         owner = f"overlay/{row.id}"
         incarnation = await machine.register(owner, 1)
         return Site(machine, Operation(owner, 1, f"overlay-{row.status.get('failures', 0)}"), incarnation)
+
+    async def _state(self, site: Site, when: str) -> str:
+        """Return what tells one state of the repository's own folder from another."""
+        return (await site.run(f"state-{when}", STATE)).out.head.decode(errors="replace").strip()
 
     async def _key(self, row: EnvironmentRow, site: Site, steps: Sequence[tuple[str, Any]]) -> str:
         """Return the name of a setup's result; empty where there is no repository to tell.
@@ -125,7 +152,11 @@ class Setups:
         if listed.outcome != Exited(0) or listed.out.cut:
             return ""
         files = (listed.out.head + listed.out.tail).decode(errors="replace")
+        of_files = files and _installs_only(steps) and (await site.run("builds", BUILDS)).outcome == Exited(1)
+        cls = self._classes.get(row.class_id)
         about = {
+            "machine": machine_of(),
+            "of_class": dict(cls.variables) if cls else {},
             "project": row.spec.get("project", ""),
             "creator": row.creator_id,
             "class": row.class_id,
@@ -135,7 +166,7 @@ class Setups:
             "devcontainer": devcontainer_of(row),
             "steps": [list(step) for step in steps],
             "files": files,
-            "commit": "" if files and _installs_only(steps) else str(row.status.get("base", "")),
+            "commit": "" if of_files else str(row.status.get("base", "")),
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -143,4 +174,12 @@ class Setups:
 def _installs_only(steps: Sequence[tuple[str, Any]]) -> bool:
     lines = (one if isinstance(one, str) else " ".join(map(str, one)) for _, one in steps)
     parts = (part.strip() for line in lines for part in BETWEEN.split(line.removeprefix("/bin/sh -c ")))
-    return all(INSTALLS.match(part) for part in parts if part)
+    return all(_installs(part) for part in parts if part)
+
+
+def _installs(part: str) -> bool:
+    """Return whether a command installs what files say, and nothing made of the repository's own code."""
+    if ANYTHING.search(part) or not INSTALLS.match(part):
+        return False
+    pip = PIP.match(part)
+    return pip is None or not LOCAL.search(pip[1])

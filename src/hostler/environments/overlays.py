@@ -139,6 +139,15 @@ class Overlays:
         return self._root / key
 
 
+def machine_of() -> str:
+    """Return what tells this machine's programs from those after an upgrade, which archives may not go with."""
+    try:
+        system = Path("/etc/os-release").read_text()
+    except OSError:
+        system = ""
+    return f"{os.path.realpath('/usr/bin/python3')}\n{system}"
+
+
 def _used(folder: Path) -> float:
     with contextlib.suppress(OSError):
         return (folder / "whole").stat().st_mtime
