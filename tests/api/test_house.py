@@ -164,3 +164,15 @@ async def test_a_replay_compares_the_projection_with_the_log(api: Api) -> None:
     other = (await ask(api, "GET", f"/executions/{execution}/replay")).json()
     assert not other["equal"]
     assert "/metadata/name" in [one["path"] for one in other["differences"]]
+
+
+async def test_a_body_that_is_too_long_is_refused_and_so_are_numbers_and_names_that_are_none(api: Api) -> None:
+    execution = await api.prepared()
+    path = f"hostler/v1/executions/{execution}"
+    refused = await api.refused(f"{path}/applied", b'{"commit": "%b"}' % (b"a" * (2 << 20)))
+    assert (refused["status"], refused["code"]) == (429, "resource_exhausted")
+    answer = await ask(api, "GET", f"/executions/{execution}/diff?turn={'9' * 5000}")
+    assert (answer.status_code, answer.json()["message"].split(":")[0]) == (400, "turn")
+    for name in ([1], 7, "unknown"):
+        refused = await api.refused("hostler/v1/environments", {"execution": execution, "class": name})
+        assert (refused["status"], refused["message"].split(":")[0]) == (400, "class")

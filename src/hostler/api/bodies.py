@@ -6,12 +6,15 @@ from typing import Any, cast
 
 from starlette.requests import Request
 
-from hostler.core.errors import InvalidArgument
+from hostler.core.errors import InvalidArgument, ResourceExhausted
+
+MOST = 1 << 20
+"""Bytes; nothing that is asked for here is nearly as long."""
 
 
 async def body_of(request: Request) -> Mapping[str, Any]:
-    """Return it as a JSON object, an empty one without a body; raises InvalidArgument."""
-    raw = await request.body()
+    """Return it as a JSON object, an empty one without a body; raises InvalidArgument, or ResourceExhausted."""
+    raw = await whole(request, MOST)
     try:
         body: object = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
@@ -19,3 +22,13 @@ async def body_of(request: Request) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise InvalidArgument("the body must be a JSON object")
     return cast("dict[str, Any]", body)
+
+
+async def whole(request: Request, most: int) -> bytes:
+    """Return a body of at most so many bytes; of a longer one, no more is read. Raises ResourceExhausted."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > most:
+            raise ResourceExhausted(f"at most {most} bytes in a request")
+    return bytes(data)

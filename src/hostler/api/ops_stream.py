@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hostler.api.auth import Credentials, bearer
+from hostler.api.bodies import whole
 from hostler.api.call import current, meant_for
 from hostler.api.errors import body_of, wire_error
 from hostler.api.inside import Inside
@@ -27,7 +28,6 @@ from hostler.core.errors import (
     HostlerError,
     InvalidArgument,
     PermissionDenied,
-    ResourceExhausted,
 )
 from hostler.core.machines import Command, ExecResult, Output, Stream
 from hostler.core.redaction import Redactor
@@ -59,7 +59,7 @@ class Streams:
     async def exec(self, request: Request) -> Response:
         """Run, join or replay a command; each line of the answer is a piece of output, the last one how it ended."""
         environment = await self._allowed(request)
-        asked = _asked(await _whole(request))
+        asked = _asked(await whole(request, MOST_BODY))
         operation = operation_of(_text(asked, "operationId", self._parts.ambient.new_id()))
         command: Command = command_in(asked)
         known: dict[Stream, int] = {"out": _number(asked, "outOffset"), "err": _number(asked, "errOffset")}
@@ -78,7 +78,7 @@ class Streams:
         offset = request.query_params.get("offset", "0")
         if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
             raise InvalidArgument("the place of the first byte is needed", field="offset")
-        data = await _whole(request)
+        data = await whole(request, MOST_BODY)
         await running(self._parts, environment)
         inside = await Inside.entered(await self._parts.environments.machine(environment))
         last = request.query_params.get("last", "") in ("1", "true")
@@ -186,15 +186,6 @@ def command_in(asked: Mapping[str, Any]) -> Command:
         more_input=asked.get("input") is True,
         exact=True,
     )
-
-
-async def _whole(request: Request) -> bytes:
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > MOST_BODY:
-            raise ResourceExhausted(f"at most {MOST_BODY} bytes in a request")
-    return bytes(data)
 
 
 def _asked(raw: bytes) -> Mapping[str, Any]:

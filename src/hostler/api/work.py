@@ -15,7 +15,8 @@ from hostler.core.machines import Patch
 from hostler.core.ports import EnvironmentRow
 
 Handler = Callable[[Request], Awaitable[Response]]
-MOST_TURNS = 10**9
+MOST_DIGITS = 9
+"""Of a turn's number."""
 
 
 class Work:
@@ -89,7 +90,7 @@ class Work:
         if not execution:
             raise InvalidArgument("the execution whose work it begins with is needed", field="execution")
         known = {key: one.id for one in self._parts.classes for key in (one.id, one.name)}
-        if name and name not in known:
+        if not isinstance(name, str) or name not in {"", *known}:
             raise InvalidArgument(f"there is no class {name!r}; there are: {', '.join(known)}", field="class")
         new = await self._parts.work.new_environment(execution, _turn(asked.get("turn", 0)), known.get(name, ""))
         row = await self._parts.environments.create(new, current().principal)
@@ -127,6 +128,6 @@ def _execution(request: Request) -> str:
 def _turn(given: Any) -> int:
     """Return the number of a turn, 0 for the last one."""
     text = str(given)
-    if isinstance(given, bool) or not (text.isascii() and text.isdigit() and int(text) < MOST_TURNS):
+    if isinstance(given, bool) or not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
         raise InvalidArgument("the number of a turn is needed", field="turn")
     return int(text)
