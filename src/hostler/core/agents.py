@@ -136,6 +136,7 @@ class Known:
     asks: tuple[str, ...] = ()
     questions: tuple[tuple[Question, ...], ...] = ()
     """What each of `asks` asked: an answer names the question it is for."""
+    children: tuple[Child, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

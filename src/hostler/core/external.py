@@ -84,6 +84,8 @@ class External:
     calls: tuple[GatewayCall, ...] = ()
     called: int = 0
     estimated: Usage = field(default_factory=Usage)
+    cuts: int = 0
+    """Calls that were cut off and may have cost something: `estimated` in all."""
     compact: str = ""
     compacting: str = ""
     """The wish for a compaction that stood when the agent's running turn began."""
@@ -108,6 +110,7 @@ class External:
             tuple(action.item for action in self.actions),
             tuple(ask.ask for ask in self.asks),
             tuple(ask.questions for ask in self.asks),
+            self.children,
         )
 
     @property
@@ -246,7 +249,8 @@ def _call(x: External, event: Call) -> External:
             return replace(x, calls=tuple(call for call in x.calls if call.id != call_id))
         case ae.AgentCallCut(call_id, estimate):
             calls = tuple(call for call in x.calls if call.id != call_id)
-            return replace(x, calls=calls, estimated=x.estimated + estimate)
+            cuts = x.cuts + (estimate != Usage())
+            return replace(x, calls=calls, estimated=x.estimated + estimate, cuts=cuts)
         case ae.AgentCallRefused(limit, message):
             return replace(x, fault=Fault("agent_execution", message, limit))
 

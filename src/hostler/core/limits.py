@@ -13,13 +13,18 @@ class Reached:
     message: str
 
 
-def reached(state: State) -> Reached | None:
-    """Return the first limit that is used up."""
-    limits = state.limits
+def reached(state: State, *, open_calls: bool = False) -> Reached | None:
+    """Return the first limit that is used up, by open model calls too if asked for.
+
+    What calls that were cut off may have cost counts, or hanging up before the end would be free.
+    """
+    limits, x = state.limits, state.external
+    made = state.iterations + x.cuts + (len(x.calls) if open_calls else 0)
+    tokens = state.usage + x.estimated
     counted = (
-        ("max_iterations", limits.max_iterations, state.iterations, "model calls"),
-        ("max_input_tokens", limits.max_input_tokens, state.usage.whole_input, "input tokens"),
-        ("max_output_tokens", limits.max_output_tokens, state.usage.output, "output tokens"),
+        ("max_iterations", limits.max_iterations, made, "model calls"),
+        ("max_input_tokens", limits.max_input_tokens, tokens.whole_input, "input tokens"),
+        ("max_output_tokens", limits.max_output_tokens, tokens.output, "output tokens"),
         ("max_seconds", limits.max_seconds, int(state.ran), "seconds of running"),
     )
     for name, limit, used, unit in counted:

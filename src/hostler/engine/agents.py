@@ -6,6 +6,7 @@ and then waits until it is no longer wanted: only the process's own output can m
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -34,6 +35,10 @@ LONGEST_LINE = 96 << 20
 """Bytes of one line of output; a process that writes more without an end of line is not understood any more."""
 MINOR = (ae.ContextMeasured,)
 """Kinds of events that are worth no commit of their own; before the next model call or the end others follow."""
+TELL_AGAIN = 1.0
+"""Seconds until the agent is told again what could not be said to it."""
+TELLS = 20
+"""Times that a process which runs may refuse its standard input."""
 LAST_WORDS = 2000
 """Characters of standard error that are told when a process died."""
 
@@ -83,7 +88,9 @@ class Agents:
         live: LiveText,
         redactor: Redactor,
         calls: OpenCalls | None = None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._pause = pause
         self.calls = calls
         """None where agents call models in no way that is known here."""
         self._drivers = drivers
@@ -137,24 +144,35 @@ class Agents:
                 attached.close()
 
     async def tell(self, effect: TellAgent, scene: Scene) -> tuple[Fact, ...]:
-        """Write one message, then wait: what it comes to is in the process's output."""
-        driver = self._drivers[scene.state.begun.agent.driver]
-        try:
-            attached = await asyncio.shield(self._line((scene.execution, effect.process)))
-            await _say(attached, [self._message(driver, effect, scene)])
-        except EnvironmentError_ as problem:
-            log.debug("the agent could not be told", execution=scene.execution, problem=problem.message)
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("nobody ends this wait but a cancellation")
+        """Write one message, then wait: what it comes to is in the process's output, and a loss is `run`'s to tell."""
+        message = self._message(self._drivers[scene.state.begun.agent.driver], effect, scene)
+        refused = 0
+        while refused < TELLS:
+            try:
+                attached = await asyncio.shield(self._line((scene.execution, effect.process)))
+                await _say(attached, [message])
+                await asyncio.get_running_loop().create_future()  # Nobody ends this wait but a cancellation.
+            except (MachineLost, ProcessEnded) as problem:
+                log.debug("the agent could not be told", execution=scene.execution, problem=problem.message)
+                refused += isinstance(problem, ProcessEnded)
+            except Fenced:
+                raise
+            except EnvironmentError_ as problem:
+                return (self._untold(effect, problem.message),)
+            await self._pause(TELL_AGAIN)
+        return (self._untold(effect, "its process takes no input any more"),)
+
+    def _untold(self, effect: TellAgent, why: str) -> Fact:
+        text = self._redactor.text(f"the agent could not be told something ({effect.what}): {why}")
+        return Fact(f"{effect.process}/untold/{effect.what}/{effect.subject}", ae.AgentFault("agent_execution", text))
 
     async def close(self, effect: CloseAgent, scene: Scene) -> tuple[Fact, ...]:
         """End the process of an idle agent."""
         try:
             machine = await self._machines.machine_for(scene.state.environment.id)
             await machine.cancel(Operation(scene.execution, scene.position.fence, effect.process))
-        except Fenced:
-            raise
         except EnvironmentError_ as problem:
+            # Fenced too: a supervisor that came later knows neither us nor the process. The log's fence decides.
             log.info("an idle agent's process is out of reach", execution=scene.execution, problem=problem.message)
         return (Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process)),)
 
@@ -242,7 +260,8 @@ class _Hearing:
                 for piece in heard.pieces:
                     self._agents.say(self._scene, self._process, piece)
                 facts.extend(self._agents.facts(self._scene, self._process, start, heard))
-                await _say(attached, heard.replies)
+                with contextlib.suppress(ProcessEnded):  # What it said before its end is still read.
+                    await _say(attached, heard.replies)
             if not all(isinstance(fact.event, MINOR) for fact in facts):
                 read = Fact(f"{self._process}/{end}", ae.AgentRead(self._process, end))
                 await self._emit((*facts, read))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hostler.core import agent_events as ae
 from hostler.core.ambient import Ambient
 from hostler.core.conversation import Usage
-from hostler.core.errors import StaleFence
+from hostler.core.errors import StaleFence, Unavailable
 from hostler.core.events import Event
 from hostler.core.limits import reached
 from hostler.core.ports import Fact
@@ -25,7 +25,7 @@ class Calls:
 
     async def grant(self, execution: str) -> Grant:
         """Return what the execution may do now; NoLiveTurn unless this process runs a turn of it."""
-        worker = self._worker(execution)
+        worker = await self._worker_soon(execution)
         state, agent = worker.state, worker.state.begun.agent
         provider, _, _ = agent.model.partition(":")
         driver = self.agents.driver(agent.driver)
@@ -34,11 +34,11 @@ class Calls:
 
     async def begin(self, grant: Grant, model: str, path: str) -> Call:
         """Commit that a call begins; a limit that is reached is committed as well, and stops the execution."""
-        worker = self._worker(grant.execution)
+        worker = await self._worker_soon(grant.execution)
         if worker.fence != grant.fence:
             raise NoLiveTurn("the turn that this call belongs to is over")
         call = Call(self.ambient.new_id(), grant.execution, grant.fence, model, path)
-        if limit := reached(worker.state):
+        if limit := reached(worker.ahead(), open_calls=True):
             await self._record(worker, call, ae.AgentCallRefused(limit.name, limit.message))
             raise LimitReached(limit.message)
         await self._record(worker, call, ae.AgentCallStarted(call.id, model, path))
@@ -67,6 +67,13 @@ class Calls:
             await worker.record((Fact(f"call/{call.id}", event),))
         except StaleFence as problem:
             raise NoLiveTurn("the turn that this call belongs to is over") from problem
+
+    async def _worker_soon(self, execution: str) -> Worker:
+        """Return the worker; Unavailable, so that the agent tries again, where the turn is being taken up."""
+        worker = self.engine.worker_of(execution)
+        if (worker is None or not worker.state.phase) and await self.engine.takes_up(execution):
+            raise Unavailable("the turn is being taken up again; try once more", retry_after=1.0)
+        return self._worker(execution)
 
     def _worker(self, execution: str) -> Worker:
         worker = self.engine.worker_of(execution)

@@ -144,6 +144,11 @@ class Engine:
         """Return whether this process works on it now."""
         return execution in self._workers
 
+    async def takes_up(self, execution: str) -> bool:
+        """Return whether a turn of this runner runs, so that it has a worker here soon, if it has none yet."""
+        row = await self._executions.row(execution)
+        return row is not None and row.runner == self._identity.runner and row.phase == "RUNNING"
+
     def worker_of(self, execution: str) -> Worker | None:
         """Return the worker of an execution that this process works on now."""
         return self._workers.get(execution)

@@ -84,6 +84,7 @@ class Worker:
         self.log: list[Recorded] = []
         self._running: dict[Effect, asyncio.Task[Outcome]] = {}
         self._told: list[Told] = []
+        self._telling: list[Told] = []
         self._has_slot = False
         self._purged = False
         self._inherited = False
@@ -128,7 +129,7 @@ class Worker:
                 await self._wait()
         finally:
             await self._drop(lambda _: True)
-            _answer(self._told, StaleFence())
+            _answer([*self._telling, *self._told], StaleFence())
             self._tools.effects.live.end(self._id)
             self._tools.slots.give_back(self._id)
 
@@ -139,7 +140,7 @@ class Worker:
         await self.catch_up()
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
-        told = self._heard()
+        told = self._telling = self._heard()
         facts, ripe = self._reported(told)
         await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
         _answer(told)
@@ -178,6 +179,11 @@ class Worker:
         told, self._told = self._told, []
         _answer([one for one in told if not (one.effect in still if one.effect else runs)], StaleFence())
         return [one for one in told if not one.kept.done()]
+
+    def ahead(self) -> State:
+        """Return the state with what was told of the running turn and is on its way into the log."""
+        facts = [fact for one in (*self._telling, *self._told) for fact in one.facts]
+        return self._ahead(tuple(facts)) if self.state.phase == "RUNNING" else self.state
 
     def _reported(self, told: list[Told]) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
         """Return what effects came to, if they are still wanted; else it is not believed any more."""
@@ -222,7 +228,11 @@ class Worker:
                 continue
             facts = ()
             self._position = Position(appended.position.fence, self.state.seq)
-            if self._calls and any(isinstance(event, ev.TurnEnded | ev.Stopped) for event in decisions):
+            if (
+                appended.decided
+                and self._calls
+                and any(isinstance(event, ev.TurnEnded | ev.Stopped) for event in decisions)
+            ):
                 self._calls.cut_now(self._id)
             await self.catch_up(appended.recorded)
 
@@ -259,8 +269,10 @@ class Worker:
             case ev.ModelReplied() | ev.ToolFinished() | ae.AgentSaid() | ae.ActionFinished() | ae.AgentCallFinished():
                 return True
             case ev.EnvironmentReady(incarnation=found):
-                inside = [tool for tool in self.state.tools if tool.started and tool.incarnation]
-                return self._inherited and bool(inside) and all(tool.incarnation == found for tool in inside)
+                x = self.state.external
+                inside = [tool.incarnation for tool in self.state.tools if tool.started and tool.incarnation]
+                inside += [x.incarnation] if x.process else []
+                return self._inherited and bool(inside) and all(incarnation == found for incarnation in inside)
             case _:
                 return False
 

@@ -42,6 +42,8 @@ class Resident:
     steered: list[str] = field(default_factory=list[str])
     answers: dict[str, asyncio.Future[str]] = field(default_factory=dict[str, "asyncio.Future[str]"])
     work: asyncio.Task[None] | None = None
+    deaf: list[Exception] = field(default_factory=list[Exception])
+    """What the next messages come to, once it is open."""
 
     async def put(self, **line: Any) -> None:
         """Write one line to standard output."""
@@ -54,6 +56,8 @@ class Resident:
         """Read one message from standard input, once an id."""
         if self.ended is not None:
             raise ProcessEnded("the process has ended")
+        if self.deaf and message != "open":
+            raise self.deaf.pop(0)
         if message in self.messages:
             return False
         self.messages[message] = data

@@ -76,7 +76,7 @@ class Stage:
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         drivers = {"resident": ResidentDriver()}
-        agents = Agents(drivers, self.world, _lodge, live, redactor)
+        agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
@@ -155,6 +155,11 @@ def said(text: str, input_id: str) -> Send:
     """Return a text as a user sends it."""
     block = {"id": input_id, "inputs": [{"text": {"content": text}}]}
     return Send(input_id, block, hashlib.sha256(json.dumps(block).encode()).hexdigest())
+
+
+async def _at_once(seconds: float) -> None:
+    """Take no time; others have their turn."""
+    await asyncio.sleep(0)
 
 
 def _lodge(environment: str, execution: str) -> Lodging:

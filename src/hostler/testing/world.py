@@ -55,6 +55,8 @@ class MemoryMachine:
     started: list[str] = field(default_factory=list[str])
     script: Sequence[Act] = ()
     thread: Thread = field(default_factory=Thread)
+    deaf: list[Exception] = field(default_factory=list[Exception])
+    """What the next messages to the agent that lives here come to instead of being heard."""
     residents: dict[str, Resident] = field(default_factory=dict[str, Resident])
 
     async def attach(self, operation: Operation, command: Command, *, incarnation: str, offset: int = 0) -> Attached:
@@ -62,7 +64,7 @@ class MemoryMachine:
         self._admit(operation, incarnation)
         if operation.id not in self.residents:
             self.started.append(operation.id)
-            self.residents[operation.id] = Resident(self.thread, self.script, self._done)
+            self.residents[operation.id] = Resident(self.thread, self.script, self._done, deaf=self.deaf)
         return Line(self.residents[operation.id], offset)
 
     async def _done(self, line: str) -> str:
@@ -70,6 +72,8 @@ class MemoryMachine:
 
     async def cancel(self, operation: Operation) -> None:
         """End one process."""
+        if operation.execution not in self.fences:
+            raise Fenced()
         if operation.id in self.residents:
             await self.residents[operation.id].end(Cancelled())
 

@@ -1,8 +1,8 @@
 """Codex's own sub-agents: threads beside ours on the same connection."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from hostler.core.agent_events import ChildReported
 from hostler.core.agents import Child
@@ -23,9 +23,14 @@ _ACTIVITIES: Mapping[str, State] = {"started": "running", "completed": "done", "
 
 @dataclass(slots=True)
 class Children:
-    """The sub-agents that this reader has heard of. What a reader before it heard is forgotten, and only a name."""
+    """The sub-agents that this reader, or one before it, has heard of."""
 
     _all: dict[str, Child] = field(default_factory=dict[str, Child])
+
+    @classmethod
+    def known(cls, children: Iterable[Child]) -> Self:
+        """Return them as the log knows them, so that late news of one that is done does not make it run again."""
+        return cls({child.id: child for child in children})
 
     def name(self, thread: str) -> str:
         """Return what a sub-agent is called, the end of its id where it has no name."""

@@ -54,7 +54,7 @@ class CodexReader:
         self._thread = known.thread or launch.thread
         self._given = known.given
         self._open = set(known.actions)
-        self._children = Children()
+        self._children = Children.known(known.children)
         self._goal: Goal | Literal["unheard"] | None = "unheard"
         self._compacting = False
         self._prompted = known.turn
@@ -107,6 +107,9 @@ class CodexReader:
             case "goal":
                 told = messages.request(f"goal-now/{subject}", "thread/goal/get", {"threadId": self._thread})
                 return Heard((items.noted("goal", text, warning=True),), replies=(told,))
+            case "goal-now":  # The goal is not known, and the wish must not be waited for.
+                goal = None if self._goal == "unheard" else self._goal
+                return Heard((items.noted("goal", text, warning=True), ae.GoalChanged(goal, subject)))
             case messages.OPEN if self._launch.thread:
                 told = f"the earlier conversation could not be opened, so a new one begins: {text}"
                 return Heard(
