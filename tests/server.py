@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 
 from hostler.environments.local import local_provider
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0
+"""Upper bounds here are for machines that are busy with much else; whoever is quick never waits for them."""
 T = TypeVar("T")
 WIPED = ("HOSTLER_", "ANTHROPIC_", "OPENAI_")
 
@@ -93,7 +94,7 @@ class HostlerProcess:
         self.process.kill()
         self._reap()
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = 60.0) -> int:
         """SIGTERM; return the exit code."""
         assert self.process
         if self.process.poll() is None:
@@ -119,7 +120,7 @@ class HostlerProcess:
 
     def _reap(self) -> None:
         assert self.process
-        self.process.wait(10)
+        self.process.wait(60)
         assert self.process.stdout
         self.process.stdout.close()
 
@@ -135,7 +136,7 @@ class HostlerProcess:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -166,7 +167,7 @@ class HostlerProcess:
         assert [seq for seq, _, _ in rows] == list(range(1, len(rows) + 1))
         return [(kind, json.loads(body)) for _, kind, body in rows]
 
-    def until(self, holds: Callable[[], T], seconds: float = 30.0) -> T:
+    def until(self, holds: Callable[[], T], seconds: float = 120.0) -> T:
         """Return the first true answer of `holds`, asked again whenever the log may have grown."""
         end = time.monotonic() + seconds
         while not (answer := holds()):
@@ -174,7 +175,7 @@ class HostlerProcess:
             threading.Event().wait(0.02)
         return answer
 
-    def rest(self, execution: str, seconds: float = 60.0) -> dict[str, Any]:
+    def rest(self, execution: str, seconds: float = 180.0) -> dict[str, Any]:
         """Return the execution once it is idle or stopped."""
         self.until(lambda: self.phase(execution) in ("WAITING_FOR_INPUT", "STOPPED"), seconds)
         return self.get(execution)
