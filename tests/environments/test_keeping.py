@@ -1,6 +1,7 @@
 import asyncio
 import os
 import subprocess
+import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -132,6 +133,19 @@ async def test_keeping_and_reading_the_same_work_at_once_disturb_nobody(
         assert first.read_bytes() == whole
     await kept.remove("one")
     assert not list((root / "kept").iterdir())
+
+
+async def test_kept_work_goes_past_the_servers_memory(inside: Work, kept: KeptWork) -> None:
+    base = await begun(inside)
+    await inside.run("head -c 20000000 /dev/urandom > large")
+    await take(kept, inside.machine, "one", 1, base)
+    tracemalloc.start()
+    try:
+        async with kept.packed("one") as pack:
+            assert pack.stat().st_size > 20_000_000
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_work_that_changed_nothing_stores_nothing(inside: Work, kept: KeptWork, root: Path) -> None:

@@ -54,19 +54,24 @@ async def run(
     folder: Path,
     *words: str,
     stdin: Path | None = None,
+    into: Path | None = None,
     env: Mapping[str, str] | None = None,
     limit: int = 8 << 20,
     seconds: float = SECONDS,
 ) -> Done:
-    """Run git in a repository of our own, and return its output up to `limit` bytes; raises EnvironmentFailed."""
+    """Run git in a repository of our own, and return its output up to `limit` bytes; raises EnvironmentFailed.
+
+    Large output goes `into` a file instead, past our own memory.
+    """
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(stdin.open("rb")) if stdin else asyncio.subprocess.DEVNULL
+        target = stack.enter_context(into.open("wb")) if into else asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", LIMITED, "git", "--git-dir", str(folder), *words),
             cwd="/",
             env={**_environment(), **(env or {})},
             stdin=source,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=target,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
@@ -105,10 +110,9 @@ def _environment() -> dict[str, str]:
 
 
 async def _upto(stream: asyncio.StreamReader | None, limit: int) -> bytes:
-    """Read a stream to its end, or a little beyond the limit."""
-    assert stream is not None, "asked for above"
+    """Read a stream to its end, or a little beyond the limit; nothing of what goes elsewhere."""
     parts, size = list[bytes](), 0
-    while size <= limit and (part := await stream.read(1 << 20)):
+    while stream and size <= limit and (part := await stream.read(1 << 20)):
         parts.append(part)
         size += len(part)
     return b"".join(parts)

@@ -139,13 +139,11 @@ class KeptWork:
         with tempfile.TemporaryDirectory(dir=self._root, prefix=f"{execution}.") as place:
             names, pack = Path(place, "names"), Path(place, "pack")
             words = ("cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-            listed = await hostgit.run(folder, *words, limit=1 << 30)
-            await asyncio.to_thread(names.write_bytes, listed.out)
+            listed = await hostgit.run(folder, *words, into=names)
             words = ("pack-objects", "--stdout", "--quiet", "--delta-base-offset")
-            done = await hostgit.run(folder, *words, stdin=names, limit=4 << 30)
+            done = await hostgit.run(folder, *words, stdin=names, into=pack)
             if listed.code or done.code:
                 raise EnvironmentFailed(f"what was kept cannot be read: {listed.said or done.said}")
-            await asyncio.to_thread(pack.write_bytes, done.out)
             yield pack
 
     async def remove(self, execution: str) -> None:
