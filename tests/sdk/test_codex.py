@@ -59,8 +59,8 @@ def test_one_call_makes_an_environment_and_runs_codex_in_it(later: Client, tool:
     assert {(body["model"], body["reasoning"]["effort"]) for body in sent} == {("gpt-5.6-sol", "high")}
 
 
-def test_codex_is_started_in_an_environment_and_spoken_with(workspaces: Client, tool: str) -> None:
-    seen = workspaces.run(
+def test_codex_is_started_in_an_environment_and_spoken_with(new: Client, tool: str) -> None:
+    seen = new.run(
         f"""
         workspace = environments.create(arguments[0], timeout=80)
         session = workspace.start_codex({TASK!r}, name="talk", timeout=80)
