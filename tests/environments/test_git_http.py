@@ -325,6 +325,12 @@ def test_only_gits_own_requests_are_passed_on(method: str, path: str) -> None:
         [" folded: line"],
         ["no colon"],
         ["Content-Length : 1"],
+        ["Content-Length: -1"],
+        ["Content-Length: +1"],
+        ["Content-Length: 1_0"],
+        ["Content-Length:"],
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Transfer-Encoding: xchunked"],
     ],
 )
 def test_a_header_that_a_host_could_read_in_another_way_is_refused(lines: list[str]) -> None:
@@ -458,6 +464,37 @@ async def test_a_request_inside_a_request_goes_nowhere(town: Town) -> None:
     assert [path for path, _ in town.seen] == ["/shop.git/git-upload-pack"]
     await closed(writer)
     await egress.close_all()
+
+
+@pytest.mark.parametrize("size", ["-1", "+4", "0x4", "0_4", ""])
+async def test_a_chunk_whose_size_a_host_could_read_in_another_way_is_not_passed_on(
+    town: Town, signed: tuple[Path, Path], size: str
+) -> None:
+    body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            body.set_result(await reader.read())
+        await closed(writer)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*signed)
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    egress = Egress(git=GitWay(town.logins, town.trust))
+    net = town.repository.parent
+    await egress.open("env", net, -1, NetworkPolicy(private=(f"127.0.0.1:{port}",)))
+    _, writer = await asyncio.open_unix_connection(str(net / "egress.sock"))
+    address = f"http://127.0.0.1.hostler.invalid:{port}/shop.git/git-upload-pack"
+    writer.write(f"POST {address} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n0000\r\n".encode())
+    await writer.drain()
+    writer.write_eof()
+    async with asyncio.timeout(20):
+        assert await body == b""
+    await closed(writer)
+    await egress.close_all()
+    server.close()
 
 
 async def _ann(environment: str) -> str:

@@ -34,6 +34,8 @@ ABOUT = frozenset({"content-type", "content-encoding"})
 TO_HOST = ABOUT | {"accept", "accept-language", "accept-encoding", "git-protocol", "user-agent"}
 TO_GIT = ABOUT | {"content-length", "transfer-encoding", "cache-control"}
 LENGTHS = ("content-length", "transfer-encoding")
+_SIZE = {"content-length": re.compile(r"\d{1,15}", re.ASCII), "transfer-encoding": re.compile("chunked", re.IGNORECASE)}
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,12}")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -137,6 +139,8 @@ def _header(lines: Sequence[str]) -> dict[str, str]:
         fields[name.lower()] = value.strip()
     if all(name in fields for name in LENGTHS):
         raise GitRefusal(400, "the request has two lengths")
+    if any(name in fields and not _SIZE[name].fullmatch(fields[name]) for name in LENGTHS):
+        raise GitRefusal(400, "the request's length makes no sense")
     return fields
 
 
@@ -261,7 +265,7 @@ async def _send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requ
     """Pass on exactly the body of a request, so that nothing can be sent behind it; return when git has hung up."""
     # A host that has heard enough answers and hangs up; then its answer is what counts.
     with contextlib.suppress(ConnectionError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        if request.method == "POST" and request.fields.get("transfer-encoding", "").lower() == "chunked":
+        if request.method == "POST" and "transfer-encoding" in request.fields:
             await _send_chunks(reader, writer)
         elif request.method == "POST":
             await _send_bytes(reader, writer, int(request.fields.get("content-length", "0")))
@@ -281,7 +285,10 @@ async def _send_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     size = 1
     while size:
         line = await reader.readuntil(b"\r\n")
-        size = int(line.split(b";", 1)[0].strip(), 16)
+        told = line.split(b";", 1)[0].strip()
+        if not _CHUNK_SIZE.fullmatch(told):
+            raise ValueError("a chunk without a size")
+        size = int(told, 16)
         writer.write(b"%x\r\n" % size)
         await _send_bytes(reader, writer, size)
         if await reader.readexactly(2) != b"\r\n":
