@@ -1,6 +1,7 @@
 """The same story, cut at every commit and with two owners, on the real stores."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hostler.testing.clock import HandClock
 from hostler.testing.link import Link
 from hostler.testing.postgres import throw_away_postgres
 from hostler.testing.stage import Stage
+from tests.engine import test_residents as residents
 from tests.engine.test_crashes import check, essence, new_stage, tell, whole_story
 
 
@@ -92,3 +94,19 @@ async def test_an_owner_that_wakes_up_after_its_successor_writes_nothing_to_a_da
         assert essence(before) == expected
         await first.engine.close()
         await second.engine.close()
+
+
+async def test_the_story_of_a_resident_survives_crashes_in_a_database(store: Store):
+    expected, commits = await residents.whole_story()
+    for number in range(1, commits + 1):
+        stage = residents.stage_of()
+        stage.clock, stage.executions, stage.runner = CLOCK, store.executions, f"runner-resident-{number}"
+        stage.register = stage_on(store, f"resident-{number}").register
+        even = number % 2 == 0
+        await stage.boot(Link(stage.executions, die_before=0 if even else number, die_after=number if even else 0))
+        log = await residents.tell(stage)
+        await stage.kill()
+        residents.check(log)
+        told = residents.essence(log) - Counter(WorkKept=1)  # It may be kept already when the log is read.
+        assert told == expected - Counter(WorkKept=1), number
+        assert stage.world.machine.started == ["agent-1"], number

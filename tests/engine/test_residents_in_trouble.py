@@ -12,6 +12,7 @@ from hostler.core.conversation import Usage
 from hostler.core.errors import MachineLost, Unavailable
 from hostler.core.events import Limits
 from hostler.core.machines import ProcessEnded, Signalled
+from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State
 from hostler.engine.calls import Calls
 from hostler.models.gateway.ledger import LimitReached, NoLiveTurn
@@ -168,6 +169,18 @@ async def test_a_process_that_takes_no_input_any_more_stops_the_execution():
     assert "takes no input any more" in state.failure.message
 
 
+async def test_a_process_that_never_opens_its_conversation_is_given_up():
+    stage = stage_of()
+    stage.opening = 0.01
+    await stage.boot()
+    execution = await begin(stage)
+    state = await stage.until(execution, lambda s: s.phase == "STOPPED")
+    await stage.kill()
+    assert state.failure is not None
+    assert "did not open its conversation" in state.failure.message
+    assert all(resident.ended for resident in stage.world.machine.residents.values())
+
+
 async def test_an_agent_killed_by_its_own_action_again_and_again_is_given_up():
     stage = stage_of(("say", "I run the tests."), ("do", "make test"))
 
@@ -257,3 +270,33 @@ async def test_steering_across_a_crash_at_every_commit_reaches_the_agent_once():
         for before, after in ((number, 0), (0, number)):
             stage = stage_of(("do", "make"), ("say", "Done."))
             await story(Link(stage.executions, die_before=before, die_after=after), stage)
+
+
+@pytest.mark.parametrize("number", range(2, 20, 2))
+async def test_an_owner_that_wakes_up_after_its_successor_writes_nothing_and_says_nothing(number: int):
+    stage = stage_of(("do", "make"), ("say", "Done."))
+    zombie = Link(stage.executions, pause_before=number)
+    first = await stage.boot(zombie)
+    sending = asyncio.create_task(begin(stage))
+    paused, sent = asyncio.create_task(zombie.paused.wait()), sending
+    await asyncio.wait({paused, sent}, return_when=asyncio.FIRST_COMPLETED)
+    while not (found := await stage.executions.find(ExecutionQuery(), limit=1)):
+        await asyncio.sleep(0)
+    execution = found[0].id
+    second = await stage.boot()
+    if not (await stage.state(execution)).inputs:
+        await stage.send(execution, "go")
+    await stage.until(execution, lambda s: idle(s) and not s.unkept)
+    before, seen = await stage.log(execution), list(stage.world.machine.thread.seen)
+    zombie.go.set()
+    for task in (paused, sending):
+        task.cancel()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert await stage.log(execution) == before
+    assert stage.world.machine.thread.seen == seen
+    assert len(seen) == 1
+    assert stage.world.machine.thread.done == ["turn-1.0"]
+    assert stage.world.machine.started == ["agent-1"]
+    await first.engine.close()
+    await second.engine.close()

@@ -35,6 +35,8 @@ LONGEST_LINE = 96 << 20
 """Bytes of one line of output; a process that writes more without an end of line is not understood any more."""
 MINOR = (ae.ContextMeasured,)
 """Kinds of events that are worth no commit of their own; before the next model call or the end others follow."""
+OPENING = 300.0
+"""Seconds within which a process must have opened its conversation, or it is ended."""
 TELL_AGAIN = 1.0
 """Seconds until the agent is told again what could not be said to it."""
 TELLS = 20
@@ -89,8 +91,10 @@ class Agents:
         redactor: Redactor,
         calls: OpenCalls | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        opening: float = OPENING,
     ) -> None:
         self._pause = pause
+        self._opening = opening
         self.calls = calls
         """None where agents call models in no way that is known here."""
         self._drivers = drivers
@@ -125,8 +129,14 @@ class Agents:
             if not scene.state.external.opened:
                 await _say(attached, driver.greeting(launch))
             hearing = _Hearing(self, scene, effect, driver.reader(launch, scene.state.external.known), emit)
-            await hearing.listen(attached, offset)
+            async with asyncio.timeout(None if scene.state.external.opened else self._opening) as deadline:
+                await hearing.listen(attached, offset, lambda: deadline.reschedule(None))
             return await self._ended(effect, attached)
+        except TimeoutError:
+            text = f"the agent's process did not open its conversation within {self._opening:g} seconds"
+            if attached is not None:
+                await attached.kill()
+            return (self._death(effect, text),)
         except MachineLost:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
@@ -251,8 +261,11 @@ class _Hearing:
         self._reader = reader
         self._emit = emit
 
-    async def listen(self, attached: Attached, offset: int) -> None:
-        """Read to the end of the output; what nobody waits for is appended together with what comes next."""
+    async def listen(self, attached: Attached, offset: int, opened: Callable[[], None]) -> None:
+        """Read to the end of the output, and say when the conversation is open.
+
+        What nobody waits for is appended together with what comes next.
+        """
         facts: list[Fact] = []
         async for end, lines in _lines(attached.output(), offset):
             for start, line in lines:
@@ -260,6 +273,8 @@ class _Hearing:
                 for piece in heard.pieces:
                     self._agents.say(self._scene, self._process, piece)
                 facts.extend(self._agents.facts(self._scene, self._process, start, heard))
+                if any(isinstance(event, ae.AgentOpened) for event in heard.events):
+                    opened()
                 with contextlib.suppress(ProcessEnded):  # What it said before its end is still read.
                     await _say(attached, heard.replies)
             if not all(isinstance(fact.event, MINOR) for fact in facts):

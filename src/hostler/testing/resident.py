@@ -15,7 +15,7 @@ from hostler.core.agents import Caps, Goal, GoalChange, Heard, Input, Known, Lau
 from hostler.core.machines import Cancelled, Command, Exited, Outcome, ProcessEnded, Signalled
 
 Act = tuple[str, ...]
-"""("say", text), ("do", command), ("ask", question), ("die",) or ("wait",)."""
+"""("say", text), ("do", command), ("ask", question), ("die",) or ("wait",); without any, it does not even open."""
 
 
 @dataclass(slots=True)
@@ -63,6 +63,8 @@ class Resident:
         self.messages[message] = data
         told = json.loads(data)
         match told["do"]:
+            case "open" if not self.script:
+                pass
             case "open":
                 for input_id in self.thread.seen:
                     await self.put(seen=input_id)

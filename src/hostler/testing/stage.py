@@ -15,7 +15,7 @@ from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
-from hostler.engine.agents import Agents, Lodging
+from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
@@ -54,6 +54,7 @@ class Stage:
     clock: HandClock = field(default_factory=HandClock)
     settle: float = 0.0
     slots: int = 8
+    opening: float = OPENING
     worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
     executions: Executions = field(default_factory=lambda: MemoryExecutions(project))
@@ -76,7 +77,7 @@ class Stage:
         redactor = Redactor(self.secrets)
         live = LiveText(redactor)
         drivers = {"resident": ResidentDriver()}
-        agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once)
+        agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once, opening=self.opening)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)
         dispatch = LocalDispatch(self.clock)
         engine = Engine(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hostler.agents.codex.driver import CodexDriver
 from hostler.core import agent_events as ae
-from hostler.core.agents import Choice, FileChange, Goal, Known, Launch, Piece, Question, Reader
+from hostler.core.agents import Child, Choice, FileChange, Goal, Known, Launch, Piece, Question, Reader
 from hostler.core.events import Event, Todo, TodosSet, decode, encode
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -452,3 +452,16 @@ def test_an_action_with_a_strange_name_ends_with_its_turn_and_that_of_a_sub_agen
         known=Known(thread=THREAD, turn="t1", actions=("call/7", child)),
     )
     assert [event.item for event in only(events, ae.ActionFinished)] == ["call/7"]
+
+
+def test_late_news_of_a_sub_agent_that_is_done_does_not_make_it_run_again_for_another_reader() -> None:
+    done = Child("c1", "Euler", "done", 10)
+    news = told("thread/tokenUsage/updated", thread="c1", tokenUsage={"total": {"totalTokens": 20}})
+    heard = after(news, known=Known(thread=THREAD, turn="t1", children=(done,)))
+    assert heard == [ae.ChildReported(Child("c1", "Euler", "done", 20))]
+
+
+def test_a_goal_that_can_be_neither_changed_nor_asked_for_is_not_waited_for() -> None:
+    refused = {"code": -32600, "message": "no"}
+    lines = [json.dumps({"id": f"{what}/r1", "error": refused}).encode() for what in ("goal", "goal-now")]
+    assert only(after(*lines), ae.GoalChanged) == [ae.GoalChanged(None, "r1")]
