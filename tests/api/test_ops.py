@@ -37,6 +37,8 @@ class Ops:
     api: Api
     environment: str
     token: str
+    restart: Callable[[], Awaitable[None]] | None = None
+    """Ends the environment's life and begins another."""
 
     def path(self, method: str) -> str:
         return f"environments/{self.environment}/ops/supervisor.v1.EnvironmentOpsService/{method}"
@@ -81,7 +83,12 @@ async def ops(api: Api) -> AsyncIterator[Ops]:
     await machine.exec(Operation("setup", 1, "setup"), Command(("sh", "-c", SETUP)), incarnation=incarnation)
     environment = (await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), OWNER)).id
     answer = await api.call("gitpod.v1.EnvironmentService/CreateEnvironmentAccessToken", {"environmentId": environment})
-    yield Ops(api, environment, answer["accessToken"])
+
+    async def restart() -> None:
+        await provider.stop(handle)
+        await provider.start(handle)
+
+    yield Ops(api, environment, answer["accessToken"], restart)
     await provider.delete(handle)
     subprocess.run(["rm", "-rf", str(root)], check=True)
 
@@ -117,6 +124,17 @@ async def test_an_operation_is_known_by_the_environment_itself_so_a_restart_of_t
     assert refused["code"] == "already_exists"
     assert (await again.sh("cat count"))["stdout"] == "x\n"
     await other.stop()
+
+
+async def test_commands_run_in_every_life_of_an_environment_each_once(ops: Ops) -> None:
+    assert ops.restart
+    for life in range(1, 4):
+        for _ in range(2):
+            lines = await ops.sh("echo x >> count; wc -l < count", operationId=f"op-{life}")
+            assert lines == {"stdout": f"{life}\n"}
+        await ops.restart()
+    await asyncio.gather(*(ops.sh("echo x >> count") for _ in range(5)))
+    assert (await ops.sh("wc -l < count"))["stdout"] == "8\n"
 
 
 async def test_a_cancelled_command_ends_and_its_id_never_starts(ops: Ops) -> None:

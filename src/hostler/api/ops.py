@@ -3,20 +3,25 @@
 Nothing here touches a workspace itself: every operation goes to the environment's supervisor, in a group of its own.
 """
 
+import contextlib
+
+from hostler.api.call import current
 from hostler.api.inside import Inside
 from hostler.api.ops_files import FileOps
 from hostler.api.ops_git import GitOps
 from hostler.api.ops_parts import Context, path_of
 from hostler.api.ops_terminals import TerminalOps
+from hostler.api.parts import ApiParts
 from hostler.contract.supervisor.v1 import environment_ops_pb as pb
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsService
-from hostler.core.errors import AlreadyExists, InvalidArgument, Unimplemented
+from hostler.core.errors import AlreadyExists, Fenced, InvalidArgument, Restarted, Unimplemented
 from hostler.core.machines import (
     Cancelled,
     Command,
     ExecResult,
     Exited,
     FileProblem,
+    Machine,
     OnOutput,
     Signalled,
     TimedOut,
@@ -30,8 +35,16 @@ LONGEST_ID = 200
 TIMED_OUT = 124
 
 
+MOST_ADMITTED = 4096
+"""Of how many environments it is remembered which life of theirs has admitted us."""
+
+
 class Ops(FileOps, GitOps, TerminalOps, EnvironmentOpsService):
     """The service over the environment desk."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        super().__init__(parts)
+        self._admitted: dict[str, str] = {}
 
     async def exec(self, request: pb.ExecRequest, ctx: Context, /) -> pb.ExecResponse:
         """Run a shell command, or answer what became of it under this operation id."""
@@ -39,14 +52,27 @@ class Ops(FileOps, GitOps, TerminalOps, EnvironmentOpsService):
         directory = path_of(request.working_directory or ".", "working_directory")
         operation = operation_of(request.operation_id) if request.operation_id else self._parts.ambient.new_id()
         argv = ("sh", "-c", command_of(request.command))
-        inside = await self._inside()
+        machine = await self._parts.environments.machine(current().environment)
         command = Command(argv, cwd=directory, timeout=float(seconds), merge=False, exact=True)
         async with self._awake():
-            result = await run(inside, command, operation)
+            inside, result = await self._run(machine, command, operation)
         out, err = await inside.text(operation, "out", result.out), await inside.text(operation, "err", result.err)
         code, note = ending(result, seconds)
         redact = self._parts.redactor.text
         return pb.ExecResponse(exit_code=code, stdout=redact(out), stderr=redact(err + note))
+
+    async def _run(self, machine: Machine, command: Command, operation: str) -> tuple[Inside, ExecResult]:
+        """Run a command in the life that admitted us last; one that does not know us has begun nothing and is asked."""
+        environment = current().environment
+        if known := self._admitted.get(environment):
+            inside = Inside(machine, known)
+            with contextlib.suppress(Restarted, Fenced):
+                return inside, await run(inside, command, operation)
+        inside = await Inside.entered(machine)
+        if len(self._admitted) >= MOST_ADMITTED:
+            self._admitted.clear()
+        self._admitted[environment] = inside.incarnation
+        return inside, await run(inside, command, operation)
 
     async def cancel_exec(self, request: pb.CancelExecRequest, ctx: Context, /) -> pb.CancelExecResponse:
         """End a command that is still running; one that has not come yet can never start."""

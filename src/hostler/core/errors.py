@@ -18,6 +18,7 @@ HostlerError
 ├── EnvironmentError_          the machine's side
 │   ├── EnvironmentFailed      it could not be made or brought back
 │   ├── MachineLost            another incarnation answers, or none
+│   │   └── Restarted          another one answers, and has begun nothing
 │   └── Fenced                 the supervisor knows a higher fence
 └── ModelError                 the provider's side
     ├── ModelUnavailable       worth another try; may say when
@@ -115,6 +116,10 @@ class EnvironmentFailed(EnvironmentError_):
 
 class MachineLost(EnvironmentError_):
     """The environment's supervisor is gone, or another one has taken its place."""
+
+
+class Restarted(MachineLost):
+    """A request names an earlier life of the environment; it has begun nothing."""
 
 
 class Fenced(EnvironmentError_):

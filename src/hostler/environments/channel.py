@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost
+from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost, Restarted
 from hostler.core.machines import FileProblem, ProcessEnded
 from hostler.core.providers import Channel
 from hostler.environments.supervisor import frames
@@ -145,7 +145,7 @@ def _refusal(header: frames.Header) -> Exception:
     message = str(header.get("message", ""))[:2000]
     match header.get("kind"):
         case "lost":
-            return MachineLost(message)
+            return Restarted(message)
         case "fenced":
             return Fenced(message)
         case "file":
