@@ -30,6 +30,23 @@ async def test_a_supervisor_that_answers_no_more_is_replaced(root: Path) -> None
     await provider.delete(handle)
 
 
+async def test_each_life_is_told_from_the_last_whoever_began_it(root: Path) -> None:
+    one, other = plain_provider(root / "p"), plain_provider(root / "p")
+    handle = await one.create(EnvSpec("env"))
+    seen: list[str | None] = []
+    for provider in (one, other, other, one):
+        await provider.start(handle)
+        states = [await each.observe(handle) for each in (one, other)]
+        assert [state.state for state in states] == ["running"] * 2
+        assert states[0].incarnation == states[1].incarnation == await provider.machine(handle).ping()
+        seen.append(states[0].incarnation)
+        await provider.stop(handle)
+        assert [(await each.observe(handle)).state for each in (one, other)] == ["stopped"] * 2
+    assert len(set(seen)) == 4
+    await one.delete(handle)
+    assert (await other.observe(handle)).state == "absent"
+
+
 async def test_a_deep_data_folder_is_no_problem_for_socket_names(root: Path) -> None:
     deep = root.joinpath(*["d" * 50] * 4)
     deep.mkdir(parents=True)

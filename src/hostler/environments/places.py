@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,6 +53,9 @@ class Launch:
 
 RECORD = TypeAdapter(Record)
 LAUNCH = TypeAdapter(Launch)
+MOST_KNOWN = 4096
+_known: dict[Path, tuple[tuple[int, ...], Any]] = {}
+"""What files said when they were read last, with their stamps: each command in an environment asks for two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ class Place:
         """Remember a launch, or that it is over."""
         if launch is None:
             (self.folder / "launch.json").unlink(missing_ok=True)
+            _known.pop(self.folder / "launch.json", None)
         else:
             _write(self.folder / "launch.json", LAUNCH.dump_json(launch))
 
@@ -175,11 +179,28 @@ def _remove(aside: Path) -> None:
 def _read(path: Path, kind: TypeAdapter[T]) -> T | None:
     """Read what `_write` wrote; what merely cannot be read now must not pass for absent, for it would be made anew."""
     try:
-        return kind.validate_json(path.read_bytes())
+        seen = _stamp(os.stat(path))
+        known = _known.get(path)
+        if known is None or known[0] != seen:
+            known = (seen, kind.validate_json(path.read_bytes()))
+            _remember(path, known)
+        return known[1]
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
     except OSError as error:
         raise EnvironmentFailed(f"{path.name} of the environment cannot be read: {error.strerror}") from error
+
+
+def _stamp(file: os.stat_result) -> tuple[int, ...]:
+    """Return what is another one for each file that `_write` puts in a place."""
+    return file.st_dev, file.st_ino, file.st_mtime_ns, file.st_ctime_ns, file.st_size
+
+
+def _remember(path: Path, known: tuple[tuple[int, ...], Any]) -> None:
+    """Remember what a file says; the files are stamped before they are read, so a newer one is only read again."""
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[path] = known
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -187,3 +208,4 @@ def _write(path: Path, data: bytes) -> None:
     part.touch(mode=0o600)
     part.write_bytes(data)
     part.replace(path)
+    _known.pop(path, None)

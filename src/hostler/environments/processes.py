@@ -1,5 +1,6 @@
 """Finding and ending an environment's processes from outside: by a label in their environment, pid and start time."""
 
+import functools
 import itertools
 import os
 import select
@@ -22,6 +23,7 @@ class Seen:
     started: int
 
 
+@functools.cache
 def boot_id() -> str:
     """Return what changes with every start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
