@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, text, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, text, update
 
 from hostler.core.errors import Conflict, FailedPrecondition, NotFound
 from hostler.core.ports import EnvironmentRow
@@ -19,6 +19,8 @@ from hostler.store.schema import environment_use as use
 from hostler.store.writer import Writer, Writing
 
 COLUMNS = [table.c[field.name] for field in fields(EnvironmentRow)]
+ONE = select(*COLUMNS).where(table.c.id == bindparam("of"))
+"""Made once: every command in an environment asks for its row, and making a statement takes longer than running it."""
 LEAVING = ("deleting", "deleted")
 """Phases in which nobody can begin to use an environment."""
 
@@ -40,7 +42,7 @@ class StoredEnvironments:
 
     async def get(self, environment: str) -> EnvironmentRow | None:
         """Return a row."""
-        found = await self._fetch(select(*COLUMNS).where(table.c.id == environment))
+        found = await self._fetch(ONE, {"of": environment})
         return found[0] if found else None
 
     async def find(
@@ -96,9 +98,11 @@ class StoredEnvironments:
         connection.execute(insert(use), {**key, "since": since})
         _raise_version(writing, environment)
 
-    async def _fetch(self, statement: Select[Any]) -> tuple[EnvironmentRow, ...]:
+    async def _fetch(
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None
+    ) -> tuple[EnvironmentRow, ...]:
         def read(connection: Connection) -> tuple[EnvironmentRow, ...]:
-            return tuple(EnvironmentRow(**found) for found in connection.execute(statement).mappings())
+            return tuple(EnvironmentRow(**found) for found in connection.execute(statement, values or {}).mappings())
 
         return await self._readers.do(read)
 
