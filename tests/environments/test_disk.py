@@ -19,6 +19,7 @@ FILLS = {
     "the supervisor's folder": "for i in $(seq 12); do head -c 4194304 /dev/zero > /run/hostler/state/f$i; done",
     "deep folders": "for i in $(seq 300); do mkdir deeper-and-deeper-$i && cd deeper-and-deeper-$i; done;"
     " for i in $(seq 12); do head -c 4194304 /dev/zero > f$i; done",
+    "files without content": "mkdir many; seq -f many/%g 9000 | xargs touch",
     "files without a name": "for i in $(seq 12); do exec 9> gone$i; rm gone$i; head -c 4194304 /dev/zero >&9;"
     " sleep 1000 & done >/dev/null 2>&1",
     "mapped files without a name": 'setsid python3 -c "'

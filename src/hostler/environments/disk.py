@@ -18,6 +18,10 @@ from hostler.environments.places import Place, places
 
 GROWN = 1 << 20
 """Bytes by which free space must shrink before anybody is suspected."""
+MADE = 2000
+"""Files that must be made before anybody is suspected."""
+LEAST = 4096
+"""Bytes that a file or folder counts for at least: a file system has room for so many only, however small they are."""
 SELDOM = 30.0
 """Seconds after which a folder is measured although nothing has shrunk."""
 SHARE = 20
@@ -49,6 +53,11 @@ class _Known:
     cost: float = 0.0
     free: int = 0
     hidden: int = 0
+    nodes: int = 0
+    """How many files the file system had room for."""
+    made: int = 0
+    """By how many that has shrunk since files were counted."""
+    counted: int = 0
 
 
 class DiskWatch:
@@ -83,13 +92,17 @@ class DiskWatch:
 
     def _measured(self, where: Place, known: _Known, limit: int, pause: float) -> int:
         """Return what an environment takes, as it was or, if it may have grown, as it is."""
-        now, free = self._ambient.monotonic(), _free(where.folder)
-        shrunk, age = known.free - free, now - known.at
-        if age < max(known.cost * SHARE, pause) and shrunk < limit - known.used:
+        now, (free, nodes) = self._ambient.monotonic(), _free(where.folder)
+        shrunk, age, made = known.free - free, now - known.at, max(0, known.nodes - nodes)
+        if age < max(known.cost * SHARE, pause) and max(shrunk, made * LEAST) < limit - known.used:
             return known.used
-        if age < SELDOM and shrunk < GROWN:
+        if age < SELDOM and shrunk < GROWN and known.made + made < MADE:
             return known.used
         used = taken(where.folder / "files")
+        known.made, known.nodes = known.made + made, nodes
+        if known.made >= MADE or age >= SELDOM:
+            known.made, known.counted = 0, counted(where.folder / "files")
+        used = max(used, known.counted * LEAST)
         if used <= limit and (shrunk >= GROWN or known.hidden):
             known.hidden = unseen(where)
         known.used, known.at, known.free = used + known.hidden, now, free
@@ -103,14 +116,25 @@ def _runs(where: Place) -> bool:
     return False
 
 
-def _free(folder: Path) -> int:
+def _free(folder: Path) -> tuple[int, int]:
+    """Return how many bytes, and how many files, a file system has room for."""
     seen = os.statvfs(folder)
-    return seen.f_bfree * seen.f_frsize
+    return seen.f_bfree * seen.f_frsize, seen.f_ffree
 
 
 def taken(folder: Path) -> int:
-    """Return the bytes that a folder takes on its file system; `du` walks trees of any depth that others made."""
-    words = ["du", "-sx", "--block-size=1", "--", str(folder)]
+    """Return the bytes that a folder takes on its file system."""
+    return _du(folder, "--block-size=1")
+
+
+def counted(folder: Path) -> int:
+    """Return how many files and folders there are in a folder."""
+    return _du(folder, "--inodes")
+
+
+def _du(folder: Path, what: str) -> int:
+    """Return a sum over a tree; `du` walks those of any depth that others made."""
+    words = ["du", "-sx", what, "--", str(folder)]
     try:
         ended = subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, timeout=MEASURING_SECONDS, check=False
