@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -215,6 +216,52 @@ async def test_one_that_was_started_only_to_keep_its_work_does_not_run_after_a_c
     assert await phase(home, row.id) == "stopped"
 
 
+@pytest.mark.parametrize("by", ["start", "use"])
+async def test_one_that_cannot_be_brought_up_to_the_end_is_stopped_and_says_why(home: Home, by: str):
+    row = await home.up(secrets=(SecretMount("key", "a-secret-of-mine", path="/home/agent/key"),))
+    await home.environments.stop(row.id)
+    (home.place / "secrets").rename(home.place / "secrets-lost")
+    if by == "start":
+        await home.environments.start(row.id)
+        await home.environments.settled()
+    else:
+        with pytest.raises(FailedPrecondition, match="secret key"):
+            await home.environments.machine(row.id)
+    assert "secret key" in (await home.environments.get(row.id)).status["failure"]
+    await agreed_on_world(home)
+    assert await phase(home, row.id) == "stopped"
+    shutil.rmtree(home.place / "secrets", ignore_errors=True)
+    (home.place / "secrets-lost").rename(home.place / "secrets")
+    assert (await home.said(row.id, "echo up")).strip() == "up"
+    assert (await home.environments.get(row.id)).status["failure"] == ""
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), ValueError("a fault of ours")])
+async def test_a_fault_outside_the_environment_is_its_failure_too(home: Home, problem: Exception):
+    class Full(Leaving):
+        async def filled(self, row: Any, machine: Any) -> None:
+            if self.problem:
+                raise self.problem
+
+    full = Full(home, problem)
+    home.environments.follow(full)
+    row = await home.up()
+    assert (row.phase, bool(row.status["failure"])) == ("stopped", True)
+    await agreed_on_world(home)
+    full.problem = None
+    assert (await home.said(row.id, "echo up")).strip() == "up"
+
+
+async def test_an_execution_is_told_that_its_environment_took_too_much_of_the_disk(home: Home):
+    row = await home.up()
+    await home.environments.overfull(row.id, "stopped: it took 40 MiB of disk")
+    assert (await home.environments.get(row.id)).status["failure"] == "stopped: it took 40 MiB of disk"
+    notes = (await home.environments.prepare(row.id, "execution", 1)).notes
+    assert notes == ("the environment was stopped: it took 40 MiB of disk",)
+    assert (await home.environments.get(row.id)).status["failure"] == ""
+    assert (await home.environments.prepare(row.id, "execution", 2)).notes == ()
+
+
 async def test_a_deletion_that_failed_is_tried_again(home: Home):
     row = await home.up()
     folder = home.place / "environments" / row.id
@@ -320,6 +367,13 @@ async def agreed(home: Home) -> None:
         assert row.phase in ("running", "stopped"), row.phase
         assert (observed.state == "running") == (row.phase == "running")
     assert set(await home.environments._vault.environments()) <= rows.keys()
+
+
+async def agreed_on_world(home: Home) -> None:
+    """Assert that each row tells whether its environment runs."""
+    for row in await home.store.environments.find():
+        observed = await home.outside.provider.observe(Handle("none", row.id))
+        assert (observed.state == "running") == (row.phase == "running"), row.phase
 
 
 @pytest.mark.parametrize("after", [False, True])

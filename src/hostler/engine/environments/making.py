@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
+import structlog
+
 from hostler.core.ambient import Ambient
-from hostler.core.errors import EnvironmentError_, EnvironmentFailed, Fenced, MachineLost
+from hostler.core.errors import EnvironmentError_, EnvironmentFailed, Fenced, HostlerError, MachineLost
 from hostler.core.machines import Machine, Operation
 from hostler.core.ports import EnvironmentRow
 from hostler.core.providers import EnvSpec, Handle, KeptSource, LocalRepository, Provider, RemoteRepository, Workspace
@@ -17,6 +19,8 @@ from hostler.engine.environments.rows import GONE, LEAVING, Ledger
 from hostler.engine.environments.setup import Setup, Site
 from hostler.engine.environments.shape import Shapes, devcontainer_of, source_of
 from hostler.projections.status import stamp
+
+log = structlog.get_logger(__name__)
 
 Bring = Callable[[Machine, EnvSpec, int], Awaitable[Workspace]]
 """Brings an environment's content into its workspace; raises EnvironmentFailed.
@@ -90,14 +94,25 @@ class Maker:
             return await self._make(row)
         except Fenced:
             raise
-        except EnvironmentError_ as problem:
-            message = self._redactor.text(problem.message)
-            with contextlib.suppress(EnvironmentError_):
-                await self._failed(environment, message)
-            raise EnvironmentFailed(message) from problem
+        except HostlerError as problem:
+            if not isinstance(problem, EnvironmentError_):
+                log.exception("an environment could not be made", environment=environment)
+            raise await self._failed(environment, problem.message) from problem
+        except OSError as problem:
+            raise await self._failed(environment, f"the server's machine: {problem.strerror or problem}") from problem
+        except Exception as problem:  # A fault of ours; the row must not tell for ever that it is coming up.
+            log.exception("an environment could not be made", environment=environment)
+            reason = f"it could not be made, by a fault inside Hostler: {type(problem).__name__}"
+            raise await self._failed(environment, reason) from problem
 
-    async def _failed(self, environment: str, message: str) -> None:
-        """Note a failure; what never got its content is of no use while it runs, and is stopped."""
+    async def _failed(self, environment: str, reason: str) -> EnvironmentFailed:
+        """Note a failure, and return it; what did not come up to the end is stopped."""
+        failed = EnvironmentFailed(self._redactor.text(reason))
+        with contextlib.suppress(EnvironmentError_):
+            await self._note_failure(environment, failed.message)
+        return failed
+
+    async def _note_failure(self, environment: str, message: str) -> None:
         row = await self._ledger.rows.get(environment)
         if row is None:
             return
@@ -108,7 +123,7 @@ class Maker:
             await self._ledger.change(environment, phase="stopped", quiet=True)
             return
         handle = Handle.from_json(row.handle)
-        if not row.status.get("content"):
+        if row.phase != "running" or not row.status.get("content"):
             await self._provider.stop(handle)
         if (await self._provider.observe(handle)).state != "running":
             await self._ledger.change(environment, phase="stopped", quiet=True)
@@ -130,7 +145,7 @@ class Maker:
         for hooks in self.hooks if not row.status.get("ready") else ():
             await hooks.ready(row, machine)
         observed = await self._provider.observe(Handle.from_json(row.handle or {}))
-        status: dict[str, Any] = {"failure": "", "ready": True, "timed_out": "", "archived_at": ""}
+        status: dict[str, Any] = {"failure": "", "overfull": "", "ready": True, "timed_out": "", "archived_at": ""}
         status |= {"protections": [asdict(p) for p in observed.protections], "incarnation": observed.incarnation or ""}
         if site.incarnation != was:
             status["started_at"] = stamp(self._ambient.now())

@@ -158,14 +158,20 @@ class Environments:
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
         """Make or find the environment and admit the execution."""
+        before = await self._rows.get(environment)
         row = await self._lives.up(environment)
         machine = self._maker.machine(row)
+        overfull = str(before.status.get("overfull", "")) if before else ""
         incarnation = await machine.register(execution, fence)
         status = row.status
         return Prepared(
             incarnation,
             str(status.get("base", "")),
-            (*status.get("notes", ()), *setup_failures(status)),
+            (
+                *status.get("notes", ()),
+                *([f"the environment was {overfull}"] if overfull else ()),
+                *setup_failures(status),
+            ),
             await _instructions(machine),
         )
 
@@ -342,9 +348,11 @@ class Environments:
         """Stop an environment that takes more of the disk than it may, whoever works in it; its status says why."""
         log.warning("an environment is over its limit of disk", environment=environment)
 
+        why = {"failure": said, "overfull": said}
+
         async def stop(one: str) -> None:
-            await self._ledger.change(one, status={"failure": said}, quiet=True)
-            await self._lives.stop(one, said, {"failure": said})
+            await self._ledger.change(one, status=why, quiet=True)
+            await self._lives.stop(one, said, why)
 
         await self._lives.quietly(environment, stop)
 
