@@ -7,7 +7,8 @@ import pytest
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core.commands import SteerInput
+from hostler.core.agents import GoalChange
+from hostler.core.commands import ChangeGoal, Compact, SteerInput
 from hostler.core.conversation import Usage
 from hostler.core.errors import MachineLost, Unavailable
 from hostler.core.events import Limits
@@ -145,6 +146,36 @@ async def test_an_idle_agent_whose_supervisor_was_replaced_meanwhile_is_forgotte
     await stage.until(execution, lambda s: idle(s) and len(s.inputs) == 2)
     await stage.kill()
     assert len(stage.world.machine.thread.seen) == 2
+
+
+async def test_an_input_that_comes_when_an_idle_agent_is_closed_reaches_it_once():
+    for yields in range(12):
+        stage = stage_of(("say", "Done."))
+        await stage.boot()
+        execution = await begin(stage)
+        await stage.until(execution, lambda s: idle(s) and not s.unkept)
+        stage.clock.advance(61)
+        for _ in range(yields):
+            await asyncio.sleep(0)
+        await stage.send(execution, "more")
+        state = await stage.until(execution, lambda s: idle(s) and len(s.inputs) == 2)
+        await stage.kill()
+        assert state.phase == "WAITING_FOR_INPUT"
+        assert len(stage.world.machine.thread.seen) == 2, yields
+        assert stage.world.machine.thread.turns == 2, yields
+
+
+async def test_a_server_that_is_stopping_starts_no_turn_for_a_goal_or_a_compaction():
+    stage = stage_of(("say", "Done."))
+    await stage.boot()
+    execution = await begin(stage)
+    await stage.until(execution, idle)
+    stage.server.desk.draining = True
+    for command in (Compact("c1"), ChangeGoal("g1", GoalChange("set", "win"))):
+        with pytest.raises(Unavailable):
+            await stage.command(execution, command)
+    await stage.kill()
+    assert (await stage.state(execution)).turn == 1
 
 
 async def test_what_could_not_be_said_is_said_again():

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
-from hostler.core.commands import Command, Send, decide
+from hostler.core.commands import ChangeGoal, Command, Compact, Send, decide
 from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
 from hostler.core.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
@@ -23,6 +23,9 @@ TRIES = 50
 """Races that one command may lose against other appends before it gives up."""
 REMEMBERED = 512
 """States kept in memory; each is valid for its seq only and may be lost."""
+
+STARTING = (Send, Compact, ChangeGoal)
+"""Commands that start a turn where none runs."""
 
 
 class Homes(Protocol):
@@ -117,12 +120,12 @@ class Desk:
 
     async def command(self, execution: str, command: Command) -> State:
         """Decide on the latest state and append; a lost race is decided again."""
-        if isinstance(command, Send):
+        if isinstance(command, STARTING):
             self._refuse_while_draining()
         for _ in range(TRIES):
             row = await self._row(execution)
             state = await self._state(execution, row.last_seq)
-            if isinstance(command, Send) and state.environment.id:
+            if isinstance(command, STARTING) and state.environment.id:
                 await self._revivable(execution, state)
             events = decide(state, command, self._engine.session)
             if not events:
