@@ -126,3 +126,28 @@ async def test_a_supervisor_that_answers_but_never_runs_the_command_does_not_fil
     state, events = await stage.state(execution), len(await stage.log(execution))
     await stage.kill()
     assert events < 100, f"{events} events, {state.phase}: lost and found without a pause and without an end"
+
+
+async def test_one_loss_of_a_supervisor_is_one_however_many_commands_ran_there():
+    began = 0
+    all_run, forever = asyncio.Event(), asyncio.Event()
+
+    async def slow(line: str) -> tuple[int, str]:
+        nonlocal began
+        began += 1
+        if began == 6:
+            all_run.set()
+        await forever.wait()
+        return 0, ""
+
+    many = tuple(Call("bash", {"command": f"make {n}"}) for n in range(6))
+    steps = (Step(calls=many), Step(text="Done."))
+    stage = Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}))
+    stage.world.machine.shell = slow
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    await all_run.wait()
+    stage.world.machine.lose_supervisor()
+    state = await stage.until(execution, lambda s: s.phase in ("WAITING_FOR_INPUT", "STOPPED"))
+    await stage.kill()
+    assert state.phase == "WAITING_FOR_INPUT", state.failure

@@ -298,8 +298,8 @@ def _environment(
             ready = replace(s.environment, id=id_, ready=True, incarnation=incarnation, base_commit=base, failed="")
             return replace(s, environment=ready, notes=notes or s.notes)
         case ev.SupervisorLost(incarnation):
-            if incarnation != s.environment.incarnation:
-                return s
+            if incarnation != s.environment.incarnation or not s.environment.ready:
+                return s  # Everybody who was there tells of one loss.
             return replace(s, environment=replace(s.environment, ready=False), losses=s.losses + 1)
         case ev.EnvironmentFailed(message) | ev.EnvironmentLost(message):
             return replace(s, environment=replace(s.environment, ready=False, failed=message))
