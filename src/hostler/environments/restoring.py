@@ -20,6 +20,7 @@ aside=$1 commit=$2 head=$3 branch=$4
 [ -e .git ] || git init -q .
 cat "$aside"/pack.* | git index-pack --stdin >/dev/null
 rm -rf "$aside"
+git check-ref-format "refs/heads/$branch" || branch=
 git checkout -q --force --detach "$commit"
 if [ -n "$head" ]; then
     git reset -q --mixed "$head"
