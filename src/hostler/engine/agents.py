@@ -135,7 +135,8 @@ class Agents:
         except TimeoutError:
             text = f"the agent's process did not open its conversation within {self._opening:g} seconds"
             if attached is not None:
-                await attached.kill()
+                with contextlib.suppress(EnvironmentError_):
+                    await attached.kill()
             return (self._death(effect, text),)
         except MachineLost:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
