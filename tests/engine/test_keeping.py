@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from hostler.core.commands import Delete, ReportApplied, Restore
 from hostler.core.errors import EnvironmentFailed, FailedPrecondition
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.core.ports import EnvironmentRow
+from hostler.engine.keeping import secret_files
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.stage import Stage
@@ -158,3 +161,11 @@ async def test_an_execution_goes_on_in_the_environment_that_it_was_restored_in(s
         await stage.command(execution, Restore("third", 1, "c"))
     go.set()
     await stage.rest(execution)
+
+
+def test_secret_files_are_known_by_their_paths_in_the_workspace_however_they_were_named() -> None:
+    paths = [".env", "./conf//key", "/workspace/a", "/workspaces/team/shop/b", "/home/agent/c", "/workspaces/x", ""]
+    spec = {"checkout": "team/shop", "secrets": [{"name": str(n), "path": path} for n, path in enumerate(paths)]}
+    now = datetime.now(UTC)
+    row = EnvironmentRow("env", "r", "running", 1, "class", "", "bot", now, now, spec, None, {})
+    assert secret_files(row) == (".env", "conf/key", "a", "b")

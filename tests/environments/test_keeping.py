@@ -135,6 +135,20 @@ async def test_keeping_and_reading_the_same_work_at_once_disturb_nobody(
     assert not list((root / "kept").iterdir())
 
 
+async def test_files_that_are_secret_are_not_kept(inside: Work, kept: KeptWork, root: Path) -> None:
+    base, secret = await begun(inside), ("conf/.env", "two")
+    await inside.run("mkdir conf; echo a-secret-value > conf/.env; echo a-secret-value > two")
+    nothing = (await kept.keep(inside.machine, "one", 1, base, base, {}, secret)).snapshot
+    assert (nothing.commit, nothing.files, nothing.pushed) == ("", 0, True)
+    await inside.run("echo new > three")
+    taken = (await kept.keep(inside.machine, "one", 2, base, base, {}, secret)).snapshot
+    assert (taken.files, taken.left_out) == (1, ("secrets of the environment: two, conf/.env",))
+    objects = ("git", "cat-file", "--batch", "--batch-all-objects")
+    said = subprocess.run(objects, cwd=root / "kept" / "one.git", capture_output=True, check=True).stdout
+    assert b"new" in said
+    assert b"a-secret" not in said
+
+
 async def test_kept_work_goes_past_the_servers_memory(inside: Work, kept: KeptWork) -> None:
     base = await begun(inside)
     await inside.run("head -c 20000000 /dev/urandom > large")
@@ -182,6 +196,20 @@ async def test_what_is_too_large_or_a_repository_of_its_own_is_named(inside: Wor
     snapshot = await take(kept, inside.machine, "one", 1, base)
     assert snapshot.files == 1
     assert snapshot.left_out == ("larger than 64 MiB: sparse", "repositories of their own: nested/")
+
+
+async def test_what_changed_in_a_submodule_is_named_for_it_is_not_kept(inside: Work, kept: KeptWork) -> None:
+    await begun(inside)
+    await inside.run("git clone -q . mod; git add mod; git commit -qm sub")
+    base = await head(inside)
+    await inside.run("echo x > x")
+    assert (await take(kept, inside.machine, "one", 1, base)).left_out == ()
+    await inside.run("echo changed > mod/one; echo y > y")
+    snapshot = await take(kept, inside.machine, "one", 2, base)
+    assert (snapshot.files, snapshot.left_out) == (2, ("changes in repositories of their own: mod",))
+    await inside.run("git -C mod commit -qam inner")
+    snapshot = await take(kept, inside.machine, "one", 3, base)
+    assert (snapshot.files, snapshot.left_out) == (3, ("changes in repositories of their own: mod",))
 
 
 async def test_more_than_fits_is_refused_in_words(inside: Work, root: Path) -> None:

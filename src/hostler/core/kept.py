@@ -89,6 +89,8 @@ class KeepRequest:
     """Bytes of the pack."""
     file_limit: int = 64 << 20
     """Bytes of a file; larger ones are left out, and named."""
+    without: tuple[str, ...] = ()
+    """Files, by their paths in the workspace, whose changes are left out: secrets that were put there."""
 
 
 @dataclass(frozen=True, slots=True)

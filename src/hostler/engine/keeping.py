@@ -1,6 +1,7 @@
 """Keeping work outside its environment: after a turn, and once more before an environment is removed."""
 
 import asyncio
+import posixpath
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -27,6 +28,8 @@ ORIGIN = ("kind", "source", "setup", "project", "devcontainer", "variables")
 GONE = "the environment was deleted before its changes could be kept"
 ABSENT = "the environment's files are not on this machine any more"
 
+
+WORKSPACE = "/workspace"
 
 Alone = Callable[[str, Callable[[], Awaitable[Record]]], Awaitable[Record]]
 """Does something with an environment when nothing else is done with it."""
@@ -108,7 +111,7 @@ class Keeping:
             **{name: row.spec[name] for name in ORIGIN if name in row.spec},
         }
         anchor = str(row.status.get("anchor", base))
-        return await self._kept.keep(machine, execution, turn, base, anchor, origin)
+        return await self._kept.keep(machine, execution, turn, base, anchor, origin, secret_files(row))
 
     def _machine(self, row: EnvironmentRow) -> Machine:
         return self._machine_of(Handle.from_json(row.handle or {}))
@@ -160,3 +163,13 @@ class Keeping:
         """Remove what was kept for as long as the settings say, and say so."""
         for execution in await self._kept.expire(self._ambient.now() - timedelta(days=self._days)):
             log.warning("kept work has expired", execution=execution, days=self._days)
+
+
+def secret_files(row: EnvironmentRow) -> tuple[str, ...]:
+    """Return the paths in the workspace at which an environment's secrets lie: what is kept outlives them."""
+    checkout = f"/workspaces/{row.spec.get('checkout', '')}"
+    found: list[str] = []
+    for path in (str(one["path"]) for one in row.spec.get("secrets", ()) if one["path"]):
+        whole = posixpath.normpath(posixpath.join(WORKSPACE, path))
+        found += [whole[len(top) + 1 :] for top in (WORKSPACE, checkout) if whole.startswith(f"{top}/")]
+    return tuple(found)

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,18 +60,29 @@ class KeptWork:
         """One keeping of an execution at a time: the end of a turn and the end of its environment may meet."""
 
     async def keep(
-        self, machine: Machine, execution: str, turn: int, base: str, anchor: str, origin: Mapping[str, Any]
+        self,
+        machine: Machine,
+        execution: str,
+        turn: int,
+        base: str,
+        anchor: str,
+        origin: Mapping[str, Any],
+        without: tuple[str, ...] = (),
     ) -> Record:
-        """Take a snapshot of a workspace and store it; asked again, it finds the same. Raises EnvironmentFailed."""
+        """Take a snapshot of a workspace and store it; asked again, it finds the same. Raises EnvironmentFailed.
+
+        Of the files `without`, nothing is taken.
+        """
+        request = KeepRequest(f"{execution}/{turn}", base, anchor, limit=self.limit, without=without)
         async with self._locks.setdefault(execution, asyncio.Lock()):
-            return await self._keep(machine, execution, turn, base, anchor, origin)
+            return await self._keep(machine, execution, turn, request, origin)
 
     async def _keep(
-        self, machine: Machine, execution: str, turn: int, base: str, anchor: str, origin: Mapping[str, Any]
+        self, machine: Machine, execution: str, turn: int, request: KeepRequest, origin: Mapping[str, Any]
     ) -> Record:
         folder = self._folder(execution)
         known = await asyncio.to_thread(_last, folder)
-        request = KeepRequest(f"{execution}/{turn}", base, anchor, known, self.limit)
+        request = replace(request, known=known)
         async with self._arriving(folder) as pack:
             with pack.open("wb") as file:
 
@@ -79,7 +90,7 @@ class KeptWork:
                     await asyncio.to_thread(file.write, data)
 
                 snapshot = await machine.git_keep(request, on_part)
-            record = Record(snapshot, anchor if snapshot.base else "", origin)
+            record = Record(snapshot, request.anchor if snapshot.base else "", origin)
             if not snapshot.commit:
                 return record
             if snapshot.size:

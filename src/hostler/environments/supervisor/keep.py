@@ -61,6 +61,9 @@ class Look(NamedTuple):
     big: tuple[str, ...]
     ignored: tuple[str, ...]
     nested: tuple[str, ...]
+    secret: tuple[str, ...]
+    modules: tuple[str, ...]
+    """Submodules that are not as their commit in our repository has them."""
 
     def left_out(self, limit: int) -> list[str]:
         """Return what is not kept, in words."""
@@ -68,6 +71,8 @@ class Look(NamedTuple):
             ("ignored by git", self.ignored),
             (f"larger than {limit >> 20} MiB", self.big),
             ("repositories of their own", self.nested),
+            ("changes in repositories of their own", self.modules),
+            ("secrets of the environment", self.secret),
         )
         return [f"{what}: {_named(paths)}" for what, paths in kinds if paths]
 
@@ -105,10 +110,10 @@ class Keep:
         if not NAME.fullmatch(name):
             raise Refused("bad", "name: EXECUTION/TURN")
         base, anchor, known = (_commit(call, field) for field in ("base", "anchor", "known"))
-        file_limit = call.get("file_limit", int)
+        file_limit, secret = call.get("file_limit", int), frozenset(call.words("without"))
         async with self._lock:
             store = await self._opened()
-            look = await self._look(store.env, file_limit)
+            look = await self._look(store.env, file_limit, secret)
             commit, tree, whole = await self._committed(store, look, name)
             change = await self._change(store.env, base, commit)
             header: dict[str, Any] = {
@@ -199,7 +204,7 @@ class Keep:
 
     # --- what is there ------------------------------------------------------------------------------------------
 
-    async def _look(self, env: dict[str, str], file_limit: int) -> Look:
+    async def _look(self, env: dict[str, str], file_limit: int, secret: frozenset[str]) -> Look:
         words = ("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--ignored=matching")
         code, text = await self._git.run(*words, env=env, limit=LISTING)
         if code:  # An index that only works in its place, such as a split one.
@@ -209,13 +214,15 @@ class Keep:
             text = await self._must(*words, env=env, limit=LISTING)
         if len(text) > LISTING:
             raise Refused("failed", "more files are changed than can be listed")
-        return self._understood(text, file_limit)
+        return self._understood(text, file_limit, secret)
 
-    def _understood(self, text: bytes, file_limit: int) -> Look:
+    def _understood(self, text: bytes, file_limit: int, secret: frozenset[str]) -> Look:
         head, branch, clean, changed = "", "", True, False
         big: list[str] = []
         ignored: list[str] = []
         nested: list[str] = []
+        hidden: list[str] = []
+        modules: list[str] = []
         rows = iter(os.fsdecode(text).split("\0"))
         for row in rows:
             kind, _, rest = row.partition(" ")
@@ -226,17 +233,23 @@ class Keep:
             elif kind == "!":
                 ignored.append(rest)
             elif kind in ("1", "2", "u", "?"):
-                clean = False
                 path = rest if kind == "?" else rest.split(" ", {"1": 7, "2": 8, "u": 9}[kind])[-1]
+                if kind in ("1", "2") and rest[3] == "S" and rest[4:7] != "...":
+                    modules.append(path)
                 if kind == "2":
                     next(rows, None)  # The path it was renamed from.
+                if path in secret:
+                    hidden.append(path)
+                    continue
+                clean = False
                 if kind == "?" and path.endswith("/"):
                     nested.append(path)
                 elif kind in ("?", "u") or rest[1] != ".":
                     changed = True
                     if self._size(path) > file_limit:
                         big.append(path)
-        return Look(head, branch, clean, changed, tuple(big), tuple(ignored), tuple(nested))
+        lists = (tuple(one) for one in (big, ignored, nested, hidden, modules))
+        return Look(head, branch, clean, changed, *lists)
 
     def _size(self, path: str) -> int:
         with contextlib.suppress(OSError, ValueError):
@@ -252,7 +265,7 @@ class Keep:
         same = record.get("head") == look.head and bool(COMMIT.fullmatch(commit) and COMMIT.fullmatch(tree))
         if same and not look.changed and record.get("index") == _signature(store.theirs):
             return commit, tree, True
-        out = (f":(top,exclude,literal){path.rstrip('/')}" for path in (*look.big, *look.nested))
+        out = (f":(top,exclude,literal){path.rstrip('/')}" for path in (*look.big, *look.nested, *look.secret))
         paths = (":/", *out) if look.changed else ()
         words = (look.head, tree if same else "", f"Hostler: work kept as {name}", *paths)
         code, said = await self._git.script(COMMITTED, *words, env=store.env)
