@@ -409,6 +409,15 @@ class FenceSuite:
         ghost.fence = 7
         assert (await ghost.run("true")).outcome == Exited(0)
 
+    async def test_killing_a_keeper_that_waits_from_inside_costs_nothing(self, work: Work) -> None:
+        siblings = "k=$PPID; s=$(awk '{print $4}' /proc/$k/stat)"
+        waiting = "awk -v s=$s -v k=$k '$4 == s && $1 != k {print $1}' /proc/[0-9]*/stat 2>/dev/null"
+        kill = f"{siblings}; until kill -9 $({waiting}) 2>/dev/null; do sleep 0.01; done"
+        for _ in range(3):
+            results = [await work.run(kill), *[await work.run("echo here") for _ in range(3)]]
+            assert [result.outcome for result in results] == [Exited(0)] * 4
+            assert [result.out.head for result in results[1:]] == [b"here\n"] * 3
+
     async def test_killing_a_keeper_from_inside_frees_nobody(self, work: Work) -> None:
         result = await work.run("(setsid sleep 86407 &); kill -9 $PPID; sleep 86407")
         assert result.outcome != Exited(0)

@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import termios
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
@@ -74,11 +74,17 @@ class Spawner:
 
 
 class _Spawner:
-    """The spawner itself: takes orders, forks keepers, reaps, and ends what a killed keeper left."""
+    """The spawner itself: takes orders, forks keepers, reaps, and ends what a killed keeper left.
+
+    Behind the first command there is a spare keeper, forked in advance, that takes the next order itself. Without one,
+    at the limit of processes, the spawner takes the order, so that somebody says what is wrong.
+    """
 
     def __init__(self, orders: socket.socket) -> None:
         self._orders = orders
         self._keepers: set[int] = set()
+        self._spare = 0
+        self._hears, self._told = os.pipe()
 
     def run(self) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -87,24 +93,46 @@ class _Spawner:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self._reap())
         while True:
-            data, descriptors, _, _ = socket.recv_fds(self._orders, 16, 8)
-            if not data:
-                return
-            self._start(descriptors)
-            for descriptor in descriptors:
-                os.close(descriptor)
+            if self._spare:
+                # The spare has taken an order, or has died; of one before it nothing is to be known any more.
+                if int.from_bytes(os.read(self._hears, 4), "big") != self._spare:
+                    continue
+            else:
+                descriptors = _order(self._orders)
+                self._start(descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            self._fork(self._wait, spare=True)
 
     def _start(self, descriptors: list[int]) -> None:
         described, report, *streams = descriptors
+        if not self._fork(lambda: _keep(described, report, streams)):
+            os.write(report, failure(NO_PROCESS))
+
+    def _wait(self) -> None:
+        """Be the spare keeper."""
+        described, report, *streams = _order(self._orders)
+        os.write(self._told, os.getpid().to_bytes(4, "big"))
+        _keep(described, report, streams)
+
+    def _fork(self, child: Callable[[], None], *, spare: bool = False) -> bool:
+        """Fork a keeper; False at the limit of processes."""
+        spawner, pid = os.getpid(), 0
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _keep(described, report, streams)
+                try:
+                    _watch_over(spawner)
+                    child()
+                finally:
+                    os._exit(70)
             self._keepers.add(pid)
+            return True
         except OSError:
-            os.write(report, failure(NO_PROCESS))
+            return False
         finally:
+            self._spare = pid if spare else self._spare
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
     def _reap(self) -> None:
@@ -119,19 +147,35 @@ class _Spawner:
                 break
             killed |= pid not in self._keepers or os.WIFSIGNALED(status)
             self._keepers.discard(pid)
+            if pid == self._spare:
+                os.write(self._told, pid.to_bytes(4, "big"))
         if killed:
             orphans = {pid for pid in tree().get(os.getpid(), ()) if pid not in self._keepers}
             send(freeze(orphans) | orphans, signal.SIGKILL)
 
 
+def _order(orders: socket.socket) -> list[int]:
+    """Wait for an order and return its descriptors; ends this process when there is nobody to give any."""
+    data, descriptors, _, _ = socket.recv_fds(orders, 16, 8)
+    if not data:
+        os._exit(0)
+    return descriptors
+
+
+def _watch_over(spawner: int) -> None:
+    """Become what a keeper is before it has a command: the reaper of all below, that dies with its spawner."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != spawner:  # It died before it could take us with it.
+        os._exit(70)
+    os.setsid()
+
+
 def _keep(described: int, report: int, streams: list[int]) -> None:
     """Be a keeper: never returns."""
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        os.setsid()
         os.write(report, PID + os.getpid().to_bytes(4, "big"))
         try:
             leader = os.fork()
