@@ -263,6 +263,24 @@ async def test_planted_links_and_absolute_paths_lead_to_nothing_outside_by_any_f
 
 
 @pytest.mark.sandbox
+async def test_planted_links_and_absolute_paths_lead_to_no_process_by_any_file_operation(
+    around: Callable[[str], Outside],
+) -> None:
+    work = await around("local").attacker()
+    machine, incarnation = work.machine, work.incarnation
+    await work.run("ln -s /proc/self/environ link; ln -s /proc/self folder")
+    for path in ("/proc/self/environ", "/proc/1/environ", "link", "folder/environ", "folder/task/../environ"):
+        for call in (
+            machine.read(path),
+            machine.edit(work.operation(), path, "PATH", "changed", incarnation=incarnation),
+            machine.write(work.operation(), path, b"changed", incarnation=incarnation, how="append"),
+        ):
+            with pytest.raises(FileProblem) as refused:
+                await call
+            assert refused.value.kind == "permission", path
+
+
+@pytest.mark.sandbox
 async def test_who_comes_too_late_changes_nothing(around: Callable[[str], Outside]) -> None:
     work = await around("local").attacker()
     terminal = await work.machine.pty(

@@ -163,6 +163,7 @@ class Files:
         if os.stat(path).st_size > EDIT_LIMIT:
             raise Refused("file", f"{call.get('path', str)}: too large to edit", problem="too_large")
         with open(existing(path), "rb") as file:
+            _outside_kernel(file.fileno())  # A folder on the way may have become a link since.
             text = file.read()
         count = text.count(old)
         if count != 1:
