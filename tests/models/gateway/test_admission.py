@@ -70,6 +70,14 @@ async def test_a_token_is_refused_on_another_environments_socket() -> None:
         assert (stand.endpoint.requests, stand.ledger.entries) == ([], [])
 
 
+async def test_a_token_does_not_move_with_its_execution_to_another_environment() -> None:
+    async with standing([Reply("yes")]) as stand:
+        stand.allow("openai-responses:gpt-x", environment="other")
+        assert (await stand.client(environment="other").ask("/v1/responses", ASK)).status == 403
+        fresh = stand.gateway.token("run", "other")
+        assert (await stand.client(fresh, environment="other").ask("/v1/responses", ASK)).status == 200
+
+
 async def test_a_grant_is_not_remembered_between_two_requests_of_a_connection() -> None:
     async with standing([Reply("yes")]) as stand:
         client = stand.client()
