@@ -144,10 +144,13 @@ class Keeping:
         return [one for one in users if one is not None and one.deleted_at is None]
 
     async def _tell(self, user: Row, environment: str, record: Record) -> None:
-        """Note in the log of an execution that rests what was kept at the last moment; a turn's end notes it itself."""
+        """Note in the log of an execution that rests what was kept at the last moment; a turn's end notes it itself.
+
+        An agent with a program of its own is busy with it also between turns, so the phase alone says who rests.
+        """
         known: Mapping[str, Any] | None = user.view.get("hostler", {}).get("kept")
         same = (known or {}).get("commit", "") == record.snapshot.commit
-        if user.phase == "RUNNING" or user.busy or same:
+        if user.phase == "RUNNING" or same:
             return
         fact = Fact(f"leaving/{environment}", record.told(user.turn))
         try:

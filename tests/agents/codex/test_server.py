@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -499,6 +500,21 @@ def test_a_deleted_execution_leaves_no_codex(begin: Begin) -> None:
     run.server.call("DeleteAgentExecution", {"agentExecutionId": run.id})
 
     run.until(lambda: not codex_processes(run))
+
+
+def test_what_changed_after_the_last_turn_of_codex_is_shown_when_its_environment_is_gone(begin: Begin) -> None:
+    run = begin(in_order(Reply("", calls=(runs("c1", "echo one > one"),)), Reply("Done.")))
+    run.start("go")
+    run.rest()
+    run.until_logged("WorkKept")
+    folder = run.folder
+    (folder / "late").write_text("after the turn\n")
+    shutil.chown(folder / "late", *folder.stat()[4:6])
+    environment = run.status["usedEnvironments"][0]["environmentId"]
+    run.server.call("DeleteEnvironment", {"environmentId": environment, "force": True}, "EnvironmentService")
+    run.until(lambda: not folder.exists())
+    before, at_the_end = run.until_logged("WorkKept", 2)
+    assert at_the_end["files"] == before["files"] + 1
 
 
 def test_two_runs_of_codex_share_an_environment_and_a_stop_ends_one_of_them(begin: Begin) -> None:
