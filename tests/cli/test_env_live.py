@@ -86,7 +86,9 @@ def test_an_environment_is_made_shown_used_stopped_started_and_removed(
         hostler, "exec", environment, "--", "sh", "-c", "cat > kept; wc -c < kept", stdin=b"x" * 3_000_000
     )
     assert (fed.returncode, fed.stdout.strip()) == (0, b"3000000")
-    assert b"running" in hostler_env(hostler, "show", environment).stdout
+    shown = hostler_env(hostler, "show", environment).stdout
+    assert b"running" in shown
+    assert b"Regular" in shown
     assert hostler_env(hostler, "logs", environment).stdout.strip()
     assert hostler_env(hostler, "stop", environment).returncode == 0
     assert b"stopped" in hostler_env(hostler, "list").stdout
@@ -189,7 +191,7 @@ def test_interrupting_a_command_ends_it_inside(hostler: HostlerProcess, environm
 
 def test_what_cannot_be_made_or_joined_is_said(hostler: HostlerProcess, environment: str) -> None:
     assert b"no environment class" in hostler_env(hostler, "create", "--class", "enormous").stderr
-    assert b"no project" in hostler_env(hostler, "create", "--project", "none").stderr
+    assert b"`hostler project list` shows all" in hostler_env(hostler, "create", "--project", "none").stderr
     assert b"no terminal" in hostler_env(hostler, "shell", environment).stderr
     failed = hostler_env(hostler, "create", "--repo", "https://no-such-host.invalid/a/b")
     assert failed.returncode == 1

@@ -61,6 +61,9 @@ def test_an_empty_list_says_how_to_begin(cli: Cli, shop: Scripted) -> None:
     ended = cli("project", "list")
     assert (ended.code, ended.out) == (0, "")
     assert "hostler project create" in ended.err
+    searched = cli("project", "list", "--search", "nothing").err
+    assert "'nothing'" in searched
+    assert "hostler project list" in searched
 
 
 def test_a_project_is_made_with_classes_and_setup(cli: Cli, shop: Scripted) -> None:

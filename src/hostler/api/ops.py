@@ -135,7 +135,7 @@ def ending(result: ExecResult, seconds: int) -> tuple[int, str]:
         case Signalled(signal):
             return 128 + signal, ""
         case TimedOut():
-            return TIMED_OUT, f"\nhostler: the command was ended after {seconds} seconds\n"
+            return TIMED_OUT, f"\nhostler: the command was ended after its timeout of {seconds} s\n"
         case Cancelled():
             return 130, "\nhostler: the command was cancelled\n"
         case Unknown(reason):

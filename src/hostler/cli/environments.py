@@ -114,7 +114,8 @@ def show(environment: Environment, json: AsJson = False, data_dir: DataDir = Non
     if json:
         emit({**entry, "terminals": terminals})
         return
-    table([(f"{name}:", clean(text)) for name, text in _facts(entry, terminals) if text])
+    names = _names(client, entry)
+    table([(f"{name}:", clean(text)) for name, text in _facts(entry, names, terminals) if text])
 
 
 @app.command()
@@ -272,12 +273,26 @@ def project_id(client: Client, given: str) -> str:
     named = [one["id"] for one in known if one.get("metadata", {}).get("name", "") == given]
     fitting: list[str] = named or [one["id"] for one in known if str(one["id"]).startswith(given.lower())]
     if len(fitting) != 1:
-        raise usage(f"--project: {'no' if not fitting else 'more than one'} project is called {given!r}")
+        many = f"{given!r} fits more than one project; take an id: {', '.join(fitting)}"
+        none = f"there is no project {given!r}; `hostler project list` shows all"
+        raise usage(f"--project: {many if fitting else none}")
     return fitting[0]
 
 
-def _facts(entry: Json, terminals: list[Json]) -> list[tuple[str, str]]:
-    metadata, spec, status = (entry.get(part, {}) for part in ("metadata", "spec", "status"))
+def _names(client: Client, entry: Json) -> tuple[str, str]:
+    """Return how people call an environment's class and project; the id of what is there no more."""
+    class_ = str(entry.get("spec", {}).get("machine", {}).get("class", ""))
+    project = str(entry.get("metadata", {}).get("projectId", ""))
+    classes = client.pages(ENVIRONMENTS, "ListEnvironmentClasses", "environmentClasses") if class_ else ()
+    projects = client.pages(PROJECTS, "ListProjects", "projects") if project else ()
+    return (
+        next((str(one.get("displayName", "")) for one in classes if one["id"] == class_), class_),
+        next((str(one.get("metadata", {}).get("name", "")) for one in projects if one["id"] == project), project),
+    )
+
+
+def _facts(entry: Json, names: tuple[str, str], terminals: list[Json]) -> list[tuple[str, str]]:
+    metadata, status = (entry.get(part, {}) for part in ("metadata", "status"))
     content = status.get("content", {})
     git = content.get("git", {})
     return [
@@ -287,7 +302,8 @@ def _facts(entry: Json, terminals: list[Json]) -> list[tuple[str, str]]:
         ("failed", "; ".join(status.get("failureMessage", []))),
         ("note", "; ".join(status.get("warningMessage", []))),
         ("created", ago(metadata.get("createdAt", ""))),
-        ("class", spec.get("machine", {}).get("class", "")),
+        ("class", names[0]),
+        ("project", names[1]),
         ("code", metadata.get("originalContextUrl", "") or git.get("cloneUrl", "")),
         ("branch", git.get("branch", "")),
         ("workspace", content.get("contentLocationInMachine", "")),

@@ -46,7 +46,9 @@ def list_(
     if json:
         emit(found)
         return
-    if not found:
+    if not found and search:
+        note(f"no project has {search!r} in its name or repository; `hostler project list` shows all")
+    elif not found:
         note("no projects: make one with `hostler project create NAME --repo PATH|URL`")
     short = ids.shortened([one["id"] for one in found])
     rows = [

@@ -87,7 +87,7 @@ class KeptDesk:
         if old and await self._is_there(old):
             raise FailedPrecondition(
                 "the execution's environment is still there, and goes on with the next input; "
-                "for another one beside it: hostler env create --from"
+                f"for another one beside it: hostler env create --from {execution}"
             )
         new = await self.new_environment(execution, turn)
         source = cast("KeptSource", new.source)

@@ -173,9 +173,9 @@ class Maker:
         """Bring the content, and read what it wants to be set up with."""
         match source_of(row):
             case RemoteRepository(url=url, ref=ref):
-                await self._journal.say(row.id, f"{url} is cloned{f' at {ref}' if ref else ''}")
+                await self._journal.say(row.id, f"cloning {url}{f' at {ref}' if ref else ''}")
             case LocalRepository(path=path):
-                await self._journal.say(row.id, f"{path} is brought in")
+                await self._journal.say(row.id, f"bringing in {path}")
             case KeptSource(execution=execution, turn=turn):
                 await self._journal.say(row.id, f"what execution {execution} had done by turn {turn} is brought back")
             case _:
