@@ -324,8 +324,8 @@ async def _idle_stop(environments: Environments, ambient: Ambient) -> None:
         await ambient.until(ambient.now() + timedelta(seconds=IDLE_LOOK))
         try:
             await environments.stop_idle()
-        except HostlerError as problem:
-            log.warning("idle environments could not be looked at", problem=problem.message)
+        except Exception as problem:  # noqa: BLE001 whatever it was, the next look is due all the same
+            log.warning("idle environments could not be looked at", problem=str(problem))
 
 
 async def _disk_watch(watch: disk.DiskWatch, environments: Environments, ambient: Ambient) -> None:
@@ -334,10 +334,9 @@ async def _disk_watch(watch: disk.DiskWatch, environments: Environments, ambient
         await ambient.until(ambient.now() + timedelta(seconds=DISK_LOOK))
         try:
             found = await watch.look()
-        except (HostlerError, OSError) as problem:
+            await asyncio.gather(*(environments.overfull(one.environment, disk.told(one)) for one in found))
+        except Exception as problem:  # noqa: BLE001 as above
             log.warning("what environments take of the disk could not be looked at", problem=str(problem))
-            continue
-        await asyncio.gather(*(environments.overfull(one.environment, disk.told(one)) for one in found))
 
 
 async def _expiry(keeping: Keeping, ambient: Ambient) -> None:
@@ -345,7 +344,7 @@ async def _expiry(keeping: Keeping, ambient: Ambient) -> None:
     while True:
         try:
             await keeping.expire()
-        except (HostlerError, OSError) as problem:
+        except Exception as problem:  # noqa: BLE001 as above
             log.warning("kept work could not be looked at", problem=str(problem))
         await ambient.until(ambient.now() + timedelta(seconds=EXPIRY_LOOK))
 

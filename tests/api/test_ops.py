@@ -100,7 +100,7 @@ async def test_a_command_answers_its_streams_and_its_code(ops: Ops) -> None:
     assert (await ops.sh("kill -9 $$"))["exitCode"] == 137
     late = await ops.sh("echo begun; sleep 60", timeoutSeconds=1)
     assert (late["exitCode"], late["stdout"]) == (124, "begun\n")
-    assert "1 seconds" in late["stderr"]
+    assert "timeout of 1 s" in late["stderr"]
 
 
 async def test_an_operation_runs_once(ops: Ops) -> None:
