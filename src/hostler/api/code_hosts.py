@@ -40,4 +40,6 @@ def scm_named(host: str) -> tuple[str, str]:
 def personal_tokens(host: str, scm: str) -> PersonalTokens:
     """Return where to make a token and what it must allow."""
     page, example, scopes = PAGES.get(scm, ("", "", ()))
-    return PersonalTokens(create_url=f"https://{host}{page}" if page else "", example=example, required_scopes=list(scopes))
+    return PersonalTokens(
+        create_url=f"https://{host}{page}" if page else "", example=example, required_scopes=list(scopes)
+    )
