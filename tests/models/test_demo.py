@@ -98,6 +98,15 @@ async def test_the_demo_finds_the_mistake_in_another_place_too(project: Path) ->
     assert "rows[:most]" in said
 
 
+async def test_the_demo_reads_a_test_that_lies_beside_the_code(project: Path) -> None:
+    for test in (project / "tests").glob("test_*.py"):
+        shutil.move(test, project / test.name)
+    shutil.rmtree(project / "tests")
+    workshop, _ = await work(project, "Make the failing test pass")
+    assert green(project)
+    assert workshop.outputs["mended"] == "wordcount/ranking.py"
+
+
 async def test_the_demo_says_when_there_is_nothing_to_mend(project: Path) -> None:
     await work(project, "mend the tests")
     workshop, said = await work(project, "mend the tests")

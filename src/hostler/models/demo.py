@@ -37,6 +37,7 @@ _MEND = (
         captures=(
             r"FAIL: (?P<test>\w+)",
             r"assert\w+\(\s*(?:list\()?(?P<function>\w+)\(",
+            r'File "(?:[^"\n]*/)?(?P<test_file>test\w*\.py)", line',
             r'File "(?:[^"\n]*/)?(?P<test_file>tests/[^"\n]+)", line',
         ),
         thinking="${test} fails. Its assertion calls ${function}; I need both the test and the definition.",
