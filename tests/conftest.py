@@ -1,6 +1,7 @@
 """Fixtures that every part of the suite may use."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from tests.server import HostlerProcess, repository_at, short_folder
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell starts what runs in its background with SIGINT ignored, and so it would be in every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of the code; and a red CI should be about the change, so there the examples are fixed.
 settings.register_profile(

@@ -1,154 +1,20 @@
-"""The real Codex in a sandbox of the real server, against a scripted provider: the whole way, crashes included."""
+"""The real Codex in a sandbox of the real server, against a scripted provider: the whole way."""
 
 import base64
 import json
-import os
 import shutil
-import signal
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hostler.core.conversation import Usage
-from hostler.testing.answers import Answer, Called, Failure, Hold, Reply
+from hostler.testing.answers import Called, Failure, Hold, Reply
 from hostler.testing.endpoints import KEY, Received
-from tests.agents.codex.provider import Provider, in_order, provider
+from tests.agents.codex.provider import in_order
 from tests.agents.codex.record import PATCH, QUESTIONS, call, patch, png, runs
-from tests.server import HostlerProcess, Refused, repository_at, short_folder
+from tests.agents.codex.standing import CODEX, WAITS, Begin, Run, codex_process, codex_processes
+from tests.server import Refused
 
 pytestmark = [pytest.mark.crash, pytest.mark.sandbox]
-
-CODEX = "00000000-0000-0000-0000-000000007800"
-MODEL = "openai-responses:gpt-5.5"
-WAITS = "echo one >> runs; until [ -e go ]; do sleep 0.02; done; echo finished"
-
-
-class Run:
-    """One execution of Codex on a server and a provider of its own."""
-
-    def __init__(self, server: HostlerProcess, model: Provider) -> None:
-        self.server = server
-        self.model = model
-        self.id = ""
-
-    def start(self, task: str = "", **fields: Any) -> None:
-        self.id = self.server.start_agent(task, self.repository, agentId=CODEX, **fields)
-
-    @property
-    def repository(self) -> Path:
-        return self.server.folder.parent / "project"
-
-    def send(self, **what: Any) -> None:
-        self.server.call("SendToAgentExecution", {"agentExecutionId": self.id, **what})
-
-    def control(self, **what: Any) -> None:
-        self.send(controlInput=what)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        return self.server.get(self.id)["status"]
-
-    @property
-    def folder(self) -> Path:
-        """The workspace as this machine sees it."""
-        environment = self.status["usedEnvironments"][0]["environmentId"]
-        return self.server.folder / "environments" / environment / "files" / "work"
-
-    def log(self, kind: str) -> list[dict[str, Any]]:
-        return [body for each, body in self.server.log(self.id) if each == kind]
-
-    def until(self, holds: Callable[[], Any], seconds: float = 60.0) -> Any:
-        return self.server.until(holds, seconds)
-
-    def until_logged(self, kind: str, number: int = 1) -> list[dict[str, Any]]:
-        return self.until(lambda: found if len(found := self.log(kind)) >= number else None)
-
-    def until_command(self) -> None:
-        """Return when the command runs, and the log knows it."""
-        self.until(lambda: self.status.get("usedEnvironments") and (self.folder / "runs").exists())
-        self.until_logged("ActionStarted")
-
-    def rest(self) -> dict[str, Any]:
-        return self.server.rest(self.id, 90.0)["status"]
-
-    def blocks(self) -> list[dict[str, Any]]:
-        """The whole conversation, read to its end."""
-        url = f"{self.status['conversationUrls']['live']}?format=json&after=0"
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token()}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            lines = answer.read().decode().splitlines()
-        frames = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-        return [frame["body"] for frame in frames if frame.get("tag") == 1]
-
-    def _token(self) -> str:
-        return self.server.call("CreateAgentExecutionConversationToken", {"agentExecutionId": self.id})["token"]
-
-    def texts(self) -> list[str]:
-        return [body["text"] for body in self.log("AgentSaid") if not body["thinking"]]
-
-    def actions(self) -> list[tuple[str, str]]:
-        return [(body["item"], body["outcome"]) for body in self.log("ActionFinished")]
-
-
-Steps = Callable[[Any], Answer]
-Begin = Callable[[Steps], Run]
-
-
-@contextmanager
-def running(place: Path, answers: Steps) -> Iterator[Run]:
-    """A server of one test's own, which it may kill."""
-    files = place / "files"
-    files.mkdir()
-    (files / "a.txt").write_text("old\n")
-    repository_at(place / "project", files)
-    folder = place / "data"
-    folder.mkdir(mode=0o711)
-    with provider(answers) as model:
-        server = HostlerProcess(folder, {**model.endpoint.environ(), "HOSTLER_MODEL": MODEL}).start()
-        try:
-            yield Run(server, model)
-        finally:
-            server.close()
-
-
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Run]:
-    with short_folder() as folder, running(folder, in_order(Reply("Nothing is asked."))) as run:
-        yield run
-
-
-@pytest.fixture
-def begin(serving: Run) -> Begin:
-    """Begin with other answers on a server that nobody kills."""
-
-    def begun(answers: Steps) -> Run:
-        serving.model.endpoint.answers = answers
-        serving.model.endpoint.requests.clear()
-        return Run(serving.server, serving.model)
-
-    return begun
-
-
-def codex_process(run: Run) -> int:
-    (pid,) = codex_processes(run)
-    return pid
-
-
-def codex_processes(run: Run) -> list[int]:
-    """The pids of the execution's app-server."""
-    found: list[int] = []
-    mark = f"HOSTLER_EXECUTION={run.id}".encode()
-    for entry in Path("/proc").iterdir():
-        try:
-            if b"app-server" in (entry / "cmdline").read_bytes() and mark in (entry / "environ").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            pass
-    return found
 
 
 def test_a_task_with_a_command_a_patch_and_a_final_text(begin: Begin) -> None:
@@ -186,84 +52,6 @@ def test_a_task_with_a_command_a_patch_and_a_final_text(begin: Begin) -> None:
     assert done[0]["resultDescription"] == "old\n"
     changed = [block["fileModification"] for block in whole if "fileModification" in block]
     assert [each["filePath"] for each in changed] == ["a.txt", "sub/b.txt"]
-
-
-def test_a_command_goes_on_while_the_server_is_dead_and_everything_arrives_once(place: Path) -> None:
-    steps = in_order(Reply("", calls=(runs("c1", WAITS),)), Reply("", calls=(runs("c2", "echo two"),)), Reply("Done."))
-    with running(place, steps) as run:
-        run.start("go")
-        run.until_command()
-        folder = run.folder
-        run.server.kill()
-        (folder / "go").touch()
-        run.server.start()
-        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-        assert (folder / "runs").read_text() == "one\n"
-        assert run.actions() == [("c1", "ok"), ("c2", "ok")]
-        assert run.texts() == ["Done."]
-        assert (len(run.log("AgentStarting")), len(run.log("InputSeen"))) == (1, 1)
-
-
-def test_a_model_call_that_a_dead_server_cut_is_made_again_by_codex(place: Path) -> None:
-    held = Hold(Reply("A long answer in many pieces.", calls=(runs("c1", "echo one >> runs"),)), after=4)
-    with running(place, in_order(held, Reply("Done."))) as run:
-        run.start("go")
-        run.until(held.reached.is_set)
-        run.server.kill()
-        run.model.open(held)
-        run.server.start()
-        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-        assert (run.folder / "runs").read_text() == "one\n"
-        assert run.texts() == ["A long answer in many pieces.", "Done."]
-        calls = len(run.log("AgentCallStarted"))
-        assert (len(run.log("AgentCallFinished")), len(run.log("AgentCallCut"))) == (2, calls - 2)
-        assert calls == 3
-        assert len(run.log("AgentStarting")) == 1
-
-
-def test_an_input_of_four_mebibytes_is_delivered_once_although_the_server_dies_in_the_middle(place: Path) -> None:
-    with running(place, in_order(Reply("I see it."))) as run:
-        run.start()
-        run.until(lambda: run.status.get("usedEnvironments"))
-        image = {"data": base64.b64encode(png(1, 1) + os.urandom((4 << 20) - 200)).decode(), "mimeType": "image/png"}
-        run.send(userInput={"inputs": [{"text": {"content": "What is this?"}}, {"image": image}]})
-        run.until_logged("InputTaken")
-        run.server.kill()
-        run.server.start()
-        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-        assert run.texts() == ["I see it."]
-        assert len(run.log("InputSeen")) == 1
-        assert sum("What is this?" in json.dumps(one) for one in run.model.bodies[-1]["input"]) == 1
-
-
-def test_a_goal_is_pursued_to_the_end_of_its_budget_although_the_server_dies_on_the_way(place: Path) -> None:
-    with running(place, lambda _: Reply("A step.", usage=Usage(input=100, output=20))) as run:
-        run.start("hello")
-        run.rest()
-        run.control(goal={"set": {"objective": "--budget 1000 Make it so."}})
-        run.until(lambda: len(run.model.bodies) > 3)
-        run.server.restart()
-        assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-        goal = run.status["goal"]
-        assert (goal["status"], goal["tokensUsed"]) == ("GOAL_STATUS_BUDGET_EXHAUSTED", "1080")
-        assert (len(run.log("AgentStarting")), len(run.log("TurnStarted"))) == (1, 2)
-
-
-def test_codex_that_was_killed_goes_on_in_a_new_process_and_is_told_so(begin: Begin) -> None:
-    steps = in_order(
-        Reply("First.", calls=(runs("c1", WAITS),)), Reply("", calls=(runs("c2", "echo two"),)), Reply("Done.")
-    )
-    run = begin(steps)
-    run.start("go")
-    run.until_command()
-    os.kill(codex_process(run), signal.SIGKILL)
-    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-    assert run.actions() == [("c1", "unknown"), ("c2", "ok")]
-    assert run.texts() == ["First.", "Done."]
-    assert [body["process"] for body in run.log("AgentStarting")] == ["agent-1", "agent-2"]
-    assert len({body["thread"] for body in run.log("AgentOpened")}) == 1
-    assert "your process was restarted" in run.model.heard()
-    assert len(run.log("InputSeen")) == 1
 
 
 def test_a_queued_input_steers_the_running_turn(begin: Begin) -> None:
@@ -406,19 +194,6 @@ def test_the_scoped_token_is_hidden_from_commands_and_the_key_is_nowhere(begin: 
     assert run.log("ActionFinished")[0]["text"] == "0\n0\n"
 
 
-def test_codex_that_was_killed_in_a_model_call_makes_it_again(begin: Begin) -> None:
-    held = Hold(Reply("First.", calls=(runs("c1", "echo one >> runs"),)), after=3)
-    run = begin(in_order(held, Reply("Done.")))
-    run.start("go")
-    run.until(held.reached.is_set)
-    os.kill(codex_process(run), signal.SIGKILL)
-    run.model.open(held)
-    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-    assert (run.folder / "runs").read_text() == "one\n"
-    assert run.texts() == ["First.", "Done."]
-    assert len(run.log("AgentCallStarted")) == len(run.log("AgentCallFinished")) + len(run.log("AgentCallCut"))
-
-
 def test_settings_change_with_an_input_and_codex_confirms_them(begin: Begin) -> None:
     run = begin(lambda _: Reply("Yes."))
     run.start("go")
@@ -464,19 +239,6 @@ def test_a_sub_agent_of_codex_is_shown_and_waited_for(begin: Begin) -> None:
     assert child["id"] in json.dumps(run.log("ChildReported")[-1])
     assert run.log("ChildReported")[-1]["child"]["state"] == "done"
     assert run.texts() == ["I leave it to my helper."]
-
-
-def test_a_sandbox_that_died_comes_back_and_codex_goes_on_in_it(begin: Begin) -> None:
-    run = begin(in_order(Reply("First.", calls=(runs("c1", WAITS),)), Reply("Done.")))
-    run.start("go")
-    run.until_command()
-    launched = json.loads((run.folder.parents[1] / "launch.json").read_text())
-    os.kill(launched["pid"], signal.SIGKILL)
-    assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
-    assert run.actions() == [("c1", "unknown")]
-    assert run.texts() == ["First.", "Done."]
-    assert len({body["thread"] for body in run.log("AgentOpened")}) == 1
-    assert "your process was restarted" in run.model.heard()
 
 
 def test_a_stop_cuts_the_model_call_that_codex_has_open(begin: Begin) -> None:
