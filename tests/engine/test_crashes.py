@@ -9,12 +9,11 @@ import pytest
 from hostler.core import events as ev
 from hostler.core.events import Recorded
 from hostler.core.ports import ExecutionQuery
-from hostler.core.state import State
-from hostler.engine.worker import Worker
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage
+from tests.engine.stories import Forgetful
 
 STEPS = (
     Step(text="I look.", thinking="hm", calls=(Call("bash", {"command": "make test"}), Call("todo", {"todos": []}))),
@@ -104,14 +103,6 @@ async def test_every_step_doubled_changes_nothing():
     log = await tell(stage)
     await stage.kill()
     assert essence(log) == expected
-
-
-class Forgetful(Worker):
-    """A worker that throws all memory away after every append and reads the log anew."""
-
-    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
-        self.state, self.log = State(), []
-        await super().catch_up()
 
 
 async def test_memory_thrown_away_after_every_append_changes_nothing():

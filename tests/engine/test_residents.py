@@ -15,11 +15,11 @@ from hostler.core.events import Recorded
 from hostler.core.machines import Signalled
 from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State
-from hostler.engine.worker import Worker
 from hostler.models.registry import Registry
 from hostler.testing.link import Died, Link
 from hostler.testing.resident import Act
 from hostler.testing.stage import Stage
+from tests.engine.stories import Forgetful
 
 STORY: tuple[Act, ...] = (("say", "I look."), ("do", "make test"), ("do", "mend"), ("say", "Done."))
 
@@ -121,14 +121,6 @@ async def test_every_step_doubled_changes_nothing():
     log = await tell(stage)
     await stage.kill()
     assert essence(log) == expected
-
-
-class Forgetful(Worker):
-    """A worker that throws all memory away after every append and reads the log anew."""
-
-    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
-        self.state, self.log = State(), []
-        await super().catch_up()
 
 
 async def test_memory_thrown_away_after_every_append_changes_nothing():
