@@ -77,7 +77,7 @@ $(STAMPS)/main: $(STAMPS)/venv requirements/main.txt requirements/build.txt pypr
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/main requirements/dev.txt
-	@scripts/system-packages -- postgresql curl openssl
+	@scripts/system-packages -- postgresql curl openssl 'chromium-headless-shell|chromium' fonts-dejavu-core
 	@echo "Installing what the tests need into .venv"
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
