@@ -8,10 +8,11 @@ from typing import Any
 
 import jwt
 from jwt.types import Options
+from starlette.requests import HTTPConnection
 
-from hostler.api.call import Caller, CredentialKind
+from hostler.api.call import Caller, CredentialKind, current, meant_for
 from hostler.core.ambient import Ambient
-from hostler.core.errors import HostlerError, Unauthenticated
+from hostler.core.errors import HostlerError, PermissionDenied, Unauthenticated
 from hostler.core.ports import ApiToken, Principal, Tokens
 
 LIFETIME = timedelta(hours=24)
@@ -19,6 +20,8 @@ LIFETIME = timedelta(hours=24)
 NOTED = timedelta(minutes=1)
 """How exactly it is kept when an API token was last used."""
 ALGORITHM = "HS256"
+SAFE = ("GET", "HEAD")
+"""Methods that change nothing."""
 UNCLOCKED: Options = {"verify_exp": False, "verify_iat": False, "require": ["kind", "sub", "by", "exp"]}
 """Expiry is judged by our own clock."""
 
@@ -101,6 +104,30 @@ class Credentials:
     async def short(self, token: str, kind: CredentialKind) -> Caller:
         """Return who a short token, or else an API token, speaks for."""
         return self._signer.read(token, kind) or await self.api(token)
+
+    async def viewer(self, request: HTTPConnection, execution: str, *, change: bool = False) -> Caller:
+        """Return who reads or changes something of one execution, and keep it as the call's caller.
+
+        Unauthenticated without a credential, NotFound when it is for another execution, PermissionDenied when it does
+        not reach for a change.
+        """
+        reading = not change and request.scope.get("method", "") in SAFE
+        query = request.query_params.get("token", "") if reading else ""
+        caller = await self.short(bearer(request.headers.get("authorization", ""), query), "conversation")
+        meant_for(caller, execution, "agent execution")
+        return _let_in(caller, reading)
+
+    async def person(self, request: HTTPConnection, *, change: bool = False) -> Caller:
+        """Return who asks for what is not bound to one execution, and keep it as the call's caller."""
+        reading = not change and request.scope.get("method", "") in SAFE
+        return _let_in(await self.api(bearer(request.headers.get("authorization", ""))), reading)
+
+
+def _let_in(caller: Caller, reading: bool) -> Caller:
+    current().caller = caller
+    if not reading and caller.scope == "read":
+        raise PermissionDenied("this token may only read")
+    return caller
 
 
 def _expired(at: datetime | None, now: datetime) -> bool:
