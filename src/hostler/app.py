@@ -55,6 +55,7 @@ from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
 from hostler.store.vault import FileVault
+from hostler.web.routes import routes
 
 log = structlog.get_logger(__name__)
 
@@ -226,7 +227,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
                 desk, environments, stores.environments, kept, [cls.id for cls in classes_of(settings)], ambient
             ),
         )
-        yield Server(settings, home, build(parts), desk, token)
+        yield Server(settings, home, build(parts, routes), desk, token)
 
 
 def _lodge(settings: Settings, gateway: Gateway) -> Lodge:

@@ -1,6 +1,6 @@
 """From the parts to one ASGI application: routes below /api, and the two health checks."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from connectrpc.code import Code
@@ -43,16 +43,15 @@ from hostler.contract.gitpod.v1.runner_connect import RunnerServiceASGIApplicati
 from hostler.contract.gitpod.v1.usage_connect import UsageServiceASGIApplication
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsServiceASGIApplication
 
-PAGES = ("/", "/executions/{execution}")
-"""Where the page of an execution will be."""
+MoreRoutes = Callable[[ApiParts, Credentials], Sequence[BaseRoute]]
 OURS = "hostler.api."
 """Where methods are written; those that only the generated code has are not served."""
 LATER = ("history", "blobs", "blobs/{sha256}", "transcript", "bundle")
 """Parts of an execution that a later release serves."""
 
 
-def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
-    """Return the application; `lifespan` is Starlette's, for whoever opens and closes what is in the parts."""
+def build(parts: ApiParts, more: MoreRoutes | None = None) -> ASGIApp:
+    """Return the application; `more` makes the routes beside the API, such as the pages."""
     signer = Signer(parts.signing_key, parts.ambient)
     credentials = Credentials(parts.tokens, signer, parts.ambient)
     gate = [Authenticate(credentials), Gate(Retries(parts.ambient))]
@@ -79,10 +78,10 @@ def build(parts: ApiParts, lifespan: Any = None) -> ASGIApp:
         *House(parts, credentials).routes(),
         *Streams(parts, credentials).routes(),
         Mount("/api", app=edge),
-        *(Route(path, Later(), methods=["GET"]) for path in PAGES),
+        *(more(parts, credentials) if more else ()),
         Route("/{path:path}", Nothing()),
     ]
-    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    router = Router(routes, redirect_slashes=False)
     return Access(router, parts.ambient, parts.public_url)
 
 
