@@ -30,6 +30,11 @@ class Call:
     estimated: bool = False
     reason: str = ""
 
+    @property
+    def running(self) -> bool:
+        """Return whether the call has no end yet."""
+        return self.outcome == "running"
+
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON."""
         return {
@@ -57,25 +62,43 @@ def counters(usage: Usage) -> dict[str, int]:
     }
 
 
-def calls(log: Iterable[Recorded]) -> tuple[Call, ...]:
-    """Return all calls in the order in which they began."""
-    table: dict[str, Call] = {}
-    turn = 0
-    for recorded in log:
+class CallTable:
+    """Follows a log and holds every call of it, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, Call] = {}
+        self._turn = 0
+
+    def __getitem__(self, call: str) -> Call:
+        return self._calls[call]
+
+    def feed(self, recorded: Recorded) -> None:
+        """Take one more event."""
         match recorded.event:
             case ev.TurnStarted(number):
-                turn = number
+                self._turn = number
             case ev.ModelCallStarted(call_id, model):
-                table[call_id] = Call(call_id, "builtin", model, turn, recorded.at)
+                self._calls[call_id] = Call(call_id, "builtin", model, self._turn, recorded.at)
             case ae.AgentCallStarted(call_id, model):
-                table[call_id] = Call(call_id, "external", model, turn, recorded.at)
+                self._calls[call_id] = Call(call_id, "external", model, self._turn, recorded.at)
             case ev.Stopped():
-                table |= {name: _cut(call, recorded.at) for name, call in table.items() if call.outcome == "running"}
-            case event if (call := table.get(getattr(event, "call_id", ""))) is not None:
-                table[call.id] = _after(call, event, recorded.at)
+                self._calls |= {n: _cut(call, recorded.at) for n, call in self._calls.items() if call.running}
+            case event if (call := self._calls.get(getattr(event, "call_id", ""))) is not None:
+                self._calls[call.id] = _after(call, event, recorded.at)
             case _:
                 pass
-    return tuple(table.values())
+
+    def rows(self) -> tuple[Call, ...]:
+        """Return all calls so far."""
+        return tuple(self._calls.values())
+
+
+def calls(log: Iterable[Recorded]) -> tuple[Call, ...]:
+    """Return all calls in the order in which they began."""
+    table = CallTable()
+    for recorded in log:
+        table.feed(recorded)
+    return table.rows()
 
 
 def total(table: Iterable[Call], *, estimated: bool = False) -> Usage:

@@ -22,50 +22,67 @@ from hostler.core.plan import UNKNOWN_TEXT
 from hostler.core.state import State
 
 
-def request(state: State, log: Iterable[Recorded], tools: Sequence[ToolSpec]) -> ModelRequest:
-    """Return the next call: everything the model has said and heard so far."""
-    instructions = ""
-    inputs: dict[str, ev.InputQueued] = {}
-    messages: list[Message] = []
-    asked: dict[str, ToolCall] = {}
-    results: dict[str, ToolResult] = {}
-    heard: list[UserPart] = []
+class Context:
+    """Follows a log and knows at every point of it what the model is told next."""
 
-    def hear() -> None:
-        """Close what the model hears next: results in the order of the calls, then what people said."""
-        if asked or heard:
-            ordered = tuple(results.get(i) or _unanswered(call) for i, call in asked.items())
-            messages.append(UserMessage(ordered, tuple(heard)))
-        asked.clear()
-        results.clear()
-        heard.clear()
+    def __init__(self) -> None:
+        self.instructions = ""
+        """The repository's AGENTS.md."""
+        self.closed: list[Message] = []
+        """Messages that every later call begins with; it only grows."""
+        self._inputs: dict[str, ev.InputQueued] = {}
+        self._asked: dict[str, ToolCall] = {}
+        self._results: dict[str, ToolResult] = {}
+        self._heard: list[UserPart] = []
 
-    for recorded in log:
+    def feed(self, recorded: Recorded) -> None:
+        """Take one more event."""
         match recorded.event:
             case ev.EnvironmentReady(instructions=text):
-                instructions = text or instructions
+                self.instructions = text or self.instructions
             case ev.InputQueued(input_id):
-                inputs[input_id] = recorded.event
+                self._inputs[input_id] = recorded.event
             case ev.InputTaken(input_ids):
                 for input_id in input_ids:
-                    heard.extend(parts(inputs[input_id]))
+                    self._heard.extend(parts(self._inputs[input_id]))
             case ev.ModelReplied(call_id, said, _, _, native):
-                hear()
-                messages.append(ModelMessage(said, native))
+                self._answer(ModelMessage(said, native))
                 calls = [part for part in said if isinstance(part, ToolCall)]
-                asked.update({f"{call_id}.{number}": call for number, call in enumerate(calls)})
+                self._asked.update({f"{call_id}.{number}": call for number, call in enumerate(calls)})
             case ev.ModelCallCut(_, said):
                 if text := "\n".join(cut.text for cut in said if not cut.thinking):
-                    hear()
-                    messages.append(ModelMessage((Said(f"{text}\n[stopped here]"),)))
+                    self._answer(ModelMessage((Said(f"{text}\n[stopped here]"),)))
             case ev.ToolFinished(call_id, outcome, text):
-                if call := asked.get(call_id):
-                    results[call_id] = ToolResult(call.id, call.name, text, failed=outcome != "ok")
+                if call := self._asked.get(call_id):
+                    self._results[call_id] = ToolResult(call.id, call.name, text, failed=outcome != "ok")
             case _:
                 pass
-    hear()
+
+    def pending(self) -> UserMessage | None:
+        """Return what the model hears next: results in the order of the calls, then what people said."""
+        if not self._asked and not self._heard:
+            return None
+        ordered = tuple(self._results.get(i) or _unanswered(call) for i, call in self._asked.items())
+        return UserMessage(ordered, tuple(self._heard))
+
+    def _answer(self, message: ModelMessage) -> None:
+        if heard := self.pending():
+            self.closed.append(heard)
+        self.closed.append(message)
+        self._asked.clear()
+        self._results.clear()
+        self._heard.clear()
+
+
+def request(state: State, log: Iterable[Recorded], tools: Sequence[ToolSpec]) -> ModelRequest:
+    """Return the next call: everything the model has said and heard so far."""
+    context = Context()
+    for recorded in log:
+        context.feed(recorded)
+    heard = context.pending()
+    messages = (*context.closed, *((heard,) if heard else ()))
     effort: Any = state.begun.agent.effort
-    return ModelRequest(system(state, instructions), tuple(messages), tuple(tools), effort)
+    return ModelRequest(system(state.begun.agent, context.instructions), messages, tuple(tools), effort)
 
 
 def _unanswered(call: ToolCall) -> ToolResult:

@@ -1,6 +1,6 @@
 """What the built-in agent's model is told before anything else."""
 
-from hostler.core.state import State
+from hostler.core.events import Agent
 
 SYSTEM = """\
 You are a software engineer working in a Git repository, in a sandbox with a shell. The workspace is the repository's \
@@ -17,9 +17,9 @@ not run.
 """
 
 
-def system(state: State, instructions: str) -> str:
+def system(agent: Agent, instructions: str) -> str:
     """Return the system prompt: the agent's own or ours, then the repository's AGENTS.md."""
-    prompt = state.begun.agent.system_prompt or SYSTEM
+    prompt = agent.system_prompt or SYSTEM
     if not instructions:
         return prompt
     return f"{prompt}\n# The repository's AGENTS.md\n\n{instructions}\n"
