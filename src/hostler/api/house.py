@@ -16,6 +16,7 @@ from hostler.api.auth import Credentials, bearer, hashed
 from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
 from hostler.api.parts import ApiParts
+from hostler.api.queue import Queue
 from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
 from hostler.core.events import Recorded, Started, encode
@@ -53,6 +54,7 @@ class House:
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
+            *Queue(self._parts).routes(),
             *Work(self._parts).routes(),
         ]
         return [Route(f"/api/hostler/v1{path}", self._guarded(m, h), methods=[m]) for m, path, h in table]

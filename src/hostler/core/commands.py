@@ -72,6 +72,14 @@ class SteerInput:
 
 
 @dataclass(frozen=True, slots=True)
+class EditInput:
+    """Put an input that says something else in the place of a queued one, all or nothing."""
+
+    input_id: str
+    new: Send
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Stop the turn that runs now."""
 
@@ -111,7 +119,7 @@ class Restore:
     commit: str
 
 
-Inputs = Send | DeleteInput | MoveInput | SteerInput
+Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
 Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | ReportOutputs | ReportApplied | Restore
 
 
@@ -133,6 +141,8 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
         case SteerInput(input_id):
             queued = _queued(state, input_id)
             return () if any(q.id == queued and q.steer for q in state.queue) else (ev.SteerRequested(queued),)
+        case EditInput(input_id, new):
+            return _edit(state, input_id, new)
         case Stop():
             return _stop(state)
         case Delete():
@@ -214,6 +224,22 @@ def _move(state: State, input_id: str, before: str) -> tuple[Event, ...]:
     if before == input_id or (after == [before] if before else not after):
         return ()
     return (ev.InputMoved(input_id, before),)
+
+
+def _edit(state: State, input_id: str, new: Send) -> tuple[Event, ...]:
+    """Replace a queued input where it stands; the new one joins the running turn if the old one was to."""
+    if known := state.inputs.get(new.input_id):
+        if known.digest == new.digest and input_id != new.input_id:
+            return ()
+        raise AlreadyExists("an input with this id was sent before; an edited one needs a new id", field="id")
+    at = [q.id for q in state.queue].index(_queued(state, input_id))
+    after = state.queue[at + 1 : at + 2]
+    return (
+        ev.InputDeleted(input_id),
+        ev.InputQueued(new.input_id, new.block, new.digest, new.origin, new.settings),
+        *(ev.InputMoved(new.input_id, q.id) for q in after),
+        *((ev.SteerRequested(new.input_id),) if state.queue[at].steer else ()),
+    )
 
 
 def _stop(state: State) -> tuple[Event, ...]:
