@@ -99,6 +99,23 @@ STEPS: Sequence[Sequence[str]] = (
             at BIGINT NOT NULL, step {text} NOT NULL, upto BIGINT NOT NULL, body {text} NOT NULL,
             PRIMARY KEY (environment_id, seq))""",
     ),
+    (
+        """CREATE TABLE sign_in (
+            id {text} PRIMARY KEY, sha256 {text} NOT NULL UNIQUE,
+            token_id {text} NOT NULL REFERENCES api_token (id) ON DELETE CASCADE,
+            created_at BIGINT NOT NULL, used_at BIGINT NOT NULL)""",
+        "CREATE INDEX sign_in_of ON sign_in (token_id)",
+        """CREATE TABLE sign_in_link (
+            sha256 {text} PRIMARY KEY, token_id {text} NOT NULL REFERENCES api_token (id) ON DELETE CASCADE,
+            path {text} NOT NULL, expires_at BIGINT NOT NULL)""",
+        "CREATE INDEX sign_in_link_of ON sign_in_link (token_id)",
+        """CREATE TABLE share (
+            id {text} PRIMARY KEY, sha256 {text} NOT NULL UNIQUE,
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, may {text} NOT NULL,
+            name {text} NOT NULL, creator_id {text} NOT NULL, created_at BIGINT NOT NULL,
+            expires_at BIGINT NOT NULL)""",
+        "CREATE INDEX share_of ON share (execution_id, id)",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from hostler.store.admission import StoredShares, StoredSignIns
 from hostler.store.blobs import StoredBlobs
 from hostler.store.database import PATIENCE, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
@@ -47,6 +48,8 @@ class Store:
     projects: StoredProjects
     project_use: StoredProjectUse
     host_tokens: StoredHostTokens
+    sign_ins: StoredSignIns
+    shares: StoredShares
 
 
 @asynccontextmanager
@@ -84,6 +87,8 @@ async def open_store(
             projects=StoredProjects(writer, readers),
             project_use=StoredProjectUse(writer, readers),
             host_tokens=StoredHostTokens(writer, readers),
+            sign_ins=StoredSignIns(writer, readers),
+            shares=StoredShares(writer, readers),
         )
     finally:
         await writer.close()

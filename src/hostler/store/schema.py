@@ -226,3 +226,38 @@ host_token = Table(
     Column("sealed", Text, nullable=False),
 )
 """Credentials for code hosts; `sealed` can be opened only with the key in the data folder."""
+
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("token_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("used_at", Moment, nullable=False),
+)
+"""Browsers that showed an API token; they go with it."""
+
+sign_in_link = Table(
+    "sign_in_link",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("token_id", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+"""Addresses that open a path once, signed in; one that was opened is gone."""
+
+share = Table(
+    "share",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False, unique=True),
+    Column("execution_id", Text, nullable=False),
+    Column("may", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+"""Conversations that are open to whoever has the address; they go with their execution."""

@@ -61,7 +61,7 @@ class StoredTokens:
 
     async def _fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> tuple[ApiToken, ...]:
         def read(connection: Connection) -> tuple[ApiToken, ...]:
-            return tuple(_token(found) for found in connection.execute(statement, values or {}))
+            return tuple(token_of(found) for found in connection.execute(statement, values or {}))
 
         return await self._readers.do(read)
 
@@ -90,7 +90,8 @@ def _add(writing: Writing, token: ApiToken) -> None:
     )
 
 
-def _token(found: Any) -> ApiToken:
+def token_of(found: Any) -> ApiToken:
+    """Return the token of a row of `TOKENS`."""
     owner = Principal(found.principal_id, found.principal_kind, found.principal_name, found.principal_admin)
     return ApiToken(
         id=found.id,

@@ -4,6 +4,7 @@ An adapter subclasses each class of `SUITE` under a name that begins with Test, 
 `scene.Opener`).
 """
 
+from hostler.testing.store_suite.admission import ShareBook, SignInBook
 from hostler.testing.store_suite.appending import Appending, Closing, Owning, Removing, Starting, Watching
 from hostler.testing.store_suite.environments import EnvironmentLogBook, EnvironmentSignals
 from hostler.testing.store_suite.folding import Folding
@@ -30,6 +31,8 @@ SUITE: tuple[type[StoreSuite], ...] = (
     ProjectBook,
     ProjectRuns,
     HostTokenBook,
+    SignInBook,
+    ShareBook,
 )
 
 __all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]
