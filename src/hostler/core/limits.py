@@ -13,24 +13,38 @@ class Reached:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What was used of a limit, in its unit; a limit of 0 is none."""
+
+    name: str
+    limit: int
+    used: int
+    unit: str
+
+
 def reached(state: State, *, open_calls: bool = False) -> Reached | None:
     """Return the first limit that is used up, by open model calls too if asked for.
 
     What calls that were cut off may have cost counts, or hanging up before the end would be free.
     """
+    for one in counted(state, open_calls=open_calls):
+        if one.limit and one.used >= one.limit:
+            return Reached(one.name, said(one.name, one.limit, one.used, one.unit))
+    return None
+
+
+def counted(state: State, *, open_calls: bool = False) -> tuple[Counter, ...]:
+    """Return every counter that has a limit; what is still running is not in its seconds."""
     limits, x = state.limits, state.external
     made = state.iterations + x.cuts + (len(x.calls) if open_calls else 0)
     tokens = state.usage + x.estimated
-    counted = (
-        ("max_iterations", limits.max_iterations, made, "model calls"),
-        ("max_input_tokens", limits.max_input_tokens, tokens.whole_input, "input tokens"),
-        ("max_output_tokens", limits.max_output_tokens, tokens.output, "output tokens"),
-        ("max_seconds", limits.max_seconds, int(state.ran), "seconds of running"),
+    return (
+        Counter("max_iterations", limits.max_iterations, made, "model calls"),
+        Counter("max_input_tokens", limits.max_input_tokens, tokens.whole_input, "input tokens"),
+        Counter("max_output_tokens", limits.max_output_tokens, tokens.output, "output tokens"),
+        Counter("max_seconds", limits.max_seconds, int(state.ran), "seconds of running"),
     )
-    for name, limit, used, unit in counted:
-        if limit and used >= limit:
-            return Reached(name, said(name, limit, used, unit))
-    return None
 
 
 def said(name: str, limit: int, used: int, unit: str) -> str:

@@ -34,7 +34,7 @@ def agent_bodies(event: Event, before: External) -> Iterable[Body]:
             yield from _finished(event, before)
         case ae.FilesChanged(item, changes):
             for number, change in enumerate(changes):
-                yield f"file/{number}", done(fileModification=_modification(item, change))
+                yield f"file/{number}", done(fileModification=file_modification(item, change))
         case ae.QuestionsAsked(_, questions):
             yield "questions", done(clarifyingQuestions={"questions": [_question(one) for one in questions]})
         case ae.QuestionsClosed(ask):
@@ -75,7 +75,8 @@ def _question(question: Question) -> Mapping[str, Any]:
     return {**said, "question": question.text + offered, "allowOther": True}
 
 
-def _modification(action: str, change: FileChange) -> Mapping[str, Any]:
+def file_modification(action: str, change: FileChange) -> Mapping[str, Any]:
+    """Return what an agent changed in one file, as a grouped diff."""
     groups: list[dict[str, Any]] = []
     start = 1
     for number, (kind, line, at) in enumerate(_lines(change)):
