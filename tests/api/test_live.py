@@ -303,7 +303,7 @@ async def test_a_stopping_server_lets_go_of_its_readers(api: Api) -> None:
 async def test_what_comes_later_says_so(api: Api) -> None:
     execution = await api.prepared()
     below = f"/api/executions/{execution}"
-    paths = [f"{below}/{name}" for name in ("history", "blobs", "blobs/abc", "transcript", "bundle")]
+    paths = [f"{below}/{name}" for name in ("history", "blobs", "blobs/abc")]
     for path in (*paths, "/", f"/executions/{execution}"):
         answer = await api.http.get(f"{api.url}{path}")
         assert answer.status_code == 501

@@ -17,6 +17,7 @@ from hostler.api.access import Access
 from hostler.api.agents import Agents
 from hostler.api.auth import Credentials, Signer
 from hostler.api.codec import StrictJson
+from hostler.api.documents import Documents
 from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
 from hostler.api.environment_logs import EnvironmentLogs
 from hostler.api.environments import Environments
@@ -46,14 +47,14 @@ from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOp
 MoreRoutes = Callable[[ApiParts, Credentials], Sequence[BaseRoute]]
 OURS = "hostler.api."
 """Where methods are written; those that only the generated code has are not served."""
-LATER = ("history", "blobs", "blobs/{sha256}", "transcript", "bundle")
+LATER = ("history", "blobs", "blobs/{sha256}")
 """Parts of an execution that a later release serves."""
 
 
 def build(parts: ApiParts, more: MoreRoutes | None = None) -> ASGIApp:
     """Return the application; `more` makes the routes beside the API, such as the pages."""
     signer = Signer(parts.signing_key, parts.ambient)
-    credentials = Credentials(parts.tokens, signer, parts.ambient)
+    credentials = Credentials(parts, signer)
     gate = [Authenticate(credentials), Gate(Retries(parts.ambient))]
     edge = Edge(
         [
@@ -75,6 +76,7 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> ASGIApp:
         Route("/api/executions/{execution}/live", Live(parts, credentials), methods=["GET"]),
         Route("/api/environments/{environment}/logs", EnvironmentLogs(parts, credentials).serve, methods=["GET"]),
         *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
+        *Documents(parts, credentials).routes(),
         *House(parts, credentials).routes(),
         *Streams(parts, credentials).routes(),
         Mount("/api", app=edge),
