@@ -206,6 +206,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             projects=stores.projects,
             project_use=stores.project_use,
             host_tokens=stores.host_tokens,
+            sign_ins=stores.sign_ins,
+            shares=stores.shares,
             logins=logins,
             agents=Definitions(settings, models, missing),
             classes=truthful(classes_of(settings), preflight),

@@ -22,6 +22,7 @@ from hostler.core.ports import ApiToken, Model, ModelInfo, Principal
 from hostler.core.redaction import Redactor
 from hostler.testing.clock import HandClock
 from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompts, MemoryTokens
+from hostler.testing.desk_admission import MemoryShares, MemorySignIns
 from hostler.testing.desk_environments import FakeEnvironments, MemoryEnvironmentRows
 from hostler.testing.desk_projects import MemoryHostTokens, MemoryLogins, MemoryProjects, MemoryProjectUse
 
@@ -181,6 +182,8 @@ async def api() -> AsyncIterator[Api]:
         projects=MemoryProjects(),
         project_use=MemoryProjectUse(),
         host_tokens=MemoryHostTokens(),
+        sign_ins=MemorySignIns(tokens),
+        shares=MemoryShares(executions),
         logins=MemoryLogins(),
         agents=Agents(),
         classes=CLASSES,

@@ -1,4 +1,4 @@
-"""Who sends a request: API tokens by their hash, and short signed tokens for one execution or environment."""
+"""Who sends a request: API tokens by their hash, short signed tokens for one execution or environment, and cookies."""
 
 import contextlib
 from collections.abc import Mapping
@@ -10,15 +10,24 @@ import jwt
 from jwt.types import Options
 from starlette.requests import HTTPConnection
 
-from hostler.api.call import Caller, CredentialKind, current, meant_for
+from hostler.api.call import Caller, Power, ShortKind, current, meant_for
+from hostler.api.cookies import CookieNames, check_ours, cookies_of
+from hostler.api.parts import ApiParts
+from hostler.core.admission import LONGEST
 from hostler.core.ambient import Ambient
-from hostler.core.errors import HostlerError, PermissionDenied, Unauthenticated
-from hostler.core.ports import ApiToken, Principal, Tokens
+from hostler.core.errors import HostlerError, NotFound, PermissionDenied, Unauthenticated
+from hostler.core.ports import ApiToken, Principal
 
 LIFETIME = timedelta(hours=24)
 """How long conversation and environment tokens are good for."""
 NOTED = timedelta(minutes=1)
 """How exactly it is kept when an API token was last used."""
+SEEN = timedelta(hours=1)
+"""How exactly it is kept when a browser that is signed in was last used."""
+AGAIN = timedelta(seconds=1)
+"""How often open streams look whether their reader may still read."""
+MOST_LOOKED = 1000
+"""Answers to that question that are kept."""
 ALGORITHM = "HS256"
 SAFE = ("GET", "HEAD")
 """Methods that change nothing."""
@@ -48,7 +57,7 @@ class Signer:
         self._key = key
         self._ambient = ambient
 
-    def sign(self, kind: CredentialKind, subject: str, principal: Principal) -> str:
+    def sign(self, kind: ShortKind, subject: str, principal: Principal) -> str:
         """Return a token for one execution or environment, in the name of who asked for it."""
         now = self._ambient.now()
         claims = {
@@ -62,7 +71,7 @@ class Signer:
         }
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)  # pyright: ignore[reportUnknownMemberType]
 
-    def read(self, token: str, kind: CredentialKind) -> Caller | None:
+    def read(self, token: str, kind: ShortKind) -> Caller | None:
         """Return who a token speaks for; None when it is not one of ours, Unauthenticated when it has expired."""
         try:
             read = jwt.decode(token, self._key, algorithms=[ALGORITHM], options=UNCLOCKED)  # pyright: ignore[reportUnknownMemberType]
@@ -78,12 +87,16 @@ class Signer:
 
 
 class Credentials:
-    """Turns a token into a caller."""
+    """Turns what a request brings into a caller."""
 
-    def __init__(self, tokens: Tokens, signer: Signer, ambient: Ambient) -> None:
-        self._tokens = tokens
+    def __init__(self, parts: ApiParts, signer: Signer) -> None:
+        self._tokens = parts.tokens
+        self._sign_ins = parts.sign_ins
+        self._shares = parts.shares
         self._signer = signer
-        self._ambient = ambient
+        self._ambient = parts.ambient
+        self._looked: dict[str, tuple[datetime, bool]] = {}
+        self.cookies = CookieNames(parts.runner_id)
 
     async def api(self, token: str) -> Caller:
         """Return who an API token belongs to; Unauthenticated when it is unknown or has expired."""
@@ -92,7 +105,7 @@ class Credentials:
             raise Unauthenticated("this API token is unknown, revoked or expired")
         await self._note_use(known)
         expires = known.expires_at.timestamp() if known.expires_at else 0.0
-        return Caller(known.principal, scope=known.scope, expires_at=expires)
+        return Caller(known.principal, scope=known.scope, expires_at=expires, grant=known.id, proof=known.sha256)
 
     async def _note_use(self, known: ApiToken) -> None:
         """Keep when a token was last used, to the minute; a database that cannot write refuses nobody."""
@@ -101,33 +114,150 @@ class Credentials:
             with contextlib.suppress(HostlerError):
                 await self._tokens.used(known.id, now)
 
-    async def short(self, token: str, kind: CredentialKind) -> Caller:
+    async def short(self, token: str, kind: ShortKind) -> Caller:
         """Return who a short token, or else an API token, speaks for."""
         return self._signer.read(token, kind) or await self.api(token)
 
-    async def viewer(self, request: HTTPConnection, execution: str, *, change: bool = False) -> Caller:
+    async def signed_in(self, cookie: str) -> Caller | None:
+        """Return who is signed in; None when the sign-in or its API token has ended."""
+        found = await self._sign_ins.by_sha256(hashed(cookie))
+        now = self._ambient.now()
+        if found is None or not found[0].holds(now) or _expired(found[1].expires_at, now):
+            return None
+        sign_in, token = found
+        await self._note_use(token)
+        if now - sign_in.used_at >= SEEN:
+            with contextlib.suppress(HostlerError):
+                await self._sign_ins.used(sign_in.id, now)
+        ends = min(sign_in.created_at + LONGEST, token.expires_at or sign_in.created_at + LONGEST)
+        return Caller(token.principal, "session", token.scope, "", ends.timestamp(), token.id, sign_in.sha256)
+
+    async def visiting(self, cookie: str, execution: str) -> Caller | None:
+        """Return the visitor with a share of an execution; None when the share has ended."""
+        share = await self._shares.by_sha256(hashed(cookie))
+        if share is None or share.execution_id != execution or not share.holds(self._ambient.now()):
+            return None
+        principal = Principal(share.id, "user", f"visitor ({share.name})" if share.name else "visitor")
+        scope = "all" if share.may == "send" else "read"
+        return Caller(principal, "share", scope, execution, share.expires_at.timestamp(), share.id, share.sha256)
+
+    async def of(
+        self,
+        headers: Mapping[str, str],
+        kind: ShortKind | None = None,
+        *,
+        query: str = "",
+        execution: str = "",
+        changing: bool = True,
+    ) -> Caller:
+        """Return who calls: by a short token of this kind, an API token, the cookie of a sign-in, or of a share.
+
+        A token wins over a cookie, a sign-in over a share; shares count where an execution is named. Unauthenticated
+        without any of them, NotFound when a share has ended, PermissionDenied when a change is asked for by cookie
+        and not by a page of ours.
+        """
+        header = headers.get("authorization", "")
+        if query or _is_bearer(header):
+            token = bearer(header, query)
+            return await (self.short(token, kind) if kind else self.api(token))
+        caller = await self._by_cookie(cookies_of(headers), execution)
+        if caller is None:
+            raise Unauthenticated()
+        if changing:
+            check_ours(headers)
+        return caller
+
+    async def _by_cookie(self, cookies: Mapping[str, str], execution: str) -> Caller | None:
+        """Return who is signed in, or else visits the execution."""
+        if (cookie := cookies.get(self.cookies.sign_in, "")) and (caller := await self.signed_in(cookie)):
+            return caller
+        if not execution or not (cookie := cookies.get(self.cookies.share(execution), "")):
+            return None
+        if caller := await self.visiting(cookie, execution):
+            return caller
+        raise NotFound("this share was taken back or has expired; ask for another one")
+
+    async def viewer(
+        self, request: HTTPConnection, execution: str, *, change: bool = False, needs: Power | None = None
+    ) -> Caller:
         """Return who reads or changes something of one execution, and keep it as the call's caller.
 
-        Unauthenticated without a credential, NotFound when it is for another execution, PermissionDenied when it does
-        not reach for a change.
+        `needs` is what the caller must be able to do: to inspect, or for a change to control, unless it is named; so
+        what is open to visitors says so. Unauthenticated without a credential, NotFound when it is for another
+        execution or has ended, PermissionDenied when it does not reach so far.
         """
-        reading = not change and request.scope.get("method", "") in SAFE
-        query = request.query_params.get("token", "") if reading else ""
-        caller = await self.short(bearer(request.headers.get("authorization", ""), query), "conversation")
+        changing = _changing(request, change)
+        query = "" if changing else request.query_params.get("token", "")
+        caller = await self.of(request.headers, "conversation", query=query, execution=execution, changing=changing)
         meant_for(caller, execution, "agent execution")
-        return _let_in(caller, reading)
+        current().caller = caller
+        if not caller.may(needs or ("control" if changing else "inspect")):
+            raise PermissionDenied(_short_of(caller))
+        return caller
 
     async def person(self, request: HTTPConnection, *, change: bool = False) -> Caller:
         """Return who asks for what is not bound to one execution, and keep it as the call's caller."""
-        reading = not change and request.scope.get("method", "") in SAFE
-        return _let_in(await self.api(bearer(request.headers.get("authorization", ""))), reading)
+        changing = _changing(request, change)
+        return _let_in(await self.of(request.headers, changing=changing), changing)
+
+    async def insider(
+        self, request: HTTPConnection, environment: str, *, change: bool = False, kind: ShortKind = "environment"
+    ) -> Caller:
+        """Return who asks for something of one environment, and keep it as the call's caller."""
+        changing = _changing(request, change)
+        query = "" if changing else request.query_params.get("token", "")
+        caller = await self.of(request.headers, kind, query=query, changing=changing)
+        meant_for(caller, environment, "environment")
+        return _let_in(caller, changing)
+
+    async def holds(self, caller: Caller) -> bool:
+        """Return whether what let a caller in still does, as of at most a second ago: for streams that stay open."""
+        now = self._ambient.now()
+        if caller.expires_at and now.timestamp() >= caller.expires_at:
+            return False
+        if not caller.proof:
+            return True
+        looked, held = self._looked.get(caller.proof, (None, True))
+        if looked is not None and now - looked < AGAIN:
+            return held
+        if len(self._looked) > MOST_LOOKED:
+            self._looked = {key: one for key, one in self._looked.items() if now - one[0] < AGAIN}
+        self._looked[caller.proof] = now, held  # whoever asks meanwhile does not look too
+        held = await self._there(caller)
+        self._looked[caller.proof] = now, held
+        return held
+
+    async def _there(self, caller: Caller) -> bool:
+        match caller.kind:
+            case "session":
+                return await self._sign_ins.by_sha256(caller.proof) is not None
+            case "share":
+                return await self._shares.by_sha256(caller.proof) is not None
+            case _:
+                return await self._tokens.by_sha256(caller.proof) is not None
 
 
-def _let_in(caller: Caller, reading: bool) -> Caller:
+def _changing(request: HTTPConnection, change: bool) -> bool:
+    """Return whether a request may change something; what goes over a WebSocket may."""
+    return change or request.scope.get("method", "") not in SAFE
+
+
+def _let_in(caller: Caller, changing: bool) -> Caller:
     current().caller = caller
-    if not reading and caller.scope == "read":
-        raise PermissionDenied("this token may only read")
+    if changing and caller.scope == "read":
+        raise PermissionDenied(_short_of(caller))
     return caller
+
+
+def _short_of(caller: Caller) -> str:
+    """Return what is said to a caller whose credential does not reach so far."""
+    if caller.kind == "share":
+        return "this share does not reach so far"
+    return "this token may only read" if caller.scope == "read" else "this token does not reach so far"
+
+
+def _is_bearer(header: str) -> bool:
+    return header.strip().partition(" ")[0].lower() == "bearer"
 
 
 def _expired(at: datetime | None, now: datetime) -> bool:

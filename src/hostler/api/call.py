@@ -1,18 +1,26 @@
 """What is known of the request that is being answered: its id, where it came to, who sent it."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hostler.core.errors import NotFound, PermissionDenied
 from hostler.core.ports import Principal
 
-CredentialKind = Literal["api", "conversation", "environment", "logs"]
+ShortKind = Literal["conversation", "environment", "logs"]
+CredentialKind = Literal["api", "session", "share"] | ShortKind
+"""A session is a browser that is signed in, a share a visitor's."""
+Power = Literal["see", "inspect", "send", "control"]
+"""What may be done with an execution: see its conversation; read all else that is kept of it; say something; stop it,
+change its queue, share it and so on."""
+READS: frozenset[Power] = frozenset({"see", "inspect"})
+SAYS: frozenset[Power] = frozenset({"see", "send"})
+ALL: frozenset[Power] = READS | {"send", "control"}
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request, with what; `only` is the one execution or environment that a short token is for."""
+    """Who sends a request, with what; `only` is the one execution or environment that a credential is for."""
 
     principal: Principal
     kind: CredentialKind = "api"
@@ -20,6 +28,34 @@ class Caller:
     only: str = ""
     expires_at: float = 0.0
     """Seconds since 1970; 0 means never."""
+    grant: str = ""
+    """The id of the API token or share that lets the caller in."""
+    proof: str = ""
+    """The sha256 of what was shown; empty for short tokens."""
+
+    @property
+    def powers(self) -> frozenset[Power]:
+        """Return what the caller may do with an execution that he may see."""
+        match self.kind:
+            case "api" | "session":
+                return ALL if self.scope == "all" else READS
+            case "conversation":
+                return READS | SAYS
+            case "share":
+                return SAYS if self.scope == "all" else frozenset({"see"})
+            case _:
+                return frozenset()
+
+    def may(self, power: Power) -> bool:
+        """Return whether the caller may do something with an execution that he may see."""
+        return power in self.powers
+
+    def visitor(self, execution: str) -> "Caller":
+        """Return a visitor with a view-only share of the execution, to show what he would see."""
+        return replace(self, principal=VISITOR, kind="share", scope="read", only=execution)
+
+
+VISITOR = Principal("", "user", "visitor")
 
 
 @dataclass(slots=True)

@@ -10,8 +10,7 @@ from typing import cast
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from hostler.api.auth import Credentials, bearer
-from hostler.api.call import Caller, current, meant_for
+from hostler.api.auth import Credentials
 from hostler.api.parts import ApiParts
 from hostler.core.environment_log import LogEntry
 from hostler.core.errors import InvalidArgument, NotFound, Unauthenticated
@@ -36,8 +35,7 @@ class EnvironmentLogs:
     async def serve(self, request: Request) -> Response:
         """Answer with the log of one environment."""
         environment = cast("str", request.path_params["environment"]).lower()
-        caller = current().caller = await self._caller(request)
-        meant_for(caller, environment, "environment")
+        await self._let_in(request, environment)
         await self._parts.environments.get(environment)
         after = request.query_params.get("after", "") or request.headers.get("last-event-id", "") or "0"
         if not (after.isascii() and after.isdigit() and len(after) < 16):
@@ -51,13 +49,12 @@ class EnvironmentLogs:
         lines = _form(reading, json_lines=form == "json")
         return StreamingResponse(lines, media_type=LINES if form == "json" else TEXT, headers=headers)
 
-    async def _caller(self, request: Request) -> Caller:
-        """Return who reads: a token for logs, one for the environment, or an API token."""
-        token = bearer(request.headers.get("authorization", ""), request.query_params.get("token", ""))
+    async def _let_in(self, request: Request, environment: str) -> None:
+        """Let in who has a token for logs, one for the environment, or an API token, or is signed in."""
         try:
-            return await self._credentials.short(token, "logs")
+            await self._credentials.insider(request, environment, kind="logs")
         except Unauthenticated:
-            return await self._credentials.short(token, "environment")
+            await self._credentials.insider(request, environment)
 
     async def _read(self, environment: str, after: int) -> AsyncGenerator[Sequence[LogEntry]]:
         """Yield what there is."""

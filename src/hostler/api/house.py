@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hostler.api.auth import Credentials, bearer, hashed
+from hostler.api.auth import Credentials, hashed
 from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
 from hostler.api.parts import ApiParts
 from hostler.api.queue import Queue
 from hostler.api.work import Work
-from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied
+from hostler.core.errors import InvalidArgument, NotFound
 from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import ApiToken, Principal, PromptQuery
 from hostler.core.state import fold
@@ -57,14 +57,11 @@ class House:
             *Queue(self._parts).routes(),
             *Work(self._parts).routes(),
         ]
-        return [Route(f"/api/hostler/v1{path}", self._guarded(m, h), methods=[m]) for m, path, h in table]
+        return [Route(f"/api/hostler/v1{path}", self._guarded(h), methods=[m]) for m, path, h in table]
 
-    def _guarded(self, method: str, handler: Handler) -> Handler:
+    def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: Request) -> Response:
-            caller = await self._credentials.api(bearer(request.headers.get("authorization", "")))
-            current().caller = caller
-            if caller.scope == "read" and method != "GET":
-                raise PermissionDenied("this token may only read")
+            await self._credentials.person(request)
             return await handler(request)
 
         return guarded

@@ -9,7 +9,7 @@ from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from protobuf import DescMessage
 
-from hostler.api.auth import Credentials, bearer
+from hostler.api.auth import Credentials
 from hostler.api.call import Call, Caller, current, meant_for
 from hostler.api.errors import hints, wire_error
 from hostler.api.retries import Retries
@@ -50,12 +50,12 @@ class Authenticate:
             _note(ctx, current(), wire_error(error, current().request_id))
 
     async def _caller(self, ctx: RequestContext[Any, Any], call: Call) -> Caller:
-        token = bearer(ctx.request_headers.get("authorization", ""))
+        headers = ctx.request_headers
         if ctx.method.service_name == AGENTS and ctx.method.name in CONVERSING:
-            return await self._credentials.short(token, "conversation")
+            return await self._credentials.of(headers, "conversation")
         if ctx.method.service_name != OPS:
-            return await self._credentials.api(token)
-        caller = await self._credentials.short(token, "environment")
+            return await self._credentials.of(headers)
+        caller = await self._credentials.of(headers, "environment")
         meant_for(caller, call.environment, "environment")
         return caller
 

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from hostler.api.auth import Credentials, bearer
-from hostler.api.call import Caller, current, meant_for
+from hostler.api.auth import Credentials
 from hostler.api.codec import from_json, to_json
 from hostler.api.parts import ApiParts
 from hostler.api.stream import Conversation, Cursor, Item, cursor_of, event, frame_bytes
@@ -50,13 +50,14 @@ class Live:
         """Stream one conversation to one reader."""
         request = Request(scope, receive)
         execution = request.path_params["execution"].lower()
-        caller = await self._caller(request, execution)
+        caller = await self._credentials.viewer(request, execution, needs="see")
         conversation = Conversation(execution, start_of(request))
         await self._parts.desk.seen(execution)
         follow = request.query_params.get("follow", "") in ("1", "true")
         form = form_of(request)
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        stream = asyncio.create_task(_Stream(self._parts, execution, conversation, caller, follow, form, send).run())
+        holds = partial(self._credentials.holds, caller)
+        stream = asyncio.create_task(_Stream(self._parts, execution, conversation, holds, follow, form, send).run())
         gone = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({stream, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -66,13 +67,6 @@ class Live:
             await asyncio.gather(stream, gone, return_exceptions=True)
         if not stream.cancelled() and (error := stream.exception()) is not None and not gone.done():
             raise error
-
-    async def _caller(self, request: Request, execution: str) -> Caller:
-        token = bearer(request.headers.get("authorization", ""), request.query_params.get("token", ""))
-        caller = await self._credentials.short(token, "conversation")
-        meant_for(caller, execution, "agent execution")
-        current().caller = caller
-        return caller
 
 
 def start_of(request: Request) -> Cursor | None:
@@ -101,7 +95,7 @@ class _Stream:
         parts: ApiParts,
         execution: str,
         conversation: Conversation,
-        caller: Caller,
+        holds: Callable[[], Awaitable[bool]],
         follow: bool,
         form: Form,
         send: Callable[[Any], Awaitable[None]],
@@ -109,7 +103,7 @@ class _Stream:
         self._parts = parts
         self._execution = execution
         self._conversation = conversation
-        self._caller = caller
+        self._holds = holds
         self._follow = follow
         self._form = form
         self._send = send
@@ -157,8 +151,7 @@ class _Stream:
 
     async def _ended(self) -> bool:
         """Return whether the stream is over, after having said so."""
-        expires = self._caller.expires_at
-        if expires and self._parts.ambient.now().timestamp() >= expires:
+        if not await self._holds():
             await self._end("token_expired")
         elif self._conversation.idle and not self._follow:
             await self._end("stopped" if self._conversation.phase == "STOPPED" else "waiting_for_input")

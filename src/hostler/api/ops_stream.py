@@ -15,20 +15,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from hostler.api.auth import Credentials, bearer
+from hostler.api.auth import Credentials
 from hostler.api.bodies import whole
-from hostler.api.call import current, meant_for
+from hostler.api.call import current
 from hostler.api.errors import body_of, wire_error
 from hostler.api.inside import Inside
 from hostler.api.ops import command_of, ending, operation_of, run, seconds_of
 from hostler.api.ops_parts import Masking, path_of, running, touch, variables_of
 from hostler.api.parts import ApiParts
-from hostler.core.errors import (
-    FailedPrecondition,
-    HostlerError,
-    InvalidArgument,
-    PermissionDenied,
-)
+from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument
 from hostler.core.machines import Command, ExecResult, Output, Stream
 from hostler.core.redaction import Redactor
 
@@ -88,12 +83,8 @@ class Streams:
 
     async def _allowed(self, request: Request) -> str:
         """Return the environment; its own token and API tokens that may change things are let in."""
-        token = bearer(request.headers.get("authorization", ""))
-        caller = current().caller = await self._credentials.short(token, "environment")
-        if caller.scope == "read":
-            raise PermissionDenied("this token may only read")
         environment = cast("str", request.path_params["environment"]).lower()
-        meant_for(caller, environment, "environment")
+        await self._credentials.insider(request, environment, change=True)
         return environment
 
     async def _lines(self, told: "_Running", environment: str) -> AsyncGenerator[bytes]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
 from hostler.core.hosts import HostTokens, Logins
@@ -38,6 +39,8 @@ class ApiParts:
     projects: Projects
     project_use: ProjectUse
     host_tokens: HostTokens
+    sign_ins: SignIns
+    shares: Shares
     logins: Logins
     agents: AgentDefinitions
     classes: Sequence[EnvironmentClass]

@@ -12,13 +12,17 @@ from hostler.core.errors import NotFound
 from hostler.core.ports import ApiToken
 from hostler.store.columns import check_text
 from hostler.store.reading import Readers
-from hostler.store.schema import api_token, execution, share, sign_in, sign_in_link
+from hostler.store.schema import api_token
+from hostler.store.schema import execution as executions
+from hostler.store.schema import share as shares
+from hostler.store.schema import sign_in as sign_ins
+from hostler.store.schema import sign_in_link as links
 from hostler.store.tokens import TOKENS, token_of
 from hostler.store.writer import Writer, Writing
 
-MINE = [sign_in.c[field.name].label(f"mine_{field.name}") for field in fields(SignIn)]
-SIGNED_IN = TOKENS.add_columns(*MINE).join(sign_in, sign_in.c.token_id == api_token.c.id)
-SHARES = select(*(share.c[field.name] for field in fields(Share)))
+MINE = [sign_ins.c[field.name].label(f"mine_{field.name}") for field in fields(SignIn)]
+SIGNED_IN = TOKENS.add_columns(*MINE).join(sign_ins, sign_ins.c.token_id == api_token.c.id)
+SHARES = select(*(shares.c[field.name] for field in fields(Share)))
 
 
 class StoredSignIns:
@@ -28,19 +32,19 @@ class StoredSignIns:
         self._writer = writer
         self._readers = readers
 
-    async def add(self, new: SignIn) -> None:
+    async def add(self, sign_in: SignIn) -> None:
         """Keep a sign-in and forget those that are too old; NotFound when its API token is gone."""
-        old = delete(sign_in).where(sign_in.c.created_at < new.created_at - LONGEST)
+        old = delete(sign_ins).where(sign_ins.c.created_at < sign_in.created_at - LONGEST)
 
         def work(writing: Writing) -> None:
             writing.connection.execute(old)
-            _hang(writing.connection, sign_in, asdict(new), api_token, new.token_id)
+            _hang(writing.connection, sign_ins, asdict(sign_in), api_token, sign_in.token_id)
 
         await self._writer.do(work)
 
     async def by_sha256(self, sha256: str) -> tuple[SignIn, ApiToken] | None:
         """Return the sign-in with this hash and its API token, expired or not; None when either is gone."""
-        statement = SIGNED_IN.where(sign_in.c.sha256 == sha256)
+        statement = SIGNED_IN.where(sign_ins.c.sha256 == sha256)
 
         def read(connection: Connection) -> tuple[SignIn, ApiToken] | None:
             found = connection.execute(statement).first()
@@ -51,34 +55,34 @@ class StoredSignIns:
 
         return await self._readers.do(read)
 
-    async def used(self, sign_in_id: str, at: datetime) -> None:
+    async def used(self, sign_in: str, at: datetime) -> None:
         """Note when a sign-in was used; one that is gone meanwhile is let alone."""
-        statement = update(sign_in).where(sign_in.c.id == sign_in_id).values(used_at=at)
+        statement = update(sign_ins).where(sign_ins.c.id == sign_in).values(used_at=at)
         await self._writer.do(lambda writing: writing.connection.execute(statement) and None)
 
     async def remove(self, sha256: str) -> bool:
         """Forget a sign-in; return whether it was there."""
-        statement = delete(sign_in).where(sign_in.c.sha256 == sha256)
+        statement = delete(sign_ins).where(sign_ins.c.sha256 == sha256)
         return await self._writer.do(lambda writing: bool(writing.connection.execute(statement).rowcount))
 
     async def add_link(self, link: Link, now: datetime) -> None:
         """Keep a link and forget those that have expired; NotFound when its API token is gone."""
         check_text(link.path, "path")
-        old = delete(sign_in_link).where(sign_in_link.c.expires_at <= now)
+        old = delete(links).where(links.c.expires_at <= now)
 
         def work(writing: Writing) -> None:
             writing.connection.execute(old)
-            _hang(writing.connection, sign_in_link, asdict(link), api_token, link.token_id)
+            _hang(writing.connection, links, asdict(link), api_token, link.token_id)
 
         await self._writer.do(work)
 
     async def take_link(self, sha256: str) -> Link | None:
         """Return a link, expired or not, and forget it: of any number of callers at once, one gets it."""
-        this = sign_in_link.c.sha256 == sha256
+        this = links.c.sha256 == sha256
 
         def work(writing: Writing) -> Link | None:
-            found = writing.connection.execute(select(sign_in_link).where(this)).mappings().first()
-            if found is None or not writing.connection.execute(delete(sign_in_link).where(this)).rowcount:
+            found = writing.connection.execute(select(links).where(this)).mappings().first()
+            if found is None or not writing.connection.execute(delete(links).where(this)).rowcount:
                 return None
             return Link(**dict(found))
 
@@ -92,26 +96,26 @@ class StoredShares:
         self._writer = writer
         self._readers = readers
 
-    async def add(self, new: Share) -> None:
+    async def add(self, share: Share) -> None:
         """Keep a share; NotFound when the execution is gone."""
-        check_text(new.name, "name")
+        check_text(share.name, "name")
         await self._writer.do(
-            lambda writing: _hang(writing.connection, share, asdict(new), execution, new.execution_id)
+            lambda writing: _hang(writing.connection, shares, asdict(share), executions, share.execution_id)
         )
 
     async def by_sha256(self, sha256: str) -> Share | None:
         """Return the share with this hash, expired or not; None when its execution is deleted."""
-        there = (share.c.sha256 == sha256, execution.c.deleted_at.is_(None))
-        found = await self._fetch(SHARES.join(execution, execution.c.id == share.c.execution_id).where(*there))
+        there = (shares.c.sha256 == sha256, executions.c.deleted_at.is_(None))
+        found = await self._fetch(SHARES.join(executions, executions.c.id == shares.c.execution_id).where(*there))
         return found[0] if found else None
 
-    async def find(self, execution_id: str) -> tuple[Share, ...]:
+    async def find(self, execution: str) -> tuple[Share, ...]:
         """Return the shares of an execution, newest first."""
-        return await self._fetch(SHARES.where(share.c.execution_id == execution_id).order_by(share.c.id.desc()))
+        return await self._fetch(SHARES.where(shares.c.execution_id == execution).order_by(shares.c.id.desc()))
 
-    async def revoke(self, execution_id: str, share_id: str) -> bool:
+    async def revoke(self, execution: str, share: str) -> bool:
         """Remove a share of an execution by id; return whether it was there."""
-        statement = delete(share).where(share.c.execution_id == execution_id, share.c.id == share_id)
+        statement = delete(shares).where(shares.c.execution_id == execution, shares.c.id == share)
         return await self._writer.do(lambda writing: bool(writing.connection.execute(statement).rowcount))
 
     async def _fetch(self, statement: Any) -> tuple[Share, ...]:
