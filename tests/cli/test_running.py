@@ -181,7 +181,6 @@ def test_a_file_change_a_plan_and_a_long_result_are_short(cli: Cli, server: Scri
         block(2, {"fileModification": change}),
         block(3, {"todoGroup": {"todos": todos}}),
         block(4, {"actionCompleted": {"actionId": "x", "resultDescription": long}}),
-        block(5, {"userInputQueueUpdated": {"queuedUserInputIds": ["q"]}}),
         END,
     ]
     server.streams = [frames, frames]
@@ -194,10 +193,10 @@ def test_a_file_change_a_plan_and_a_long_result_are_short(cli: Cli, server: Scri
         "· Mend",
         "row 0",
         "row 99",
-        "… 88 lines",
+        "… 94 more lines",
+        "☰ to do: 1 of 2 done",
     ):
         assert shown in ended.out
-    assert "1 message waits" in ended.out
     assert "row 50" not in ended.out
     assert "line 3\n" not in ended.out
     assert "row 50" in cli("run", "Go", "--full").out

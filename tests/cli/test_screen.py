@@ -7,7 +7,7 @@ import pytest
 from hostler.cli import screen
 from hostler.cli.executions import ago
 from hostler.cli.ids import shortened
-from hostler.cli.story import short_diff
+from hostler.cli.story_blocks import short_diff
 
 
 class Terminal(io.StringIO):

@@ -7,6 +7,7 @@ import typer
 
 from hostler.cli import codex, places, repositories
 from hostler.cli.client import Client
+from hostler.cli.endings import SHORT
 from hostler.cli.executions import say_to
 from hostler.cli.options import AsJson, DataDir, Full, Thoughts
 from hostler.cli.problems import Problem, usage
@@ -75,7 +76,9 @@ def run(
         raise problem from None
     if detach:
         return
-    follower = Follower(client, execution, json=json, story=Story(full=full, thoughts=thoughts))
+    follower = Follower(
+        client, execution, json=json, story=Story(full=full, thoughts=thoughts, execution=execution[:SHORT])
+    )
     raise typer.Exit(follower.follow())
 
 

@@ -1,112 +1,169 @@
-"""The conversation as people read it in a terminal: text as it comes, a line for each action, folded output."""
+"""The conversation as people read it in a terminal: text as it comes, a line for each action, folded output.
 
-from collections.abc import Callable, Sequence
+It prints frames in order; a text block that is repeated or replayed is continued, not repeated. How the kinds of
+blocks look is in `story_blocks`; where they are written is a `Paper`.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
-from hostler.cli.screen import clean, cut, line, paint, say, width
+from hostler.cli.openness import Openness
+from hostler.cli.paper import Paper, Terminal
+from hostler.cli.screen import clean, line
+from hostler.cli.story_blocks import FAILED_SHOWN, SHOWN, Plan, asked_rows, change_rows, folded, message, plain_row
 from hostler.cli.stream import Frame
 
-SHOWN = 12
-"""Lines of a result, or of a diff, that are shown; `full` shows them all."""
-MARKS = {
-    "PHASE_DONE": ("✓", "green"),
-    "PHASE_IN_PROGRESS": ("▸", "cyan"),
-    "PHASE_CLEARED": ("-", "dim"),
-    "PHASE_PENDING": ("·", "dim"),
-}
-DIFF = {"TYPE_ADDED": ("+", "green"), "TYPE_REMOVED": ("-", "red"), "TYPE_UNCHANGED": (" ", "dim")}
 Json = dict[str, Any]
+TODO = "update the to-do list"
+"""An action that is not shown: the list itself is."""
+SHOWN_BELOW = ("edit ", "write ")
+"""Actions whose result, when it is one line and well, says nothing that the change below it does not show."""
 
 
 class Story:
-    """Prints frames in order; a text block that is repeated or replayed is continued, not repeated."""
+    """Tells a conversation on a paper, frame by frame."""
 
-    def __init__(self, *, full: bool = False, thoughts: bool = False) -> None:
+    def __init__(
+        self, *, full: bool = False, thoughts: bool = False, paper: Paper | None = None, execution: str = ""
+    ) -> None:
         self._full = full
         self._thoughts = thoughts
+        self._paper = paper or Terminal()
+        self._execution = execution
         self._said: dict[str, str] = {}
         self._sequence: dict[str, int] = {}
         self._open = ""
+        self._last = ""
         self._running: dict[str, str] = {}
         self._latest = ""
-        self._begun = False
-        self._todos: list[tuple[str, str]] = []
-        self._ways: dict[str, Callable[[Json], None]] = {
-            "actionStarted": self._started,
-            "actionCompleted": self._result,
-            "fileModification": self._change,
-            "todoGroup": self._plan,
-            "userInputQueueUpdated": self._queue,
-            "userInputDeleted": self._deleted,
-            "hostAuthenticationRequired": self._authentication,
-            "clarifyingQuestions": self._questions,
-            "nextStepsProposal": self._proposal,
-        }
-        self.asked = ""
-        """What the agent wants from a person before it goes on; empty when nothing is open."""
+        self._hidden: set[str] = set()
+        self._inputs: dict[str, str] = {}
+        self._queue: list[str] = []
+        self._fresh: list[str] = []
+        self._plan = Plan()
+        self.open = Openness()
+        """What the conversation leaves open for a person."""
+
+    @property
+    def asked(self) -> str:
+        """Return what the agent wants from a person before it goes on; empty when nothing is open."""
+        return self.open.asked
 
     def heed(self, frame: Frame) -> None:
         """Keep what a frame asks of a person, without printing."""
-        if frame.tag == 2:
-            self.asked = ""
-        elif "hostAuthenticationRequired" in frame.body:
-            self.asked = f"a credential for {line(str(frame.body['hostAuthenticationRequired'].get('host', '')))}"
-        elif "clarifyingQuestions" in frame.body:
-            self.asked = "an answer"
+        self.open.heed(frame)
 
     def tell(self, frame: Frame) -> None:
         """Print one frame."""
         self.heed(frame)
-        self._begun |= "userInputSeen" in frame.body
+        body = frame.body
         if frame.tag == 2:
-            self._input(frame.body)
+            self._input(body)
         elif frame.tag == 3:
-            self._print(f"⇄ {self._body(str(frame.body.get('payload', '')))}", "cyan")
-        elif "text" in frame.body:
-            self._text(frame.body, frame.body["text"])
+            self._row("message", message(body), "cyan")
+        elif "text" in body:
+            self._text(body, body["text"], thinking=body["text"].get("type") == "TYPE_THOUGHTS")
+        elif "thought" in body:
+            self._text(body, body["thought"], thinking=True)
         else:
-            for kind in self._ways.keys() & frame.body.keys():
-                self._ways[kind](frame.body[kind])
+            self._block(body)
 
     def close(self) -> None:
         """End the line that is being written."""
-        if self._open:
-            say()
-            self._open = ""
+        self._paper.close()
+        self._open = ""
+
+    def _block(self, body: Json) -> None:
+        match body:
+            case {"actionStarted": action}:
+                self._started(action)
+            case {"actionCompleted": action}:
+                self._result(action)
+            case {"fileModification": change}:
+                for style, row in change_rows(change, None if self._full else SHOWN, self._paper.width):
+                    self._row("body", row, style)
+            case {"todoGroup": group}:
+                self._rows("body", self._plan.whole(group))
+            case {"todoItem": item}:
+                self._rows("body", self._plan.one(item))
+            case {"userInputQueueUpdated": queue}:
+                self._queued([str(one) for one in queue.get("queuedUserInputIds", [])])
+            case {"userInputSeen": seen}:
+                self._seen(str(seen.get("id", "")))
+            case {"userInputDeleted": gone}:
+                self._row("note", f"  taken back unread: {self._named(str(gone.get('id', '')))}", "dim")
+            case {"userInput": given}:
+                self._input(given)
+            case {"hostAuthenticationRequired": _} | {"clarifyingQuestions": _} | {"nextStepsProposal": _}:
+                self._rows("ask", asked_rows(self.open, body, self._execution))
+            case _:
+                self._rows("note", plain_row(body))
 
     def _started(self, action: Json) -> None:
         said = line(str(action.get("intentDescription", "")))
+        if said == TODO and not self._full:
+            self._hidden.add(str(action.get("actionId", "")))
+            return
         self._running[str(action.get("actionId", ""))] = self._latest = said
-        self._print(f"▶ {said}", "bold")
+        self._row("action", f"▶ {said}", "bold")
 
-    def _deleted(self, deleted: Json) -> None:
-        self._print("a queued message was taken away unread", "dim")
-
-    def _authentication(self, wanted: Json) -> None:
-        self._print(f"? the agent needs {self.asked}", "yellow")
-
-    def _questions(self, asked: Json) -> None:
-        for question in asked.get("questions", []):
-            self._print(f"? {line(str(question.get('question', '')))}", "yellow")
-            for choice in question.get("choices", []):
-                self._print(f"    {line(str(choice.get('label', '')))}: {line(str(choice.get('text', '')))}")
-
-    def _proposal(self, proposal: Json) -> None:
-        for action in proposal.get("actions", []):
-            self._print(f"next: {line(str(action.get('title', '')))}", "cyan")
+    def _result(self, action: Json) -> None:
+        """Show a result; when several actions run, it says which one's it is."""
+        failed, id_ = bool(action.get("failed")), str(action.get("actionId", ""))
+        text = clean(str(action.get("resultDescription", ""))).strip("\n").expandtabs(4)
+        rows = text.split("\n") if text else []
+        said = self._running.pop(id_, "")
+        short = len(rows) < 2 and not failed and not self._full
+        if short and (id_ in self._hidden or said.startswith(SHOWN_BELOW)):
+            return
+        if said and (self._running or said != self._latest):
+            self._row("body", f"  ↳ {said}", "dim")
+        most = None if self._full else FAILED_SHOWN if failed else SHOWN
+        for row in folded(rows, most, self._paper.width - 4):
+            self._row("body", f"  {'✗' if failed else '│'} {row}".rstrip(), "red" if failed else "dim")
 
     def _input(self, body: Json) -> None:
-        parts = body.get("inputs") or [body]
-        texts = [str(part["text"].get("content", "")) if "text" in part else "[image]" for part in parts]
-        self._print(f"> {self._body(chr(10).join(texts))}", "cyan")
+        parts: Sequence[Json] = body.get("inputs") or [body]
+        texts = [clean(str(part["text"].get("content", ""))) if "text" in part else "[image]" for part in parts]
+        rows = "\n".join(texts).strip().split("\n")
+        id_ = str(body.get("id", ""))
+        self._inputs[id_] = rows[0]
+        self._fresh.append(id_)
+        shown = folded(rows, None if self._full else FAILED_SHOWN, 0)
+        self._row("input", "\n  ".join([f"> {shown[0]}", *shown[1:]]), "cyan")
 
-    def _text(self, body: Json, text: Json) -> None:
+    def _queued(self, queue: list[str]) -> None:
+        """Tell what waits: a new message once the agent is at work, and a new order."""
+        before, self._queue = self._queue, queue
+        busy = bool(self._running or self._open)
+        if added := [one for one in queue if one not in before and one in self._inputs]:
+            if busy:
+                self._fresh = [one for one in self._fresh if one not in added]
+                self._row("note", f"  waits in the queue, {place(queue.index(added[-1]))}", "dim")
+        elif len(queue) > 1 and queue != [one for one in before if one in queue]:
+            self._row("note", "  the queue now:", "dim")
+            for number, one in enumerate(queue, 1):
+                self._row("note", f"    {number} {self._named(one)}", "dim")
+
+    def _seen(self, id_: str) -> None:
+        """Say that a message which waited has been read."""
+        if id_ not in self._fresh and id_ in self._inputs:
+            self._row("note", f"  read from the queue: {self._named(id_)}", "dim")
+        self._fresh = [one for one in self._fresh if one != id_]
+
+    def _named(self, id_: str) -> str:
+        return self._inputs.get(id_) or "a message"
+
+    def _text(self, body: Json, text: Json, *, thinking: bool) -> None:
         """Continue a block: an addition once per sequence id, and from a whole text only what is not shown yet."""
         block, content = str(body.get("id", "")), str(text.get("content", ""))
-        if text.get("type") == "TYPE_THOUGHTS" and not self._thoughts:
+        whole = body.get("phase") == "PHASE_COMPLETED" or "thought" in body
+        if thinking and not self._thoughts:
+            if whole and content.strip():
+                words = len(content.split())
+                self._row("thought", f"∴ thought, {words} word{'' if words == 1 else 's'}", "dim")
             return
         said, sequence = self._said.get(block, ""), int(text.get("sequenceId", 0))
-        whole = body.get("phase") == "PHASE_COMPLETED"
         if not whole and sequence and sequence <= self._sequence.get(block, 0):
             return
         self._sequence[block] = max(sequence, self._sequence.get(block, 0))
@@ -114,7 +171,7 @@ class Story:
         rest = content.removeprefix(said) if whole else content
         if whole and said and not content.startswith(said):
             self.close()
-        self._stream(block, rest, dim=text.get("type") == "TYPE_THOUGHTS")
+        self._stream(block, rest, dim=thinking)
         if whole:
             self.close()
 
@@ -123,71 +180,27 @@ class Story:
             return
         if self._open != block:
             self.close()
+            self._space("text")
             self._open = block
-        say(paint(clean(text), *(("dim",) if dim else ())), end="")
+        self._paper.piece(clean(text), *(("dim",) if dim else ()))
 
-    def _result(self, action: Json) -> None:
-        """Show a result; when several actions run, it says which one's it is."""
-        failed = bool(action.get("failed"))
-        said = self._running.pop(str(action.get("actionId", "")), "")
-        if said and (self._running or said != self._latest):
-            self._print(f"  ↳ {said}", "dim")
-        text = clean(str(action.get("resultDescription", ""))).strip("\n")
-        for row in self._folded(text.split("\n") if text else []):
-            self._print(f"  {'✗' if failed else '│'} {row}".rstrip(), "red" if failed else "dim")
+    def _rows(self, kind: str, rows: Sequence[tuple[str, str]]) -> None:
+        for style, row in rows:
+            self._row(kind, row, style)
 
-    def _change(self, change: Json) -> None:
-        diff = change.get("diff", {})
-        stats = diff.get("stats", {})
-        counts = f"+{stats.get('additions', 0)} -{stats.get('deletions', 0)}"
-        self._print(f"± {line(str(change.get('filePath', '')))} {counts}", "yellow")
-        rows = short_diff(diff.get("diffGroups", []))
-        for style, row in rows if self._full else rows[:SHOWN]:
-            self._print(f"    {row}", style)
-        if not self._full and len(rows) > SHOWN:
-            self._print(f"    … {len(rows) - SHOWN} lines more", "dim")
-
-    def _plan(self, group: Json) -> None:
-        todos: Sequence[Json] = group.get("todos", [])
-        shown = [(str(todo.get("phase", "PHASE_PENDING")), line(str(todo.get("title", "")))) for todo in todos]
-        if shown == self._todos:
-            return
-        self._todos = shown
-        for phase, title in shown:
-            mark, style = MARKS.get(phase, ("·", "dim"))
-            self._print(f"  {mark} {title}", style)
-
-    def _queue(self, queue: Json) -> None:
-        waiting: Sequence[str] = queue.get("queuedUserInputIds", [])
-        if waiting and self._begun:
-            self._print(f"{len(waiting)} message{'s wait' if len(waiting) > 1 else ' waits'} in the queue", "dim")
-
-    def _folded(self, rows: Sequence[str]) -> list[str]:
-        """Return the rows of a result, the middle folded, long ones cut."""
-        if self._full:
-            return list(rows)
-        if len(rows) > SHOWN:
-            half = SHOWN // 2
-            rows = [*rows[:half], f"… {len(rows) - SHOWN} lines more", *rows[-half:]]
-        return [cut(row, max(width() - 6, 40)) for row in rows]
-
-    def _body(self, text: str) -> str:
-        return "\n  ".join(self._folded(clean(text).strip().split("\n")))
-
-    def _print(self, text: str, *styles: str) -> None:
+    def _row(self, kind: str, text: str, *styles: str) -> None:
         self.close()
-        say(paint(text, *styles))
+        self._space(kind)
+        self._paper.row(text, *(style for style in styles if style))
+
+    def _space(self, kind: str) -> None:
+        """Leave a row empty before what begins a thought: a text after a result, an input, a question."""
+        begins = kind in ("input", "ask") and self._last not in ("", kind)
+        if begins or (kind in ("text", "thought") and self._last in ("body", "note")):
+            self._paper.row("")
+        self._last = kind
 
 
-def short_diff(groups: Sequence[Json]) -> list[tuple[str, str]]:
-    """Return (style, row) of the changed lines, each run with one unchanged line around it."""
-    rows: list[tuple[str, str]] = []
-    for number, group in enumerate(groups):
-        kind, lines = group.get("type", ""), list(group.get("lines", []))
-        if kind == "TYPE_UNCHANGED" and len(lines) > 2:
-            before = lines[:1] if number else []
-            after = lines[-1:] if number + 1 < len(groups) else []
-            lines = [*before, *(["…"] if before and after else []), *after]
-        mark, style = DIFF.get(kind, (" ", "dim"))
-        rows += [(style, f"{mark} {clean(text)}".rstrip()) for text in map(str, lines)]
-    return rows
+def place(index: int) -> str:
+    """Return a place in the queue in words."""
+    return "next" if index == 0 else f"behind {index} other{'' if index == 1 else 's'}"

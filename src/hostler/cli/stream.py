@@ -62,7 +62,10 @@ def events(lines: Iterator[bytes]) -> Iterator[Event]:
 
 
 class Conversation:
-    """Yields the frames of one execution until it is idle; `lost` is told why whenever the connection breaks."""
+    """Yields the frames of one execution until it is idle.
+
+    `lost` is told why whenever the connection breaks or a try to reconnect fails, `back` when it stands again.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Conversation:
         execution: str,
         *,
         lost: Callable[[str], None],
+        back: Callable[[], None] = lambda: None,
         after: str = "",
         follow: bool = False,
         pause: Callable[[float], None] = time.sleep,
@@ -77,6 +81,8 @@ class Conversation:
         self._client = client
         self._execution = execution
         self._lost = lost
+        self._back = back
+        self._broken = False
         self._query = {"format": "json"} | ({"after": after} if after else {}) | ({"follow": "1"} if follow else {})
         self._last = ""
         self._pause = pause
@@ -101,6 +107,9 @@ class Conversation:
         url += ("&" if "?" in url else "?") + urlencode(self._query)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
         with self._client.open("GET", url, token=token, headers=headers, timeout=QUIET) as reply:
+            if self._broken:
+                self._broken = False
+                self._back()
             for event in events(reply.lines()):
                 self._failures = 0
                 self._last = event.id or self._last
@@ -129,6 +138,7 @@ class Conversation:
             raise problem
         if self._failures >= TRIES or (problem.code == "unauthenticated" and self._failures):
             raise problem
+        self._broken = True
         self._lost(f"{problem.message}; reconnecting")
         self._pause(PAUSES[min(self._failures, len(PAUSES) - 1)])
         self._failures += 1

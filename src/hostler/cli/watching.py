@@ -10,6 +10,7 @@ import typer
 
 from hostler.cli import endings, ids, places
 from hostler.cli.client import Client
+from hostler.cli.endings import SHORT
 from hostler.cli.extras import noted, seen
 from hostler.cli.options import AsJson, DataDir, Execution, Full, Thoughts
 from hostler.cli.problems import FAILED, Problem, Unreachable, usage
@@ -55,7 +56,9 @@ def watch(
     after, moment = start_of(since)
     client = Client(places.find(data_dir))
     found = ids.execution(client, execution)
-    follower = Follower(client, found, json=json, story=Story(full=full, thoughts=thoughts), since=moment)
+    follower = Follower(
+        client, found, json=json, story=Story(full=full, thoughts=thoughts, execution=found[:SHORT]), since=moment
+    )
     raise typer.Exit(follower.follow(after=after, stay=follow))
 
 
@@ -71,10 +74,13 @@ class Follower:
         self._story = story
         self._since = since
         self._noted: set[str] = set()
+        self._away = False
 
     def follow(self, *, after: str = "", stay: bool = False) -> int:
         """Show the conversation; Ctrl-C detaches and says how to come back."""
-        conversation = Conversation(self._client, self._execution, lost=self._lost, after=after, follow=stay)
+        conversation = Conversation(
+            self._client, self._execution, lost=self._lost, back=self._back, after=after, follow=stay
+        )
         try:
             for frame in conversation:
                 self._show(frame)
@@ -102,7 +108,10 @@ class Follower:
         """Return the execution after its stream has ended, although the server may just be starting again."""
         for attempt in range(TRIES):
             try:
-                return seen(self._client, self._execution)
+                found = seen(self._client, self._execution)
+                if self._away:
+                    self._back()
+                return found
             except Problem as problem:
                 if not isinstance(problem, Unreachable) and problem.code != "unavailable":
                     raise
@@ -131,8 +140,17 @@ class Follower:
                 say(paint(f"! {text}", "yellow"))
 
     def _lost(self, why: str) -> None:
+        """Say once that the connection is lost; what further tries bring is not news."""
+        if self._away:
+            return
+        self._away = True
         self._story.close()
-        note(why, "yellow")
+        note(f"connection lost: {why}", "yellow")
+
+    def _back(self) -> None:
+        self._away = False
+        self._story.close()
+        note("connected again", "green")
 
 
 def wait(

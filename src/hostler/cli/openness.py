@@ -1,0 +1,82 @@
+"""What a conversation leaves open for a person: questions, proposed next steps, a credential."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from hostler.cli.screen import clean, line
+from hostler.cli.stream import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An answer on offer: what is shown of it, and what is sent."""
+
+    label: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question; `other` says that words of one's own answer it too."""
+
+    id: str
+    text: str
+    choices: tuple[Choice, ...] = ()
+    other: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A next step that the agent proposes, and the prompt that starts it."""
+
+    title: str
+    prompt: str
+
+
+class Openness:
+    """Follows frames and knows what is open after them."""
+
+    def __init__(self) -> None:
+        self.questions: tuple[Question, ...] = ()
+        self.steps: tuple[Step, ...] = ()
+        self.host = ""
+
+    def heed(self, frame: Frame) -> None:
+        """Take over what a frame opens; whatever a person says closes all of it."""
+        body = frame.body
+        if frame.tag == 2 or "userInput" in body:
+            self.questions, self.steps, self.host = (), (), ""
+        elif "hostAuthenticationRequired" in body:
+            self.host = line(str(body["hostAuthenticationRequired"].get("host", "")))
+        elif "clarifyingQuestions" in body:
+            self.questions = tuple(question(one) for one in _list(body["clarifyingQuestions"], "questions"))
+        elif "nextStepsProposal" in body:
+            self.steps = tuple(step(one) for one in _list(body["nextStepsProposal"], "actions"))
+
+    @property
+    def asked(self) -> str:
+        """Return what the agent wants before it goes on; empty when it wants nothing."""
+        if self.questions:
+            return "an answer"
+        return f"a credential for {self.host}" if self.host else ""
+
+
+def question(body: Mapping[str, Any]) -> Question:
+    """Return a question of the contract without control codes."""
+    choices = tuple(
+        Choice(line(str(one.get("label", ""))), line(str(one.get("description") or one.get("text", ""))))
+        for one in _list(body, "choices")
+    )
+    text = clean(str(body.get("question", ""))).strip()
+    return Question(str(body.get("questionId", "")), text, choices, bool(body.get("allowOther")) or not choices)
+
+
+def step(body: Mapping[str, Any]) -> Step:
+    """Return a proposed step of the contract."""
+    return Step(line(str(body.get("title", ""))), str(body.get("prompt", "")))
+
+
+def _list(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    found: Any = body.get(name)
+    return cast("Sequence[Mapping[str, Any]]", found) if isinstance(found, list) else ()
