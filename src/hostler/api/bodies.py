@@ -14,7 +14,11 @@ MOST = 1 << 20
 
 async def body_of(request: Request) -> Mapping[str, Any]:
     """Return it as a JSON object, an empty one without a body; raises InvalidArgument, or ResourceExhausted."""
-    raw = await whole(request, MOST)
+    return object_in(await whole(request, MOST))
+
+
+def object_in(raw: bytes) -> Mapping[str, Any]:
+    """Return the JSON object that a body is, an empty one without a body; raises InvalidArgument."""
     try:
         body: object = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
