@@ -2,14 +2,14 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from httpx2 import Response
 
-from hostler.api.live import MESSAGES
+from hostler.api.forms import MESSAGES
 from tests.api.conftest import Api
 
 
@@ -80,7 +80,7 @@ def _event(lines: dict[str, str]) -> Event:
 
 
 @asynccontextmanager
-async def live(api: Api, execution: str, query: str = "", **headers: str) -> AsyncIterator[Stream]:
+async def live(api: Api, execution: str, query: str = "", **headers: str) -> AsyncGenerator[Stream]:
     """Open a live stream with the owner's token, unless a header says otherwise."""
     url = f"{api.url}/api/executions/{execution}/live{query}"
     all_headers = {"authorization": "Bearer owner-token", **{k.replace("_", "-"): v for k, v in headers.items()}}

@@ -1,7 +1,6 @@
 """The live conversation, as a reader over a socket sees it."""
 
 import asyncio
-import json
 
 from hostler.core import events as ev
 from hostler.core.conversation import Text, Thinking, Usage
@@ -101,15 +100,28 @@ async def test_a_block_that_broke_off_is_closed_before_the_next_begins(api: Api)
 
 async def test_what_broke_off_unknown_to_this_server_is_skipped(api: Api) -> None:
     execution = await calling(api)
-    api.desk.say(saying("first try"))
-    async with live(api, execution) as stream:
-        last = (await stream.text()).id
-    api.desk.hush()
     api.desk.say(saying("second try", OTHER))
-    async with live(api, execution, last_event_id=last) as stream:
+    async with live(api, execution, last_event_id=f"4:{BLOCK}:9") as stream:
         event = await stream.text()
     assert event.said == ("DELTA", "second try")
     assert event.body["id"] == OTHER
+    assert BLOCK not in event.id
+
+
+async def test_a_block_that_broke_off_while_its_reader_was_away_is_closed_when_he_comes_back(api: Api) -> None:
+    execution = await calling(api)
+    api.desk.say(saying("first try"))
+    async with live(api, execution) as stream, live(api, execution) as other:
+        last = (await stream.text()).id
+        await stream.response.aclose()
+        assert (await other.text()).said == ("DELTA", "first try")
+        api.desk.hush()
+        api.desk.say(saying("second try", OTHER))
+        assert (await other.text()).said == ("COMPLETED", "first try")
+    async with live(api, execution, last_event_id=last) as stream:
+        closed, fresh = await stream.text(), await stream.text()
+    assert (closed.body["id"], closed.said) == (BLOCK, ("COMPLETED", "first try"))
+    assert (fresh.body["id"], fresh.said) == (OTHER, ("DELTA", "second try"))
 
 
 async def test_thinking_and_text_that_are_open_together_are_both_resumed(api: Api) -> None:
@@ -298,13 +310,3 @@ async def test_a_stopping_server_lets_go_of_its_readers(api: Api) -> None:
             api.clock.advance(1)
             await asyncio.sleep(0)
         assert "end" not in [event.kind for event in await reading]
-
-
-async def test_what_comes_later_says_so(api: Api) -> None:
-    execution = await api.prepared()
-    below = f"/api/executions/{execution}"
-    paths = [f"{below}/{name}" for name in ("history", "blobs", "blobs/abc")]
-    for path in (*paths, "/", f"/executions/{execution}"):
-        answer = await api.http.get(f"{api.url}{path}")
-        assert answer.status_code == 501
-        assert json.loads(answer.content)["code"] == "unimplemented"

@@ -1,12 +1,15 @@
 """Whatever the pieces, and wherever a reader loses his line, he ends with the whole text, each piece once."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostler.api.stream import Conversation, Cursor, cursor_of
+from hostler.api.cursors import Cursor, cursor_of
+from hostler.api.forms import JsonForm
+from hostler.api.stream import Reader, Telling
 from hostler.core import events as ev
 from hostler.core.conversation import Text, Usage
 from hostler.core.errors import InvalidArgument
@@ -29,65 +32,131 @@ def log(*events: Event) -> tuple[Recorded, ...]:
     return tuple(Recorded(number, NOW, event) for number, event in enumerate((*BEGINNING, *events), start=1))
 
 
-class Reader:
+class Client:
     """Appends deltas as the official client does, and loses his line when told to."""
 
-    def __init__(self) -> None:
-        self.text = ""
-        self.sequence = 0
-        self.whole = ""
+    def __init__(self, telling: Telling) -> None:
+        self.telling = telling
+        self.reader = Reader(None)
+        self.deltas: dict[str, str] = {}
+        self.sequences: dict[str, int] = {}
+        self.completed: dict[str, str] = {}
         self.cursor: Cursor | None = None
         self.frames: list[str] = []
-        self.conversation = Conversation("x", None)
 
-    def take(self, items: list[object]) -> None:
-        for item in items:
-            body = item.body  # type: ignore[attr-defined]
-            self.cursor = item.cursor  # type: ignore[attr-defined]
+    def take(self) -> bool:
+        """Take everything that there is; return whether it is still known."""
+        while data := self.reader.take(self.telling, NOW):
+            self.read(data)
+        return data is not None
+
+    def catch_up(self, whole: tuple[Recorded, ...]) -> None:
+        """Take everything, what was forgotten from the log."""
+        while not self.take():
+            past = Telling("x", JsonForm("x"), keep=float("inf"))
+            past.grow(whole, NOW)
+            while data := self.reader.owed(past):
+                self.read(data)
+
+    def read(self, data: bytes) -> None:
+        for event in data.decode().strip().split("\n\n"):
+            lines = dict(line.split(": ", 1) for line in event.splitlines())
+            self.cursor = cursor_of(lines["id"])
+            body = json.loads(lines["data"])["body"]
+            block = body["id"]
             if "text" not in body:
-                self.frames.append(body["id"])
+                self.frames.append(lines["id"].partition(":")[0])
             elif body["phase"] == "PHASE_DELTA":
+                assert block not in self.completed
                 sequence = int(body["text"]["sequenceId"])
-                assert sequence > self.sequence
-                self.sequence, self.text = sequence, self.text + body["text"]["content"]
+                assert sequence > self.sequences.get(block, 0)
+                self.sequences[block] = sequence
+                self.deltas[block] = self.deltas.get(block, "") + body["text"]["content"]
             else:
-                self.whole = body["text"]["content"]
+                assert block not in self.completed
+                self.completed[block] = body["text"]["content"]
+                assert self.completed[block].startswith(self.deltas.get(block, ""))
 
-    def reconnect(self, so_far: tuple[Recorded, ...]) -> None:
-        start = cursor_of(str(self.cursor)) if self.cursor else None
-        self.conversation = Conversation("x", start)
-        self.take(self.conversation.open(so_far, NOW))  # type: ignore[arg-type]
+    def reconnect(self) -> None:
+        self.reader = Reader(self.cursor)
+        self.take()
+
+
+def told(*recorded: Recorded) -> Telling:
+    telling = Telling("x", JsonForm("x"))
+    telling.grow(recorded, NOW)
+    return telling
 
 
 @given(pieces=st.lists(st.text(min_size=1, max_size=5), max_size=12), lost=st.sets(st.integers(0, 12)))
 def test_a_reader_has_every_piece_once_however_often_he_comes_back(pieces: list[str], lost: set[int]) -> None:
-    reader = Reader()
-    reader.reconnect(log())
+    telling = told(*log())
+    client = Client(telling)
+    client.take()
     said = ""
     for number, piece in enumerate(pieces, start=1):
         said += piece
         if number in lost:
-            reader.reconnect(log())
-        block = OpenBlock(BLOCK, "c1", 0, "text", number, said)
-        reader.take(reader.conversation.say([block], NOW))  # type: ignore[arg-type]
-        assert reader.text == said
+            client.reconnect()
+        telling.say([OpenBlock(BLOCK, "c1", 0, "text", number, said)], NOW)
+        client.take()
+        assert client.deltas[BLOCK] == said
     whole = said or "x"
     done = log(ev.ModelReplied("c1", (Text(whole),), Usage(), blocks=(BLOCK,)), ev.TurnEnded(1))
+    telling.grow(done, NOW)
     if len(pieces) + 1 in lost or 0 in lost:
-        reader.reconnect(done)
-    else:
-        reader.take(reader.conversation.grow(done, NOW))  # type: ignore[arg-type]
-    assert reader.whole == whole
-    assert reader.conversation.idle
-    assert len(reader.frames) == len(set(reader.frames))
+        client.reconnect()
+    client.take()
+    assert client.completed[BLOCK] == whole
+    assert telling.idle
+    assert len(client.frames) == len(set(client.frames))
+
+
+@given(st.data())
+def test_readers_who_come_go_and_fall_behind_all_end_with_the_same(data: st.DataObject) -> None:
+    """Several readers of one telling, each taking when he likes, beside a server that forgets and one that restarts."""
+    telling = Telling("x", JsonForm("x"), keep=data.draw(st.sampled_from((0.0, 1500.0, 1e9))))
+    story: list[Event] = []
+    clients = [Client(telling) for _ in range(3)]
+    for turn in range(1, data.draw(st.integers(1, 4)) + 1):
+        block, call = f"0190aaaa-0000-7000-8000-{turn:012x}", f"c{turn}"
+        story += [ev.ModelCallStarted(call, "m")] if turn > 1 else []
+        telling.grow(log(*story), NOW)
+        said = ""
+        for number in range(1, data.draw(st.integers(0, 4)) + 1):
+            said += data.draw(st.text(min_size=1, max_size=3))
+            telling.say([OpenBlock(block, call, 0, "text", number, said)], NOW)
+            for client in clients:
+                match data.draw(st.sampled_from(("sleep", "take", "reconnect"))):
+                    case "take":
+                        client.catch_up(log(*story))
+                    case "reconnect":
+                        client.reader = Reader(client.cursor)
+                    case _:
+                        pass
+        story.append(ev.ModelReplied(call, (Text(said or "x"),), Usage(), blocks=(block,)))
+        story.append(ev.InputQueued(f"more-{turn}", {}, "d"))
+        telling.grow(log(*story), NOW)
+    for client in clients:
+        client.catch_up(log(*story))
+    everything = Client(told(*log(*story)))
+    everything.catch_up(log(*story))
+    for client in clients:
+        assert client.completed == everything.completed
+        assert client.frames == everything.frames
+        for block, text in client.deltas.items():
+            assert everything.completed[block].startswith(text)
 
 
 def test_steps_that_are_known_are_not_told_again() -> None:
-    conversation = Conversation("x", None)
-    first = conversation.open(log(), NOW)
-    assert conversation.grow(log(), NOW) == []
-    again = Conversation("x", first[-1].cursor)
-    assert again.open(log(), NOW) == []
+    telling = told(*log())
+    client = Client(telling)
+    client.take()
+    known = list(client.frames)
+    telling.grow(log(), NOW)
+    client.take()
+    client.reconnect()
+    assert client.frames == known
 
 
 @pytest.mark.parametrize(
