@@ -60,7 +60,7 @@ KINDS: list[tuple[int, dict[str, Any], tuple[str, ...]]] = [
         },
         ("± a.py:7 +1 -1", "    - x", "    + y"),
     ),
-    (1, {"environmentCreation": {"environmentId": ENVIRONMENT}}, ("▣ environment 0198c2aa",)),
+    (1, {"environmentCreation": {"environmentId": ENVIRONMENT}}, ("▣ environment",)),
     (
         1,
         {"codeAnnotation": {"filePath": "b.py", "startLine": 3, "endLine": 5, "title": "Odd", "description": "Why?"}},
