@@ -1,0 +1,89 @@
+"""A changed file as hunks of numbered lines, whoever changed it and in whichever form the log has it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
+
+from hostler.core.agents import FileChange
+from hostler.projections.blocks import modification
+
+Sign = Literal["+", "-", " "]
+KNOWN: Mapping[str, Sign] = {"+": "+", "-": "-", " ": " "}
+SIGNS: Mapping[str, Sign] = {"TYPE_ADDED": "+", "TYPE_REMOVED": "-", "TYPE_UNCHANGED": " "}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a change; `old` and `new` are its numbers before and after, 0 where it is not."""
+
+    sign: Sign
+    old: int
+    new: int
+    text: str
+
+
+Hunk = tuple[Line, ...]
+"""Neighbouring lines; between two hunks lines are left out."""
+
+
+def counts(hunks: Iterable[Hunk]) -> tuple[int, int]:
+    """Return how many lines were added and removed."""
+    signs = [line.sign for hunk in hunks for line in hunk]
+    return signs.count("+"), signs.count("-")
+
+
+def of_details(details: Mapping[str, Any]) -> tuple[Hunk, ...]:
+    """Return what a write or an edit of the built-in agent changed."""
+    return of_frame(modification("change", details))
+
+
+def of_frame(body: Mapping[str, Any]) -> tuple[Hunk, ...]:
+    """Return what a FileModification of the API shows."""
+    start = int(body.get("startLine", 1) or 1)
+    groups: Sequence[Mapping[str, Any]] = body.get("diff", {}).get("diffGroups", ())
+    hunk = tuple(_grouped(groups, start))
+    return (hunk,) if hunk else ()
+
+
+def _grouped(groups: Sequence[Mapping[str, Any]], start: int) -> Iterator[Line]:
+    old = new = start
+    for group in groups:
+        sign = SIGNS.get(str(group.get("type", "")), " ")
+        for text in group.get("lines", ()):
+            yield Line(sign, 0 if sign == "+" else old, 0 if sign == "-" else new, str(text))
+            old += sign != "+"
+            new += sign != "-"
+
+
+def of_change(change: FileChange) -> tuple[Hunk, ...]:
+    """Return what an agent in the environment says that it changed: a unified diff, or a whole text."""
+    if change.kind in ("add", "delete") and not change.diff.startswith(("@@", "--- ")):
+        added = change.kind == "add"
+        hunk = tuple(
+            Line("+" if added else "-", 0 if added else number, number if added else 0, text)
+            for number, text in enumerate(change.diff.splitlines(), 1)
+        )
+        return (hunk,) if hunk else ()
+    head = "" if change.diff.startswith("--- ") else f"--- a/{change.path}\n+++ b/{change.path}\n"
+    try:
+        patch = PatchSet(head + change.diff)
+    except UnidiffParseError:
+        return (tuple(_unparsed(change.diff)),) if change.diff else ()
+    return tuple(
+        tuple(
+            Line(KNOWN[line.line_type], line.source_line_no or 0, line.target_line_no or 0, line.value.rstrip("\n"))
+            for line in hunk
+            if line.line_type in KNOWN
+        )
+        for file in patch
+        for hunk in file
+    )
+
+
+def _unparsed(diff: str) -> Iterator[Line]:
+    for number, text in enumerate(diff.splitlines(), 1):
+        sign = KNOWN.get(text[:1], " ")
+        yield Line(sign, 0 if sign == "+" else number, 0 if sign == "-" else number, text[1:])

@@ -1,0 +1,122 @@
+"""Telling what people and other executions said, and what became of it; and hosts that were refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from hostler.core import agent_events as ae
+from hostler.core import events as ev
+from hostler.projections.items import AgentMessage, InputState, NextSteps, Picture, RefusedHost, UserInput
+from hostler.projections.telling import Telling
+
+InputEvent = ev.InputQueued | ev.InputTaken | ev.InputDeleted | ev.InputDropped | ae.InputSeen
+
+
+class InputTeller:
+    """Inputs wait outside the conversation, in the queue, and come into it when the agent takes them."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._waiting: dict[str, UserInput | AgentMessage] = {}
+        self._items: dict[str, str] = {}
+        self._hosts: dict[str, str] = {}
+
+    @property
+    def waiting(self) -> Mapping[str, UserInput | AgentMessage]:
+        """Return what was queued and not taken, by its input's id."""
+        return self._waiting
+
+    def said(self, input_id: str) -> str:
+        """Return the text of an input that was taken; empty when there is none."""
+        item = self._telling.items.get(self._items.get(input_id, ""))
+        return item.text if isinstance(item, UserInput | AgentMessage) else ""
+
+    def tell(self, event: InputEvent) -> None:
+        """Tell of an input."""
+        match event:
+            case ev.InputQueued(input_id, _, _, origin) if origin != "wake":
+                self._waiting[input_id] = self._read(event)
+            case ev.InputTaken(input_ids):
+                steered = {queued.id for queued in self._telling.before.queue if queued.steer}
+                for input_id in input_ids:
+                    self._take(input_id, steered=input_id in steered)
+            case ev.InputDeleted(input_id):
+                self._unread(input_id, "deleted")
+            case ev.InputDropped(input_id):
+                self._unread(input_id, "dropped")
+            case ae.InputSeen(input_id) if input_id in self._items:
+                self._telling.change(self._items[input_id], state="seen")
+            case _:
+                pass
+
+    def _read(self, event: ev.InputQueued) -> UserInput | AgentMessage:
+        telling, block = self._telling, event.block
+        name = telling.name("input")
+        if event.origin == "agent":
+            return message_of(name, telling, event.input_id, block)
+        return input_of(name, telling, event.input_id, block)
+
+    def _take(self, input_id: str, *, steered: bool) -> None:
+        waiting = self._waiting.pop(input_id, None)
+        if waiting is None:
+            return
+        telling = self._telling
+        state: InputState = "seen" if telling.state.begun.agent.driver == "builtin" else "sent"
+        taken = replace(waiting, turn=telling.turn, at=telling.at, state=state)
+        if isinstance(taken, UserInput):
+            answers = any(not ask.answer for ask in telling.before.external.asks)
+            taken = replace(taken, steered=steered, answers=answers)
+            self._choose(taken.text)
+        self._items[input_id] = taken.id
+        telling.put(taken)
+
+    def _choose(self, text: str) -> None:
+        """Close proposals of next steps: one was chosen, or something else was said."""
+        for item in tuple(self._telling.items.values()):
+            if isinstance(item, NextSteps) and item.state == "open":
+                chosen = next((n for n, step in enumerate(item.steps) if step.prompt.strip() == text.strip()), -1)
+                self._telling.change(item.id, state="chosen" if chosen >= 0 else "past", chosen=chosen)
+
+    def _unread(self, input_id: str, state: InputState) -> None:
+        waiting = self._waiting.pop(input_id, None)
+        if waiting is not None:
+            self._items[input_id] = waiting.id
+            self._telling.put(replace(waiting, turn=self._telling.turn, at=self._telling.at, state=state))
+
+    def refused(self, event: ev.EgressRefused) -> None:
+        """Tell of a host that the environment may not reach: once a host, with how often it was asked for."""
+        telling = self._telling
+        known = telling.items.get(self._hosts.get(event.host, ""))
+        if isinstance(known, RefusedHost) and known.state == "open":
+            telling.change(known.id, times=known.times + 1)
+            return
+        name = telling.name("refused")
+        self._hosts[event.host] = name
+        telling.put(RefusedHost(name, telling.turn, telling.at, event.host, event.reason))
+
+
+def input_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> UserInput:
+    """Return a UserInputBlock as an item that waits."""
+    text, pictures = parts_of(block)
+    metadata: Mapping[str, Any] = block.get("metadata") or {}
+    source = str(metadata.get("source", ""))
+    return UserInput(name, telling.turn, telling.at, input_id, text, pictures, "queued", source=source)
+
+
+def message_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> AgentMessage:
+    """Return an AgentMessage as an item that waits."""
+    role = "parent" if block.get("role") == "ROLE_PARENT" else ("child" if block.get("role") == "ROLE_CHILD" else "")
+    sender, last = str(block.get("senderExecutionId", "")), block.get("type") == "TYPE_COMPLETE"
+    text = str(block.get("payload", ""))
+    return AgentMessage(name, telling.turn, telling.at, input_id, text, role, sender, last, "queued")
+
+
+def parts_of(block: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:
+    """Return the text and the images of a UserInputBlock, whichever of its forms it has."""
+    parts: Sequence[Mapping[str, Any]] = block.get("inputs") or [block]
+    texts = [str(part["text"].get("content", "")) for part in parts if "text" in part]
+    images = [part["image"] for part in parts if "image" in part]
+    pictures = (
+        Picture(str(one.get("mimeType", "")), str(one.get("data", "")), str(one.get("dataRef", ""))) for one in images
+    )
+    return "\n\n".join(texts), tuple(pictures)

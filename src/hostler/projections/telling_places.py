@@ -1,0 +1,52 @@
+"""Telling what happens to the environment of an execution, and to the work that is kept outside it."""
+
+from hostler.core import events as ev
+from hostler.core.kept import KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.projections.telling import Telling
+
+EnvironmentEvent = ev.EnvironmentReady | ev.EnvironmentFailed | ev.EnvironmentLost | ev.SupervisorLost
+
+
+def tell_environment(telling: Telling, event: EnvironmentEvent) -> None:
+    """Tell of the environment; that it is ready only the first time, and again after it was not."""
+    match event:
+        case ev.EnvironmentReady(_, incarnation, _, notes):
+            known = telling.before.environment.incarnation
+            if known in ("", incarnation) and known:
+                return
+            said = "The environment was brought back." if known else "The environment is ready."
+            telling.note("environment", said, detail="\n".join(notes))
+        case ev.EnvironmentFailed(message):
+            telling.note("environment", "The environment could not be made.", "bad", message)
+        case ev.EnvironmentLost(message):
+            telling.note("environment", "The environment is gone.", "bad", message)
+        case ev.SupervisorLost(incarnation):
+            before = telling.before.environment
+            if incarnation == before.incarnation and before.ready:
+                telling.note(
+                    "supervisor_lost",
+                    "The environment stopped answering; it is being brought back.",
+                    "ask",
+                    "What ran in it at that moment may or may not have been done: such actions are marked as unknown.",
+                )
+
+
+def tell_work(telling: Telling, event: KeptEvent) -> None:
+    """Tell of kept work."""
+    match event:
+        case WorkKept():
+            _kept(telling, event)
+        case WorkNotKept(_, reason):
+            telling.note("not_kept", "The work of this turn could not be kept outside the environment.", "ask", reason)
+        case WorkApplied(commit):
+            telling.note("applied", f"The work was applied to a repository (commit {commit[:12]}).", "good")
+        case WorkRestored(_, turn):
+            telling.note("restored", f"It goes on in a new environment, made from the work kept after turn {turn}.")
+
+
+def _kept(telling: Telling, event: WorkKept) -> None:
+    before = telling.before.kept
+    if not event.commit or (before and before.work.commit == event.commit):
+        return
+    files = "1 file differs" if event.files == 1 else f"{event.files} files differ"
+    telling.note("kept", f"Work kept: {files} from the start.", detail="\n".join(event.left_out))
