@@ -55,6 +55,7 @@ from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
 from hostler.store.vault import FileVault
+from hostler.support import Facts
 from hostler.web.routes import routes
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         stack.push_async_callback(models.close)
         password = urlsplit(settings.database).password or ""
         redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])
-        configure(redactor, json=not sys.stderr.isatty())
+        recent = configure(redactor, json=not sys.stderr.isatty())
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
@@ -223,6 +224,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             doctor=_doctor(settings, preflight, models, ambient),
             model_allowed=lambda name: _allowed(settings, name),
             public_url=settings.server.public_url,
+            support=Facts(settings, recent.lines),
             loopback=settings.server.host in LOOPBACK,
             credential_required=tuple(host.lower().removesuffix(":443") for host in settings.credential_required),
             work=KeptDesk(

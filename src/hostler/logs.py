@@ -1,7 +1,12 @@
-"""The server's own log: structured lines on standard error, through the redactor."""
+"""The server's own log: structured lines on standard error, through the redactor, and the last of them in memory.
 
+What libraries say through Python's own logging goes the same way, so that no line passes the redactor by.
+"""
+
+import json
 import logging
 import sys
+from collections import deque
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -9,12 +14,52 @@ import structlog
 
 from hostler.core.redaction import Redactor
 
+LINES = 2000
+LONGEST = 4000
+"""Characters of a line that are remembered."""
 
-def configure(redactor: Redactor, *, json: bool) -> None:
-    """Write structured lines to standard error: JSON when `json`, else for people."""
+
+class Recent:
+    """The last lines of the server's log as JSON, bounded in number and length; they are redacted when they come."""
+
+    def __init__(self, lines: int = LINES) -> None:
+        self._lines: deque[str] = deque(maxlen=lines)
+
+    def remember(self, event: MutableMapping[str, Any]) -> None:
+        """Take one more line."""
+        short = {key: _shortened(value) for key, value in event.items()}
+        self._lines.append(json.dumps(short, ensure_ascii=False, default=repr))
+
+    def lines(self, *naming: str) -> list[str]:
+        """Return the lines, oldest first; with `naming`, only those that hold one of these ids."""
+        return [line for line in self._lines if not naming or any(one in line for one in naming)]
+
+
+class _Ours(logging.Handler):
+    """Passes on what libraries log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record as a line of ours; one that cannot be written is left out."""
+        try:
+            level = max(logging.INFO, min(record.levelno, logging.CRITICAL))
+            structlog.get_logger().log(level, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 logging must not end what is logged
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: the standard library would print the record as it is."""
+
+
+def configure(redactor: Redactor, *, json: bool) -> Recent:
+    """Write structured lines to standard error: JSON when `json`, else for people; return the last of them."""
+    recent = Recent()
 
     def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return redactor.json(event)
+        """Mask every value, also one that is only made text of when it is written."""
+        plain = {key: _plain(value) for key, value in event.items()}
+        masked = redactor.json(plain)
+        recent.remember(masked)
+        return masked
 
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -29,3 +74,22 @@ def configure(redactor: Redactor, *, json: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    root = logging.getLogger()
+    for known in [handler for handler in root.handlers if isinstance(handler, _Ours)]:
+        root.removeHandler(known)
+    root.addHandler(_Ours(logging.WARNING))
+    return recent
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as text unless JSON has it as it is or as a container, whose own values are looked at then."""
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _shortened(value: Any) -> Any:
+    text = value if isinstance(value, str) else ""
+    return f"{text[:LONGEST]}…" if len(text) > LONGEST else value

@@ -3,6 +3,7 @@
 from starlette.routing import Route
 
 from hostler.api.auth import Credentials
+from hostler.api.bundle import Bundles
 from hostler.api.parts import ApiParts
 from hostler.api.transcript import Transcripts
 
@@ -11,7 +12,10 @@ class Documents:
     """The handlers below /api/executions/ID."""
 
     def __init__(self, parts: ApiParts, credentials: Credentials) -> None:
-        self._handlers = {"transcript": Transcripts(parts, credentials).serve}
+        self._handlers = {
+            "transcript": Transcripts(parts, credentials).serve,
+            "bundle": Bundles(parts, credentials).serve,
+        }
 
     def routes(self) -> list[Route]:
         """Return the routes, relative to the server's root."""

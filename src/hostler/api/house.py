@@ -15,6 +15,7 @@ from starlette.routing import Route
 from hostler.api.auth import Credentials, hashed
 from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
+from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
 from hostler.api.queue import Queue
 from hostler.api.work import Work
@@ -54,6 +55,7 @@ class House:
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
+            *Overview(self._parts).routes(),
             *Queue(self._parts).routes(),
             *Work(self._parts).routes(),
         ]
@@ -166,7 +168,7 @@ class House:
         if not (after.isascii() and after.isdigit() and len(after) < 16):
             raise InvalidArgument("the seq of an event is needed", field="after")
         events = await self._parts.desk.log(_execution(request), int(after))
-        shown = [_event_json(one, admin=current().principal.admin) for one in events[:PAGE]]
+        shown = [event_json(one, admin=current().principal.admin) for one in events[:PAGE]]
         return JSONResponse({"events": shown, "more": len(events) > PAGE})
 
     async def calls(self, request: Request) -> Response:
@@ -241,7 +243,7 @@ def _expiry(asked: Mapping[str, Any], now: datetime) -> datetime | None:
     return now + timedelta(days=days)
 
 
-def _event_json(recorded: Recorded, *, admin: bool) -> dict[str, Any]:
+def event_json(recorded: Recorded, *, admin: bool) -> dict[str, Any]:
     """Return an event; the agent's system prompt is shown to administrators only."""
     kind, version, body = encode(recorded.event)
     if isinstance(recorded.event, Started) and not admin:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostler.api.support import NoSupport, Support
 from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
@@ -64,5 +65,7 @@ class ApiParts:
     """The server listens on loopback only, so its callers may name files of this machine."""
     work: WorkDesk = field(default_factory=NoWork)
     """Work that is kept outside its environment."""
+    support: Support = field(default_factory=NoSupport)
+    """What a support bundle tells of the server."""
     credential_required: tuple[str, ...] = ()
     """Code hosts that serve nobody without a credential, as HOST or HOST:PORT."""
