@@ -4,11 +4,11 @@ from starlette.routing import BaseRoute
 
 from hostler.api.auth import Credentials
 from hostler.api.parts import ApiParts
+from hostler.web.signin import SignInPages
 from hostler.web.site import Site, static
 
 
 def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
     """Return the routes of the pages."""
     site = Site(parts, credentials)
-    del site  # the first page takes it
-    return [static()]
+    return [static(), *SignInPages(site).routes()]

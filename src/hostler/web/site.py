@@ -15,9 +15,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from hostler.api.auth import Credentials
-from hostler.api.call import current
+from hostler.api.call import Caller, current
 from hostler.api.errors import hints, status_of, wire_error
 from hostler.api.parts import ApiParts
+from hostler.core.ports import Principal
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -37,7 +38,7 @@ HEADERS = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer, browsers send our own forms with `Origin: null`
     "cross-origin-opener-policy": "same-origin",
 }
 Handler = Callable[[Request], Awaitable[Response]]
@@ -53,11 +54,7 @@ class Site:
     def page(self, template: str, *, status: int = 200, styles: str = "", **shown: Any) -> HTMLResponse:
         """Return a page; `styles` are further sources of styles for a page whose library makes some by itself."""
         caller = current().caller
-        html = (
-            templates()
-            .get_template(template)
-            .render(version=self.parts.version, principal=caller.principal if caller else None, **shown)
-        )
+        html = templates().get_template(template).render(version=self.parts.version, principal=_named(caller), **shown)
         return HTMLResponse(html, status, headers={**HEADERS, "content-security-policy": policy(styles)})
 
     def route(self, path: str, handler: Handler, methods: tuple[str, ...] = ("GET",)) -> Route:
@@ -84,6 +81,11 @@ class Site:
         )
         page.headers.update(hints(told))
         return page
+
+
+def _named(caller: Caller | None) -> Principal | None:
+    """Return who is named at the top of a page, beside the way to the others: nobody for visitors."""
+    return caller.principal if caller and not caller.only else None
 
 
 TITLES = {
