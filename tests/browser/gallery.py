@@ -12,8 +12,9 @@ from pathlib import Path
 from playwright.async_api import Page
 from playwright.async_api import TimeoutError as TooLate
 
+from tests import corpus
 from tests.browser import chromium
-from tests.browser.runs import RUNS, World
+from tests.browser.runs import PLANTED, RUNS, World
 from tests.browser.signing import sign_in
 from tests.server import short_folder
 
@@ -31,9 +32,14 @@ class Shot:
     """What is clicked before the picture is taken."""
 
 
+WHOLE = ("backed", "explained", *corpus.LOGS)
 SHOTS = (
-    *(Shot(f"conversation-{name}", "/executions/ID", name) for name in RUNS),
-    Shot("conversation-backed-full", "/executions/ID", "backed", full=True),
+    *(Shot(f"conversation-{name}", "/executions/ID", name) for name in (*RUNS, *PLANTED)),
+    *(
+        Shot(f"conversation-{name}-full", "/executions/ID", name, full=True)
+        for name in ("backed", "explained", *corpus.LOGS)
+    ),
+    Shot("conversation-visitor", "/executions/ID?as=visitor", "backed"),
     Shot("executions", "/"),
     Shot("executions-none-found", "/?text=nothing+is+called+this"),
     Shot("environments", "/environments"),

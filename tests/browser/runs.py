@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hostler.core.events import Deleted, Recorded
+from tests import corpus, planting
 from tests.browser import scripts
+from tests.corpus.logs import BEGAN
 from tests.server import HostlerProcess, repository_at
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +25,11 @@ class World:
 
     def start(self) -> "World":
         """Start the server over what the folder holds."""
-        (self.folder / "data").mkdir(mode=0o711, exist_ok=True)
+        data = self.folder / "data"
+        if not data.exists():
+            data.mkdir(mode=0o711)
+            planting.plant(data, [(PLANTED[name], _shown(name)) for name in corpus.LOGS])
+            planting.plant(data, [(PLANTED["long"], planting.long(3000))], commit=10)
         (self.folder / "script.json").write_text(json.dumps(scripts.script()).replace("@/", f"{self.folder}/"))
         if not self.repository.exists():
             repository_at(self.repository, ROOT / "examples" / "wordcount")
@@ -53,6 +60,8 @@ class World:
 
     def run(self, name: str) -> str:
         """Return the execution of a named run, made when it is asked for the first time."""
+        if name in PLANTED:
+            return PLANTED[name]
         if name not in self.made:
             self.made[name] = RUNS[name](self)
             (self.folder / "runs.json").write_text(json.dumps(self.made))
@@ -61,6 +70,14 @@ class World:
     def until_log(self, execution: str, *kinds: str) -> None:
         """Return when the log holds each of the kinds."""
         self.server.until(lambda: set(kinds) <= {kind for kind, _ in self.server.log(execution)})
+
+
+PLANTED = {name: planting.id_at(BEGAN, number) for number, name in enumerate((*corpus.LOGS, "long"))}
+"""The executions that are there from the start, by the names of their logs."""
+
+
+def _shown(name: str) -> list[Recorded]:
+    return [recorded for recorded in corpus.log(name) if not isinstance(recorded.event, Deleted)]
 
 
 def _rested(task: str, **fields: Any) -> Callable[[World], str]:
