@@ -9,6 +9,7 @@ import typer
 
 from hostler.cli import (
     allowing,
+    answering,
     changes,
     diagnosis,
     environments,
@@ -44,6 +45,7 @@ COMMANDS = (
     watching.watch,
     watching.wait,
     executions.send,
+    answering.answer,
     executions.stop,
     executions.rm,
     changes.diff,
