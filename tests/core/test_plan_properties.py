@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import plan
+from hostler.core.agents import Question
 from hostler.core.commands import (
     Command,
     Delete,
@@ -25,12 +27,12 @@ from hostler.core.commands import (
 from hostler.core.conversation import Text, ToolCall, Usage
 from hostler.core.errors import RequestError
 from hostler.core.events import Agent, Event, Limits, Recorded, Started
-from hostler.core.kept import WorkKept, WorkNotKept
+from hostler.core.kept import WorkKept, WorkNotKept, WorkRestored
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.state import State, evolve, fold
 from hostler.projections.row import project
 
-TOOLS = ("bash", "todo")
+TOOLS = ("bash", "todo", "ask")
 SESSION = Session("life-1", 0.0)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -89,9 +91,27 @@ class Story:
             assert not self.state.tools
         if self.state.phase == "RUNNING":
             assert wanted(self.state)
+        self.hold_questions()
         fates = [i for r in log for i in _consumed(r.event)]
         assert len(fates) == len(set(fates))
         assert fold(log) == self.state
+
+    def hold_questions(self) -> None:
+        """What was asked is open until a person's input is taken or the execution stops; until then nothing is said."""
+        asked: list[str] = []
+        for event in (recorded.event for recorded in self.log):
+            match event:
+                case ae.QuestionsAsked(ask):
+                    asked.append(ask)
+                case ae.QuestionsClosed(ask):
+                    asked.remove(ask)
+                case ev.Stopped() | WorkRestored():
+                    asked.clear()
+                case ev.ModelCallStarted():
+                    assert not asked
+                case _:
+                    pass
+        assert [ask.ask for ask in self.state.external.asks] == asked
 
 
 def _calls(reply: ev.ModelReplied) -> list[ToolCall]:
@@ -120,12 +140,14 @@ def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
                 return (ev.ModelCallFailed(call_id, "busy", START),)
             if way == 1:
                 return (ev.ModelCallFailed(call_id, "gone", None),)
-            names = ("bash", "todo", "unknown")
-            calls = tuple(ToolCall(f"t{n}", names[n % 3], "{}") for n in range(way - 2))
+            names = ("bash", "ask", "todo", "unknown")
+            calls = tuple(ToolCall(f"t{n}", names[(n + len(state.inputs)) % 4], "{}") for n in range(way - 2))
             return (ev.ModelReplied(call_id, (Text("hi"), *calls), Usage(1, 2, 3, 4)),)
-        case plan.RunTool(call_id, _, _, incarnation):
+        case plan.RunTool(call_id, name, _, incarnation):
             if way == 0 and incarnation:
                 return (ev.SupervisorLost(incarnation),)
+            if name == "ask" and way > 1:
+                return (ev.ToolFinished(call_id, "ok", "shown"), ae.QuestionsAsked(call_id, (Question("q", "Why?"),)))
             return (ev.ToolFinished(call_id, "ok", "done"),)
         case plan.EndTurn():
             return plan.ending(state)

@@ -285,6 +285,22 @@ class TodosSet:
 
 
 @dataclass(frozen=True, slots=True)
+class NextStep:
+    """Something that could be done next: what it is called, and the prompt that would start it."""
+
+    title: str
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextStepsProposed:
+    """What the agent proposes to do next; it stands until an input is taken."""
+
+    steps: tuple[NextStep, ...]
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class EgressRefused:
     """The environment asked for a host that its class does not allow."""
 
@@ -365,6 +381,7 @@ Event = (
     | ToolFinished
     | OutputsSet
     | TodosSet
+    | NextStepsProposed
     | EgressRefused
     | TurnEnded
     | StopRequested

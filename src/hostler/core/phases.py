@@ -68,6 +68,7 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
             "ToolStarted",
             "ToolFinished",
             "TodosSet",
+            "NextStepsProposed",
             "StopRequested",
             "GroupGone",
             *AGENT,

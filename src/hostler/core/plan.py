@@ -7,6 +7,7 @@ Both are pure functions of the state. An effect is only ever wanted when its int
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.events import Event
 from hostler.core.external_plan import (
@@ -227,8 +228,15 @@ def _next_call(state: State) -> tuple[Event, ...]:
     if limit := reached(state):
         return failing(state, "agent_execution", limit.message, limit.name)
     taken = steered if state.fresh or steered else (state.queue[0].id,)
-    take = (ev.InputTaken(taken),) if taken else ()
+    take = (ev.InputTaken(taken), *_answered(state, taken)) if taken else ()
     return (*take, ev.ModelCallStarted(f"c{state.calls + 1}", state.begun.agent.model))
+
+
+def _answered(state: State, taken: tuple[str, ...]) -> tuple[Event, ...]:
+    """Close the questions that wait when a person's input is among those taken: it is the answer."""
+    if all(state.inputs[input_id].origin != "user" for input_id in taken):
+        return ()
+    return tuple(ae.QuestionsClosed(ask.ask) for ask in state.external.asks)
 
 
 def ending(state: State) -> tuple[Event, ...]:

@@ -45,6 +45,7 @@ class InputRecord:
 
     digest: str
     state: InputState
+    origin: ev.Origin = "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class State:
     notes: tuple[str, ...] = ()
     outputs: Mapping[str, ev.OutputScalar] = field(default_factory=dict[str, ev.OutputScalar])
     todos: tuple[ev.Todo, ...] = ()
+    next_steps: tuple[ev.NextStep, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
     refused_hosts: tuple[str, ...] = ()
     spec_version: int = 0
@@ -174,6 +176,8 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
             return replace(s, outputs={**s.outputs, **values})
         case ev.TodosSet(todos):
             return replace(s, todos=todos)
+        case ev.NextStepsProposed(steps):
+            return replace(s, next_steps=steps)
         case ev.AnnotationsSet(values):
             return replace(s, annotations=annotated(s.annotations, values))
         case ev.EgressRefused(host):
@@ -261,6 +265,8 @@ def _agent(s: State, event: ae.AgentEvent, at: datetime) -> State:
             )
         case ae.AgentTurnBegan():
             return replace(s, external=external, unkept=True)
+        case ae.QuestionsAsked() if s.begun.agent.driver == "builtin":
+            return replace(s, external=external, fresh=False)  # The model is called when there is an answer.
         case ae.ContextMeasured(length):
             return replace(s, external=external, context_length=length)
         case _:
@@ -307,8 +313,8 @@ def _environment(
 
 def _queue(s: State, event: ev.InputQueued | ev.InputMoved | ev.InputDeleted | ev.SteerRequested) -> State:
     match event:
-        case ev.InputQueued(input_id, block, digest):
-            inputs = {**s.inputs, input_id: InputRecord(digest, "queued")}
+        case ev.InputQueued(input_id, block, digest, origin):
+            inputs = {**s.inputs, input_id: InputRecord(digest, "queued", origin)}
             headline = s.headline or first_line(block)
             return replace(s, inputs=inputs, queue=(*s.queue, Queued(input_id, s.seq)), headline=headline)
         case ev.InputMoved(input_id, before):
@@ -326,7 +332,7 @@ def _unqueue(s: State, event: ev.InputTaken | ev.InputDropped) -> State:
     match event:
         case ev.InputTaken(input_ids):
             steered = frozenset(q.id for q in s.queue if q.steer)
-            left = _gone(s, input_ids, "taken")
+            left = replace(_gone(s, input_ids, "taken"), next_steps=())
             if s.begun.agent.driver == "builtin":
                 return replace(left, fresh=True)
             return replace(left, external=taken(s.external, input_ids, steered))
@@ -335,7 +341,7 @@ def _unqueue(s: State, event: ev.InputTaken | ev.InputDropped) -> State:
 
 
 def _gone(s: State, input_ids: tuple[str, ...], state: InputState) -> State:
-    inputs = {**s.inputs, **{i: InputRecord(s.inputs[i].digest, state) for i in input_ids}}
+    inputs = {**s.inputs, **{i: replace(s.inputs[i], state=state) for i in input_ids}}
     return replace(s, inputs=inputs, queue=tuple(q for q in s.queue if q.id not in input_ids))
 
 
@@ -366,7 +372,13 @@ def _step(
             inside = bool(incarnation)
             return replace(s, tools=tuple(started), dirty=s.dirty or inside, unkept=s.unkept or inside)
         case ev.ToolFinished(call_id):
-            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=True, losses=0)
+            asked = any(step_of(ask.ask) == step_of(call_id) for ask in s.external.asks)
+            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=not asked, losses=0)
+
+
+def step_of(call_id: str) -> str:
+    """Return the model call that a tool call belongs to."""
+    return call_id.rpartition(".")[0]
 
 
 def first_line(block: ev.Json) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import structlog
 
 from hostler.agents.builtin.context import request
 from hostler.core import events as ev
+from hostler.core.agent_events import QuestionsAsked
 from hostler.core.ambient import Ambient
 from hostler.core.commands import MAX_OUTPUTS
 from hostler.core.conversation import ModelReply
@@ -195,7 +196,8 @@ class Effects:
             answer.whole_bytes,
             self.redactor.json(answer.details),
         )
-        return (Fact(call_id, finished), *(Fact(call_id, self._masked(event)) for event in answer.events))
+        events = (named(event, call_id) for event in answer.events)
+        return (Fact(call_id, finished), *(Fact(call_id, self._masked(event)) for event in events))
 
     def _masked(self, event: ev.Event) -> ev.Event:
         """Return an event without secrets, also where the model had written them in another form."""
@@ -216,6 +218,14 @@ class Effects:
         """End every process of the execution in its environment."""
         await self.places.kill_group(scene.state.environment.id, scene.execution, scene.position.fence)
         return (Fact(f"group/{effect.turn}/{scene.position.fence}", ev.GroupGone(effect.turn)),)
+
+
+def named(event: ev.Event, call_id: str) -> ev.Event:
+    """Return a tool's event; questions are named after their call, so that no two of an execution share a name."""
+    if not isinstance(event, QuestionsAsked):
+        return event
+    questions = tuple(replace(one, id=f"{call_id}.{one.id}") for one in event.questions)
+    return QuestionsAsked(call_id, questions)
 
 
 def within_outputs(state: State, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:

@@ -21,6 +21,10 @@ def intent(name: str, arguments: str) -> str:
             said = f"{name} {given.get('path', '')}"
         case "todo":
             said = "update the to-do list"
+        case "ask":
+            said = "ask the person"
+        case "next_steps":
+            said = "propose next steps"
         case "add_agent_execution_result":
             said = f"set output {given.get('key', '')}"
         case _:

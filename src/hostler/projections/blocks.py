@@ -95,6 +95,9 @@ class Framer:
                 yield from self._finished(recorded.event, before)
             case ev.TodosSet(todos):
                 yield 1, "todos", self._todos(todos, recorded)
+            case ev.NextStepsProposed(steps):
+                actions = [{"title": step.title, "prompt": step.prompt} for step in steps]
+                yield 1, "next", _done(nextStepsProposal={"actions": actions})
             case event:
                 for name, body in agent_bodies(event, before.external):
                     yield 1, name, body

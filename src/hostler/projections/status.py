@@ -33,6 +33,8 @@ def view(state: State) -> dict[str, Any]:
             "limit": state.failure.limit if state.failure else "",
             "kept": kept(state),
             "notKept": state.not_kept,
+            "openQuestions": open_questions(state),
+            "nextSteps": [{"title": step.title, "prompt": step.prompt} for step in state.next_steps],
             **agent_facts(state),
         },
     }
@@ -167,9 +169,24 @@ def agent_facts(state: State) -> dict[str, Any]:
         driver=state.begun.agent.driver,
         agentVersion=x.version,
         thread=x.thread,
-        openQuestions=[ask.ask for ask in x.asks if not ask.answer],
         cutCallsEstimate={"input": cut.whole_input, "output": cut.output} if cut.whole_input or cut.output else None,
     )
+
+
+def open_questions(state: State) -> list[dict[str, Any]]:
+    """Return the questions that wait for a person, the same for every agent; `ask` is what they were asked in."""
+    return [
+        {
+            "id": one.id,
+            "ask": ask.ask,
+            "text": one.text,
+            "choices": [{"label": c.label, "text": c.text, "description": c.description} for c in one.choices],
+            "allowOther": one.other,
+        }
+        for ask in state.external.asks
+        if not ask.answer
+        for one in ask.questions
+    ]
 
 
 def goal(state: State) -> dict[str, Any] | None:

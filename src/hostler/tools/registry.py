@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from hostler.tools.ask import Ask
 from hostler.tools.bash import Bash
 from hostler.tools.edit import Edit
+from hostler.tools.next_steps import NextSteps
 from hostler.tools.read import Read
 from hostler.tools.result import AddResult
 from hostler.tools.search import Search
@@ -12,7 +14,7 @@ from hostler.tools.tool import Tool
 from hostler.tools.write import Write
 
 TOOLS: Mapping[str, Tool] = {
-    tool.name: tool for tool in (Bash(), Read(), Write(), Edit(), Search(), Todo(), AddResult())
+    tool.name: tool for tool in (Bash(), Read(), Write(), Edit(), Search(), Todo(), AddResult(), Ask(), NextSteps())
 }
 """Name to tool, in the order in which the model sees them."""
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hostler.core.agent_events import QuestionsAsked
 from hostler.core.conversation import ToolSpec
-from hostler.core.events import Outcome, OutputsSet, TodosSet
+from hostler.core.events import NextStepsProposed, Outcome, OutputsSet, TodosSet
 from hostler.core.machines import Machine, Operation
 
 FOR_THE_MODEL = 30_000
@@ -33,7 +34,10 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a tool call came to: `text` for the model, `whole` the full output when the text is cut."""
+    """What a tool call came to: `text` for the model, `whole` the full output when the text is cut.
+
+    Questions among `events` have no name yet: they get that of the call.
+    """
 
     outcome: Outcome
     text: str
@@ -41,7 +45,7 @@ class Answer:
     whole: bytes | None = None
     whole_bytes: int = 0
     details: Mapping[str, Any] | None = None
-    events: Sequence[OutputsSet | TodosSet] = ()
+    events: Sequence[OutputsSet | TodosSet | NextStepsProposed | QuestionsAsked] = ()
 
 
 class Tool(Protocol):

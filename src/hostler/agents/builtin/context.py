@@ -4,7 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hostler.agents.builtin.prompts import system
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core.agents import Question
+from hostler.core.asking import in_words
 from hostler.core.conversation import (
     Image,
     Message,
@@ -34,6 +37,7 @@ class Context:
         self._asked: dict[str, ToolCall] = {}
         self._results: dict[str, ToolResult] = {}
         self._heard: list[UserPart] = []
+        self._questions: list[Question] = []
 
     def feed(self, recorded: Recorded) -> None:
         """Take one more event."""
@@ -42,9 +46,12 @@ class Context:
                 self.instructions = text or self.instructions
             case ev.InputQueued(input_id):
                 self._inputs[input_id] = recorded.event
+            case ae.QuestionsAsked(_, questions):
+                self._questions.extend(questions)
+            case ev.Stopped():
+                self._questions.clear()
             case ev.InputTaken(input_ids):
-                for input_id in input_ids:
-                    self._heard.extend(parts(self._inputs[input_id]))
+                self._take(input_ids)
             case ev.ModelReplied(call_id, said, _, _, native):
                 self._answer(ModelMessage(said, native))
                 calls = [part for part in said if isinstance(part, ToolCall)]
@@ -64,6 +71,14 @@ class Context:
             return None
         ordered = tuple(self._results.get(i) or _unanswered(call) for i, call in self._asked.items())
         return UserMessage(ordered, tuple(self._heard))
+
+    def _take(self, input_ids: Sequence[str]) -> None:
+        """Hear inputs; a person's answers the questions that are open."""
+        inputs = [self._inputs[input_id] for input_id in input_ids]
+        for queued in inputs:
+            self._heard.extend(parts(queued, self._questions))
+        if any(queued.origin == "user" for queued in inputs):
+            self._questions.clear()
 
     def _answer(self, message: ModelMessage) -> None:
         if heard := self.pending():
@@ -89,15 +104,18 @@ def _unanswered(call: ToolCall) -> ToolResult:
     return ToolResult(call.id, call.name, UNKNOWN_TEXT, failed=True)
 
 
-def parts(queued: ev.InputQueued) -> list[UserPart]:
-    """Return an input's content as the model hears it; the three forms of the contract come to the same."""
+def parts(queued: ev.InputQueued, questions: Sequence[Question] = ()) -> list[UserPart]:
+    """Return an input's content as the model hears it; the three forms of the contract come to the same.
+
+    What answers `questions` by their ids is put into words.
+    """
     block = queued.block
     if queued.origin == "agent":
         return [Said(f"[message from another agent]\n{block.get('payload', '')}")]
     said: list[UserPart] = []
     for one in (*block.get("inputs", ()), block):
         if "text" in one:
-            said.append(Said(str(one["text"]["content"])))
+            said.append(Said(in_words(questions, str(one["text"]["content"]))))
         elif "image" in one:
             said.append(Image(str(one["image"]["data"]), str(one["image"].get("mimeType", "image/png"))))
     return said

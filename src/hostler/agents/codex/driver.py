@@ -47,7 +47,7 @@ class CodexDriver:
     def answer(self, known: Known, ask: str, input_: Input) -> Message:
         """Return the answer to the request that `ask` names: PROCESS/NUMBER."""
         questions = dict(zip(known.asks, known.questions, strict=True)).get(ask, ())
-        said = messages.answers(questions, messages.text_of(input_))
+        said = messages.answered(questions, messages.text_of(input_))
         return messages.reply(f"answer/{ask}", int(ask.rpartition("/")[2]), said)
 
     def compact(self, known: Known, request: str) -> Message:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hostler.agents.codex.settings import wanted
 from hostler.core.agents import GoalChange, Input, Launch, Message, Question
+from hostler.core.asking import answers
 
 Json = Mapping[str, Any]
 HELLO, READY, OPEN, ANEW = "hello", "ready", "open", "anew"
@@ -124,31 +125,9 @@ def text_of(input_: Input) -> str:
     return "\n".join(str(part["text"]) for part in parts(input_) if part["type"] == "text")
 
 
-def answers(questions: Sequence[Question], said: str) -> Json:
-    """Return the answer to questions: by id where `said` is a JSON object, by line, or the whole to each."""
-    given = _by_question(questions, said)
-    return {"answers": {one.id: {"answers": [_chosen(one, given[one.id])]} for one in questions}}
-
-
-def _by_question(questions: Sequence[Question], said: str) -> Mapping[str, str]:
-    try:
-        found: Any = json.loads(said)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict) and any(one.id in found for one in questions):
-        return {one.id: str(found.get(one.id, "")) for one in questions}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if len(questions) > 1 and len(lines) == len(questions):
-        return {one.id: line for one, line in zip(questions, lines, strict=True)}
-    return {one.id: said.strip() for one in questions}
-
-
-def _chosen(question: Question, said: str) -> str:
-    """Return the choice that was meant, by its label or text, else what was said."""
-    for choice in question.choices:
-        if said.casefold() in (choice.label.casefold(), choice.text.casefold()):
-            return choice.text
-    return said
+def answered(questions: Sequence[Question], said: str) -> Json:
+    """Return the reply to questions."""
+    return {"answers": {id_: {"answers": [answer]} for id_, answer in answers(questions, said).items()}}
 
 
 def goal(id_: str, thread: str, change: GoalChange) -> Message:
