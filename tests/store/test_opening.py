@@ -8,11 +8,13 @@ from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NewerRelease, Unavailable
+from hostler.core.ports import ExecutionQuery
 from hostler.store import open_store
-from hostler.store.migrations import STEPS, migrate
+from hostler.store.migrations import PROJECTED, STEPS, migrate
 from hostler.store.schema import metadata
 from hostler.testing.store_suite import FOLD
 from hostler.testing.store_suite.scene import NOW, RUNNER, new_id, queued, started
+from hostler.testing.store_suite.spending import DAY, ONE, called
 from tests.store.conftest import Home
 
 SOON = timedelta(milliseconds=50)
@@ -89,6 +91,29 @@ async def test_missing_steps_are_run_in_order_and_once(behind: Connection) -> No
         migrate(behind, "TEXT", steps)
         behind.commit()
     assert behind.execute(text("SELECT a, b FROM one")).all() == [("a", "b")]
+
+
+async def test_what_an_older_release_wrote_is_in_lists_and_sums_after_an_upgrade(
+    home: Home, behind: Connection
+) -> None:
+    events = [started({"standing": "needs", "words": "old"}), *called(1, ONE), *called(2, ONE)]
+    async with home.open() as store:
+        execution, _ = await store.executions.create(new_id(), RUNNER, events, NOW)
+        sums = await store.spending.daily(DAY, "model")
+    for undone in (
+        "DROP INDEX execution_standing",
+        "ALTER TABLE execution DROP COLUMN standing",
+        "ALTER TABLE execution DROP COLUMN words",
+        "DROP TABLE spent",
+        f"DELETE FROM schema_step WHERE number >= {PROJECTED}",
+    ):
+        behind.execute(text(undone))
+    behind.commit()
+    async with home.open() as store:
+        found = await store.executions.find(ExecutionQuery(standings=["needs"], words="OLD"))
+        assert [row.id for row in found] == [execution]
+        assert await store.spending.daily(DAY, "model") == sums
+        assert sums[0].spent.calls == 2
 
 
 async def test_a_step_that_fails_leaves_the_schema_as_it_was(home: Home, behind: Connection) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from hostler.core.conversation import Delta, ModelReply, ModelRequest
 from hostler.core.events import Agent, Event, Json, Recorded
+from hostler.core.spending import Key, Spent
 
 # --- the store -------------------------------------------------------------------------------------------------
 
@@ -47,6 +48,11 @@ class Projection:
     role: str
     annotations: Mapping[str, str]
     view: Mapping[str, Any]
+    standing: str = "done"
+    """Whose turn it is, for lists: needs, working or done."""
+    words: str = ""
+    """What a search looks through, case folded."""
+    spent: Mapping[Key, Spent] = field(default_factory=dict[Key, Spent])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,9 @@ class ExecutionQuery:
     session_ids: Sequence[str] = ()
     execution_ids: Sequence[str] = ()
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    standings: Sequence[str] = ()
+    words: str = ""
+    """A part of name, description or repository, in any case, or the beginning of an id."""
 
 
 class Executions(Protocol):
@@ -160,6 +169,10 @@ class Executions(Protocol):
 
     async def find(self, query: ExecutionQuery, before: str = "", limit: int = 25) -> tuple[Row, ...]:
         """Return rows that are not deleted, newest first, ids below `before` when it is given."""
+        ...
+
+    async def count(self, query: ExecutionQuery, most: int) -> int:
+        """Return how many rows `find` would find, but never more than `most`, so that counting stays cheap."""
         ...
 
     async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:

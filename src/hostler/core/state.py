@@ -12,6 +12,7 @@ from hostler.core.events import Event, Recorded
 from hostler.core.external import External, adopted, evolve_agent, gone, taken
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.phases import Phase, check
+from hostler.core.spending import Spending
 
 MAX_HOSTS = 50
 """Refused hosts that are shown; an agent may try any number."""
@@ -102,6 +103,7 @@ class State:
     calls: int = 0
     iterations: int = 0
     usage: Usage = field(default_factory=Usage)
+    spending: Spending = field(default_factory=Spending)
     context_length: int = 0
     ran: float = 0.0
     ran_since: datetime | None = None
@@ -152,7 +154,8 @@ def evolve(state: State, recorded: Recorded) -> State:
     event, at = recorded.event, recorded.at
     phase = check(state.phase, type(event).__name__)
     moved = replace(state, seq=recorded.seq, phase=phase, created_at=state.created_at or at)
-    return replace(_apply(moved, state, event, recorded), updated_at=at)
+    after = _apply(moved, state, event, recorded)
+    return replace(after, updated_at=at, spending=state.spending.after(recorded))
 
 
 def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:

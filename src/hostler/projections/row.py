@@ -7,6 +7,7 @@ from typing import Any
 from hostler.core.plan import Session, due, wanted
 from hostler.core.ports import Projection
 from hostler.core.state import State
+from hostler.projections.standing import standing, words
 from hostler.projections.status import view
 
 NOBODY = Session("", 0.0)
@@ -17,6 +18,7 @@ def project(state: State) -> Projection:
     """Return what the store keeps beside the log; it is a function of the log alone."""
     begun = state.begun
     context: Mapping[str, Any] = begun.request.get("codeContext", {})
+    shown = view(state)
     return Projection(
         phase=state.phase,
         turn=state.turn,
@@ -29,7 +31,10 @@ def project(state: State) -> Projection:
         session_id=begun.session_id,
         role=ROLES["workflowActionId" in begun.request],
         annotations=state.annotations,
-        view=view(state),
+        view=shown,
+        standing=standing(shown),
+        words=words(shown),
+        spent=state.spending.days,
     )
 
 

@@ -1,12 +1,15 @@
 """The projection beside the log: the row's columns, annotations and environments, in the append's own commit."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from hostler.core.ports import Projection
+from hostler.core.spending import Key, Spent
 from hostler.store.columns import check_text, digest, to_json, to_ticks
+from hostler.store.folding import Fold, Remembered
+from hostler.store.reading import read_log
 
 DROP_ANNOTATIONS = text("DELETE FROM annotation WHERE execution_id = :id")
 INSERT_ANNOTATION = text("""
@@ -14,6 +17,17 @@ INSERT_ANNOTATION = text("""
 DROP_ENVIRONMENTS = text("DELETE FROM execution_environment WHERE execution_id = :id")
 INSERT_ENVIRONMENT = text("""
     INSERT INTO execution_environment (environment_id, execution_id) VALUES (:environment, :id)""")
+SAVE_SPENT = text("""
+    INSERT INTO spent (execution_id, day, model, calls, input, cached_input, cache_creation, output, guessed_calls,
+        guessed_input, guessed_cached_input, guessed_cache_creation, guessed_output)
+    VALUES (:id, :day, :model, :calls, :input, :cached_input, :cache_creation, :output, :guessed_calls,
+        :guessed_input, :guessed_cached_input, :guessed_cache_creation, :guessed_output)
+    ON CONFLICT (execution_id, day, model) DO UPDATE SET calls = excluded.calls, input = excluded.input,
+        cached_input = excluded.cached_input, cache_creation = excluded.cache_creation, output = excluded.output,
+        guessed_calls = excluded.guessed_calls, guessed_input = excluded.guessed_input,
+        guessed_cached_input = excluded.guessed_cached_input,
+        guessed_cache_creation = excluded.guessed_cache_creation, guessed_output = excluded.guessed_output""")
+FILL = text("UPDATE execution SET standing = :standing, words = :words WHERE id = :id")
 
 
 def columns_of(projection: Projection) -> dict[str, Any]:
@@ -29,25 +43,41 @@ def columns_of(projection: Projection) -> dict[str, Any]:
         "session_id": check_text(projection.session_id, "session_id"),
         "role": check_text(projection.role, "role"),
         "view": to_json(projection.view),
+        "standing": projection.standing,
+        "words": projection.words,
     }
 
 
-def write_beside(
-    connection: Connection,
-    execution: str,
-    projection: Projection,
-    annotations: Mapping[str, str] | None,
-    environment_ids: tuple[str, ...] | None,
-) -> None:
-    """Write annotations and environments that differ from what the tables hold, or all when that is not known."""
-    if annotations != projection.annotations:
+def write_beside(connection: Connection, execution: str, projection: Projection, before: Remembered[Any]) -> None:
+    """Write what differs from what the tables hold, or all of it when that is not known."""
+    if before.annotations != projection.annotations:
         connection.execute(DROP_ANNOTATIONS, {"id": execution})
         if rows := [_annotation(execution, key, value) for key, value in projection.annotations.items()]:
             connection.execute(INSERT_ANNOTATION, rows)
-    if environment_ids != projection.environment_ids:
+    if before.environment_ids != projection.environment_ids:
         connection.execute(DROP_ENVIRONMENTS, {"id": execution})
         if uses := [{"environment": it, "id": execution} for it in dict.fromkeys(projection.environment_ids)]:
             connection.execute(INSERT_ENVIRONMENT, uses)
+    known = before.spent or {}
+    if rows := [_cost(execution, key, cost) for key, cost in projection.spent.items() if known.get(key) != cost]:
+        connection.execute(SAVE_SPENT, rows)
+
+
+def fill(connection: Connection, fold: Fold[Any]) -> None:
+    """Write what lists and sums need of every execution that an older release wrote, from its log."""
+    for execution in connection.execute(text("SELECT id FROM execution ORDER BY id")).scalars().all():
+        projection = fold.project(fold.state(read_log(connection, execution)))
+        shown = {"id": execution, "standing": projection.standing, "words": projection.words}
+        connection.execute(FILL, shown)
+        known = Remembered(0, None, projection.annotations, projection.environment_ids)
+        write_beside(connection, execution, projection, known)
+
+
+def _cost(execution: str, key: Key, spent: Spent) -> dict[str, Any]:
+    usage, guess = asdict(spent.usage), asdict(spent.guess)
+    guessed = {f"guessed_{name}": value for name, value in guess.items()}
+    calls = {"calls": spent.calls, "guessed_calls": spent.guessed_calls}
+    return {"id": execution, "day": key[0], "model": key[1], **calls, **usage, **guessed}
 
 
 def _annotation(execution: str, key: str, value: str) -> dict[str, str]:

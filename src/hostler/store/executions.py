@@ -11,7 +11,7 @@ from hostler.core.errors import NotFound
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Appended, ExecutionQuery, Fact, Idempotency, Position, Projection, Row
 from hostler.store.folding import Fold
-from hostler.store.lists import page
+from hostler.store.lists import counted, page
 from hostler.store.log import Appending, Log, line
 from hostler.store.reading import Readers, fetch_rows, read_log, rows
 from hostler.store.schema import execution as table
@@ -84,6 +84,11 @@ class StoredExecutions(Generic[S]):
         """Return rows that are not deleted, newest first."""
         statement = page(query, before, limit)
         return await self._readers.do(lambda connection: fetch_rows(connection, statement))
+
+    async def count(self, query: ExecutionQuery, most: int) -> int:
+        """Return how many rows a filter finds, up to a bound."""
+        statement = counted(query, most)
+        return await self._readers.do(lambda connection: connection.execute(statement).scalar_one())
 
     async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
         """Return rows whose id begins with `prefix`."""

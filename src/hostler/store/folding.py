@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from hostler.core.events import Recorded
 from hostler.core.ports import Projection
+from hostler.core.spending import Key, Spent
 
 S = TypeVar("S")
 
@@ -39,6 +40,7 @@ class Remembered(Generic[S]):
     state: S
     annotations: Mapping[str, str] | None = None
     environment_ids: tuple[str, ...] | None = None
+    spent: Mapping[Key, Spent] | None = None
 
 
 class Memory(Generic[S]):

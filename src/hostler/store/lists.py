@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from hostler.core.ports import ExecutionQuery
 from hostler.store.columns import check_texts, digest
@@ -14,6 +14,7 @@ def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
     """Return the SELECT of one page; InvalidArgument for text that no column can hold."""
     for values in (query.agent_ids, query.project_ids, query.environment_ids, query.creator_ids, query.phases):
         check_texts(values, "filter")
+    check_texts([query.words, *query.standings], "filter")
     for values in (query.roles, query.session_ids, query.execution_ids, query.annotations, query.annotations.values()):
         check_texts(values, "filter")
     statement = rows().where(execution.c.deleted_at.is_(None), *_conditions(query))
@@ -27,6 +28,12 @@ def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
     if before:
         statement = statement.where(paged < before)
     return statement.order_by(paged.desc()).limit(limit)
+
+
+def counted(query: ExecutionQuery, most: int) -> Select[int]:
+    """Return the SELECT that counts what `page` finds, up to a bound at which the database stops looking."""
+    found = page(query, "", most).with_only_columns(execution.c.id, maintain_column_froms=True)
+    return select(func.count()).select_from(found.subquery())
 
 
 def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:
@@ -43,5 +50,12 @@ def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:
         (query.roles, execution.c.role.in_(query.roles)),
         (query.session_ids, execution.c.session_id.in_(query.session_ids)),
         (query.execution_ids, execution.c.id.in_(query.execution_ids)),
+        (query.standings, execution.c.standing.in_(query.standings)),
+        ([query.words] * bool(query.words), _says(query.words.casefold())),
     )
     return [condition for values, condition in filters if values]
+
+
+def _says(text: str) -> ColumnElement[bool]:
+    """Return whether a row has a text in its words, or begins with it as an id."""
+    return or_(execution.c.words.contains(text, autoescape=True), execution.c.id.startswith(text, autoescape=True))

@@ -28,15 +28,17 @@ ONCE_FOR = timedelta(hours=24)
 
 INSERT_EXECUTION = text("""
     INSERT INTO execution (id, runner, owner, fence, attempts, last_seq, phase, turn, busy, due_at, agent_id,
-        project_id, creator_id, session_id, role, created_at, updated_at, deleted_at, forked_from, forked_seq, view)
+        project_id, creator_id, session_id, role, created_at, updated_at, deleted_at, forked_from, forked_seq, view,
+        standing, words)
     VALUES (:id, :runner, '', 0, 0, :last_seq, :phase, :turn, :busy, :due_at, :agent_id,
-        :project_id, :creator_id, :session_id, :role, :at, :at, :deleted_at, :forked_from, :forked_seq, :view)
+        :project_id, :creator_id, :session_id, :role, :at, :at, :deleted_at, :forked_from, :forked_seq, :view,
+        :standing, :words)
     ON CONFLICT (id) DO NOTHING""")
 UPDATE_EXECUTION = text("""
     UPDATE execution SET owner = :owner, fence = :fence, attempts = :attempts, last_seq = :last_seq, phase = :phase,
         turn = :turn, busy = :busy, due_at = :due_at, agent_id = :agent_id, project_id = :project_id,
         creator_id = :creator_id, session_id = :session_id, role = :role, updated_at = :at,
-        deleted_at = :deleted_at, view = :view
+        deleted_at = :deleted_at, view = :view, standing = :standing, words = :words
     WHERE id = :id""")
 INSERT_EVENT = text("""
     INSERT INTO event (execution_id, seq, turn, kind, version, body, at, effect)
@@ -129,7 +131,7 @@ class Log(Generic[S]):
         if not inserted.rowcount:
             raise AlreadyExists("there is an execution with this id", field="agent_execution_id")
         self._write(writing.connection, execution, lines, rows)
-        write_beside(writing.connection, execution, projection, {}, ())
+        write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
         if once:
             self._keep_key(writing.connection, once, execution, at)
         self._remember(execution, lines, len(rows), state, projection)
@@ -176,7 +178,7 @@ class Log(Generic[S]):
         moved = {"last_seq": last_seq, "at": to_ticks(asked.at), "deleted_at": deleted_at}
         self._write(connection, execution, lines, rows)
         connection.execute(UPDATE_EXECUTION, {**columns_of(projection), **taken, **moved})
-        write_beside(connection, execution, projection, before.annotations, before.environment_ids)
+        write_beside(connection, execution, projection, before)
         self._remember(execution, lines, last_seq, state, projection)
         return Appended(Position(fence, last_seq), recorded, decided)
 
@@ -238,7 +240,8 @@ class Log(Generic[S]):
 
     def _remember(self, execution: str, lines: Sequence[Line], seq: int, state: S, projection: Projection) -> None:
         self._memory.kinds.update((line.kind, line.version) for line in lines)
-        self._memory.keep(execution, Remembered(seq, state, dict(projection.annotations), projection.environment_ids))
+        annotations, environments = dict(projection.annotations), projection.environment_ids
+        self._memory.keep(execution, Remembered(seq, state, annotations, environments, projection.spent))
 
     def _write(
         self, connection: Connection, execution: str, lines: Sequence[Line], rows: Sequence[dict[str, Any]]

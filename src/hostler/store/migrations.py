@@ -116,11 +116,29 @@ STEPS: Sequence[Sequence[str]] = (
             expires_at BIGINT NOT NULL)""",
         "CREATE INDEX share_of ON share (execution_id, id)",
     ),
+    (
+        "ALTER TABLE execution ADD COLUMN standing {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE execution ADD COLUMN words {text} NOT NULL DEFAULT ''",
+        "CREATE INDEX execution_standing ON execution (standing, id)",
+        """CREATE TABLE spent (
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, day {text} NOT NULL,
+            model {text} NOT NULL, calls BIGINT NOT NULL, input BIGINT NOT NULL, cached_input BIGINT NOT NULL,
+            cache_creation BIGINT NOT NULL, output BIGINT NOT NULL, guessed_calls BIGINT NOT NULL,
+            guessed_input BIGINT NOT NULL, guessed_cached_input BIGINT NOT NULL,
+            guessed_cache_creation BIGINT NOT NULL, guessed_output BIGINT NOT NULL,
+            PRIMARY KEY (execution_id, day, model))""",
+        "CREATE INDEX spent_day ON spent (day, execution_id)",
+    ),
 )
+PROJECTED = 5
+"""The last step that added columns or tables which are derived from the log."""
 
 
-def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
-    """Bring the schema up to date inside the caller's transaction; NewerRelease when it is ahead of this release."""
+def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str]] = STEPS) -> int:
+    """Bring the schema up to date inside the caller's transaction; return the number of the step it was at.
+
+    NewerRelease when it is ahead of this release.
+    """
     if not inspect(connection).has_table("schema_step"):
         connection.execute(text("CREATE TABLE schema_step (number INTEGER PRIMARY KEY)"))
     done = connection.execute(text("SELECT coalesce(max(number), 0) FROM schema_step")).scalar_one()
@@ -133,6 +151,7 @@ def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str
         for statement in step:
             connection.execute(text(statement.replace("{text}", text_type)))
         connection.execute(text("INSERT INTO schema_step (number) VALUES (:number)"), {"number": number})
+    return done
 
 
 def check_kinds(connection: Connection, known: Mapping[str, type[Event]] = KINDS) -> None:

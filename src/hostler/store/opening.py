@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hostler.store.admission import StoredShares, StoredSignIns
+from hostler.store.beside import fill
 from hostler.store.blobs import StoredBlobs
 from hostler.store.database import PATIENCE, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
@@ -18,12 +19,13 @@ from hostler.store.executions import StoredExecutions
 from hostler.store.folding import Fold, Memory
 from hostler.store.host_tokens import StoredHostTokens
 from hostler.store.log import Log
-from hostler.store.migrations import check_kinds, migrate
+from hostler.store.migrations import PROJECTED, check_kinds, migrate
 from hostler.store.project_use import StoredProjectUse
 from hostler.store.projects import StoredProjects
 from hostler.store.prompts import StoredPrompts
 from hostler.store.reading import Readers
 from hostler.store.runners import Runners
+from hostler.store.spending import StoredSpending
 from hostler.store.tokens import StoredTokens
 from hostler.store.watch import Watches
 from hostler.store.writer import Writer
@@ -50,6 +52,7 @@ class Store:
     host_tokens: StoredHostTokens
     sign_ins: StoredSignIns
     shares: StoredShares
+    spending: StoredSpending
 
 
 @asynccontextmanager
@@ -67,8 +70,10 @@ async def open_store(
     writer = Writer(database, forget=memory.forget, announce=watches.announce)
 
     def prepare(connection: Connection) -> None:
-        migrate(connection, database.text_type)
+        before = migrate(connection, database.text_type)
         check_kinds(connection)
+        if before < PROJECTED:
+            fill(connection, fold)
 
     readers = Readers(database)
     try:
@@ -89,6 +94,7 @@ async def open_store(
             host_tokens=StoredHostTokens(writer, readers),
             sign_ins=StoredSignIns(writer, readers),
             shares=StoredShares(writer, readers),
+            spending=StoredSpending(readers),
         )
     finally:
         await writer.close()

@@ -34,6 +34,8 @@ execution = Table(
     Column("forked_from", Text),
     Column("forked_seq", BigInteger),
     Column("view", Json, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("words", Text, nullable=False),
 )
 
 event = Table(
@@ -261,3 +263,22 @@ share = Table(
     Column("expires_at", Moment, nullable=False),
 )
 """Conversations that are open to whoever has the address; they go with their execution."""
+
+spent = Table(
+    "spent",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("input", BigInteger, nullable=False),
+    Column("cached_input", BigInteger, nullable=False),
+    Column("cache_creation", BigInteger, nullable=False),
+    Column("output", BigInteger, nullable=False),
+    Column("guessed_calls", BigInteger, nullable=False),
+    Column("guessed_input", BigInteger, nullable=False),
+    Column("guessed_cached_input", BigInteger, nullable=False),
+    Column("guessed_cache_creation", BigInteger, nullable=False),
+    Column("guessed_output", BigInteger, nullable=False),
+)
+"""What the model calls of an execution cost, by day; derived from its log in the same commit."""

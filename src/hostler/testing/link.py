@@ -122,6 +122,11 @@ class Link:
         self._alive()
         return await self._store.find(query, before, limit)
 
+    async def count(self, query: ExecutionQuery, most: int) -> int:
+        """Count."""
+        self._alive()
+        return await self._store.count(query, most)
+
     async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
         """Find by prefix."""
         self._alive()

@@ -18,6 +18,7 @@ class _Kept:
     row: Row
     log: list[Recorded] = field(default_factory=list[Recorded])
     facts: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    shown: Projection | None = None
 
 
 class MemoryWatch:
@@ -139,10 +140,14 @@ class MemoryExecutions:
         return kept.row if kept else None
 
     async def find(self, query: ExecutionQuery, before: str = "", limit: int = 25) -> tuple[Row, ...]:
-        """Return rows, newest first, by phase and id only."""
-        rows = sorted((k.row for k in self._kept.values()), key=lambda row: row.id, reverse=True)
-        wanted = [r for r in rows if r.deleted_at is None and (not query.phases or r.phase in query.phases)]
-        return tuple(r for r in wanted if not before or r.id < before)[:limit]
+        """Return rows, newest first; environments and roles do not filter here."""
+        found = [kept.row for kept in self._kept.values() if kept.row.deleted_at is None and _matches(kept, query)]
+        found.sort(key=lambda row: row.id, reverse=True)
+        return tuple(row for row in found if not before or row.id < before)[:limit]
+
+    async def count(self, query: ExecutionQuery, most: int) -> int:
+        """Return how many rows there are, up to a bound."""
+        return len(await self.find(query, "", most))
 
     async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
         """Return rows by the beginning of their id."""
@@ -181,6 +186,7 @@ class MemoryExecutions:
             deleted_at=at if deleted else None,
             view=shown.view,
         )
+        kept.shown = shown
         self.tell(kept.row.id)
 
     def tell(self, execution: str) -> None:
@@ -190,3 +196,23 @@ class MemoryExecutions:
 
     def _through_json(self, event: Event) -> Event:
         return decode(*encode(event))
+
+
+def _matches(kept: _Kept, query: ExecutionQuery) -> bool:
+    row, shown = kept.row, kept.shown
+    assert shown is not None
+    pairs = (
+        (query.phases, row.phase),
+        (query.agent_ids, shown.agent_id),
+        (query.project_ids, shown.project_id),
+        (query.creator_ids, shown.creator_id),
+        (query.session_ids, shown.session_id),
+        (query.execution_ids, row.id),
+        (query.standings, shown.standing),
+    )
+    text = query.words.casefold()
+    return (
+        all(not wanted or value in wanted for wanted, value in pairs)
+        and all(shown.annotations.get(key) == value for key, value in query.annotations.items())
+        and (text in shown.words or row.id.startswith(text))
+    )

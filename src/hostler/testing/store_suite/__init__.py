@@ -12,6 +12,7 @@ from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, Promp
 from hostler.testing.store_suite.lists import Listing
 from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
 from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
+from hostler.testing.store_suite.spending import SpendingSums
 
 SUITE: tuple[type[StoreSuite], ...] = (
     Starting,
@@ -33,6 +34,7 @@ SUITE: tuple[type[StoreSuite], ...] = (
     HostTokenBook,
     SignInBook,
     ShareBook,
+    SpendingSums,
 )
 
 __all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]

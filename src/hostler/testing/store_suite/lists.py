@@ -29,6 +29,8 @@ FILTERS: Mapping[str, tuple[dict[str, Any], Mapping[str, Any]]] = {
     "session": ({"session_id": "s"}, {"session_ids": ["s"]}),
     "annotation": ({"request": {"annotations": {"a": "b", "c": "d"}}}, {"annotations": {"a": "b"}}),
     "both annotations": ({"request": {"annotations": {"a": "b", "c": "d"}}}, {"annotations": {"a": "b", "c": "d"}}),
+    "standing": ({"request": {"standing": "needs"}}, {"standings": ["needs"]}),
+    "words": ({"request": {"words": "strasse 50% off_\\ here"}}, {"words": "STRASSE 50% OFF_\\"}),
     "long annotation": ({"request": {"annotations": {"a": LONG}}}, {"annotations": {"a": LONG}}),
 }
 
@@ -69,6 +71,18 @@ class Listing(StoreSuite):
         await self.begin(store, request={"annotations": {"a": "b"}})
         await self.begin(store)
         assert [row.id for row in await store.executions.find(ExecutionQuery(annotations={"a": ""}))] == [empty]
+
+    async def test_words_also_find_the_beginning_of_an_id(self, store: Store) -> None:
+        wanted = await self.begin(store)
+        await self.begin(store, request={"words": "other"})
+        assert [row.id for row in await store.executions.find(ExecutionQuery(words=wanted.upper()))] == [wanted]
+        assert await store.executions.find(ExecutionQuery(words=wanted[1:])) == ()
+
+    async def test_rows_are_counted_up_to_a_bound(self, store: Store) -> None:
+        for standing in ("needs", "done", "needs", "needs"):
+            await self.begin(store, request={"standing": standing, "annotations": {"a": "b"}})
+        for query in (ExecutionQuery(standings=["needs"]), ExecutionQuery(standings=["needs"], annotations={"a": "b"})):
+            assert [await store.executions.count(query, most) for most in (2, 3, 10)] == [2, 3, 3]
 
     async def test_annotations_follow_the_log(self, store: Store) -> None:
         execution = await self.begin(store, request={"annotations": {"a": "1", "b": "1"}})

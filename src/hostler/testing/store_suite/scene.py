@@ -13,6 +13,7 @@ from hostler.core.ambient import SystemAmbient
 from hostler.core.errors import LogError
 from hostler.core.events import Event, Recorded
 from hostler.core.ports import Position, Projection
+from hostler.core.spending import Spending
 from hostler.store import Fold, Store
 
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
@@ -38,6 +39,7 @@ class Tally:
     due_at: datetime | None = None
     annotations: dict[str, str] = field(default_factory=dict[str, str])
     told: tuple[str, ...] = ()
+    spending: Spending = field(default_factory=Spending)
 
 
 def evolve(state: Tally, recorded: Recorded) -> Tally:
@@ -47,7 +49,9 @@ def evolve(state: Tally, recorded: Recorded) -> Tally:
         raise Refused(f"event {recorded.seq} after {state.seq}")
     if (state.started is None) != isinstance(event, ev.Started):
         raise Refused(f"{type(event).__name__} cannot come here")
-    state = replace(state, seq=recorded.seq, told=(*state.told, f"{recorded.at.isoformat()} {event!r}"))
+    spending = state.spending.after(recorded)
+    told = (*state.told, f"{recorded.at.isoformat()} {event!r}")
+    state = replace(state, seq=recorded.seq, told=told, spending=spending)
     match event:
         case ev.Started(request):
             return replace(state, phase="PENDING", started=event, annotations=dict(request.get("annotations", {})))
@@ -80,6 +84,9 @@ def project(state: Tally) -> Projection:
         role=str(started.request.get("role", "DEFAULT")),
         annotations=state.annotations,
         view={"seq": state.seq, "phase": state.phase, "annotations": state.annotations, "told": list(state.told)},
+        standing=str(started.request.get("standing", "done")),
+        words=str(started.request.get("words", "")),
+        spent=state.spending.days,
     )
 
 

@@ -1,0 +1,97 @@
+"""What model calls cost, by day and model: folded from the log, kept beside it, summed for the usage page.
+
+Days are those of UTC, on which a call ended. What a provider counted and what was only guessed (calls that were cut
+off) are never added together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+from hostler.core import agent_events as ae
+from hostler.core import events as ev
+from hostler.core.conversation import Usage
+from hostler.core.events import Recorded
+
+Dimension = Literal["model", "agent", "project"]
+Key = tuple[str, str]
+"""A day as 2026-03-29, and a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Calls that were counted, and apart from them those whose cost is a guess."""
+
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    guessed_calls: int = 0
+    guess: Usage = field(default_factory=Usage)
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.calls + other.calls,
+            self.usage + other.usage,
+            self.guessed_calls + other.guessed_calls,
+            self.guess + other.guess,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The calls under way with their models, and the sum of those that ended."""
+
+    under_way: Mapping[str, str] = field(default_factory=dict[str, str])
+    days: Mapping[Key, Spent] = field(default_factory=dict[Key, Spent])
+
+    def after(self, recorded: Recorded) -> "Spending":
+        """Return what is spent after one more event."""
+        match recorded.event:
+            case ev.ModelCallStarted(call_id, model) | ae.AgentCallStarted(call_id, model):
+                return replace(self, under_way={**self.under_way, call_id: plain(model)})
+            case ev.ModelReplied(call_id=call_id, usage=usage) | ae.AgentCallFinished(call_id=call_id, usage=usage):
+                return self._ended(call_id, recorded, Spent(calls=1, usage=usage))
+            case ae.AgentCallCut(call_id, estimate):
+                return self._ended(call_id, recorded, Spent(guessed_calls=1, guess=estimate))
+            case ev.Stopped():
+                return replace(self, under_way={}) if self.under_way else self
+            case _:
+                return self
+
+    def _ended(self, call: str, recorded: Recorded, cost: Spent) -> "Spending":
+        key = (f"{recorded.at:%Y-%m-%d}", self.under_way.get(call, ""))
+        left = {one: model for one, model in self.under_way.items() if one != call}
+        return Spending(left, {**self.days, key: self.days.get(key, Spent()) + cost})
+
+
+@dataclass(frozen=True, slots=True)
+class DaySum:
+    """What was spent on one day under one name: a model, or the id of an agent or a project."""
+
+    day: str
+    name: str
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSum:
+    """What one execution spent in a period."""
+
+    execution: str
+    spent: Spent
+
+
+class SpendingBook(Protocol):
+    """What all executions that are not deleted have spent."""
+
+    async def daily(self, since: str, by: Dimension) -> Sequence[DaySum]:
+        """Return the sums from a day on, in the order of days and names."""
+        ...
+
+    async def top(self, since: str, limit: int) -> Sequence[ExecutionSum]:
+        """Return the executions that spent most tokens from a day on, the first the most; guesses do not count."""
+        ...
+
+
+def plain(text: str) -> str:
+    """Return a text that every database can hold: names come from agents, too."""
+    return text.replace("\0", "").encode(errors="replace").decode()

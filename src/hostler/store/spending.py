@@ -1,0 +1,55 @@
+"""What model calls cost, summed over executions: by day and model, agent or project, and by execution."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Label, RowMapping, func, select
+
+from hostler.core.conversation import Usage
+from hostler.core.spending import DaySum, Dimension, ExecutionSum, Spent
+from hostler.store.reading import Readers, Rows
+from hostler.store.schema import execution, spent
+
+USAGE = ("input", "cached_input", "cache_creation", "output")
+NUMBERS = ("calls", *USAGE, "guessed_calls", *(f"guessed_{name}" for name in USAGE))
+NAMES: Mapping[Dimension, ColumnElement[str]] = {
+    "model": spent.c.model,
+    "agent": execution.c.agent_id,
+    "project": execution.c.project_id,
+}
+
+
+class StoredSpending:
+    """The sums."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+
+    async def daily(self, since: str, by: Dimension) -> Sequence[DaySum]:
+        """Return the sums from a day on."""
+        name = NAMES[by].label("name")
+        statement = _summed(since, spent.c.day, name).group_by(spent.c.day, name).order_by(spent.c.day, name)
+        return [DaySum(row["day"], row["name"], _spent(row)) for row in await self._rows(statement)]
+
+    async def top(self, since: str, limit: int) -> Sequence[ExecutionSum]:
+        """Return the executions that spent most tokens from a day on."""
+        tokens = sum((func.sum(spent.c[name]) for name in USAGE[1:]), func.sum(spent.c.input))
+        of = spent.c.execution_id
+        statement = _summed(since, of).group_by(of).order_by(tokens.desc(), of.desc()).limit(limit)
+        return [ExecutionSum(row["execution_id"], _spent(row)) for row in await self._rows(statement)]
+
+    async def _rows(self, statement: Rows) -> Sequence[RowMapping]:
+        return await self._readers.do(lambda connection: connection.execute(statement).mappings().all())
+
+
+def _summed(since: str, *columns: ColumnElement[str]) -> Rows:
+    """Return the SELECT of all numbers of executions that are not deleted, beside some columns."""
+    numbers: list[Label[int]] = [func.sum(spent.c[name]).label(name) for name in NUMBERS]
+    joined = select(*columns, *numbers).join(execution, execution.c.id == spent.c.execution_id)
+    return joined.where(spent.c.day >= since, execution.c.deleted_at.is_(None))
+
+
+def _spent(found: RowMapping) -> Spent:
+    """Return the numbers; a Postgres sum is a Decimal."""
+    usage = Usage(*(int(found[name]) for name in USAGE))
+    guess = Usage(*(int(found[f"guessed_{name}"]) for name in USAGE))
+    return Spent(int(found["calls"]), usage, int(found["guessed_calls"]), guess)
