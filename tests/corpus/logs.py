@@ -20,7 +20,7 @@ SPACE = uuid.UUID("0d0ff7f6-6c1f-4b0c-9d7e-9a54f5c9a001")
 BEGAN = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 OWNER = "00000000-0000-0000-0000-000000000001"
 INSIDE = "supervisor-1"
-DIFF = """@@ -8,4 +8,5 @@
+DIFF = """@@ -8,3 +8,4 @@
  def most_frequent(found, limit):
      counts = Counter(found)
 -    return counts.most_common(limit - 1)
