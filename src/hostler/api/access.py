@@ -1,36 +1,47 @@
 """The outermost layer: request ids, one structured log line a request, and no exception that reaches the network."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute, Router
+from starlette.types import Message, Receive, Scope, Send
 
 from hostler.api.call import Call, begin
 from hostler.api.errors import body_of, hints, status_of, wire_error
 from hostler.core.ambient import Ambient
 
 log = structlog.get_logger(__name__)
+SCHEMES = {"ws": "http", "wss": "https"}
+"""Pages come from where their WebSockets lead."""
+SECRET_PATH = re.compile(r"^/(open|s)/.*", re.DOTALL)
+"""Addresses that let in whoever knows them."""
 SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class Access:
     """Begins a call, lets it be answered, and writes down what came of it. Queries and bodies are never logged."""
 
-    def __init__(self, app: ASGIApp, ambient: Ambient, public_url: str) -> None:
+    def __init__(self, app: Router, ambient: Ambient, public_url: str) -> None:
         self._app = app
         self._ambient = ambient
         self._public_url = public_url.rstrip("/")
 
+    @property
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return all that is served, so that no table of routes has to be kept beside it."""
+        return self._app.routes
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = known.get("x-request-id", "")
-        call = Call(given if SAFE_ID.fullmatch(given) else self._ambient.new_id(), self._origin(scope, known))
-        begin(call)
+        call = self._begun(scope)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
         started = self._ambient.monotonic()
         status = 0
 
@@ -54,11 +65,19 @@ class Access:
             seconds = self._ambient.monotonic() - started
             self._write(scope, call, status, seconds)
 
+    def _begun(self, scope: Scope) -> Call:
+        known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = known.get("x-request-id", "")
+        call = Call(given if SAFE_ID.fullmatch(given) else self._ambient.new_id(), self._origin(scope, known))
+        begin(call)
+        return call
+
     def _origin(self, scope: Scope, headers: dict[str, str]) -> str:
         if self._public_url:
             return self._public_url
         host = headers.get("host") or ":".join(map(str, scope.get("server") or ("localhost",)))
-        return f"{scope.get('scheme', 'http')}://{host}"
+        scheme = str(scope.get("scheme", "http"))
+        return f"{SCHEMES.get(scheme, scheme)}://{host}"
 
     def _write(self, scope: Scope, call: Call, status: int, seconds: float) -> None:
         more: dict[str, Any] = {"code": call.code} if call.code else {}
@@ -68,7 +87,7 @@ class Access:
             "request",
             request_id=call.request_id,
             method=scope["method"],
-            path=scope["path"],
+            path=SECRET_PATH.sub(r"/\1/…", scope["path"]),
             status=status,
             milliseconds=round(seconds * 1000, 1),
             **more,

@@ -27,6 +27,7 @@ LARGE_BODY = 64 * MIB
 LARGE = frozenset({"SendToAgentExecution", "WriteFile"})
 """Methods whose requests carry images or files."""
 OPS_PATH = re.compile(r"/environments/([0-9a-fA-F-]{36})/ops(/supervisor\.v1\.[A-Za-z]+/[A-Za-z]+)")
+NOWHERE = "00000000-0000-0000-0000-000000000000"
 SERVED = re.compile(r"application/(proto|json|connect\+(proto|json)|grpc-web(\+(proto|json))?)")
 JSON_LINES = frozenset({"application/json", "application/jsonl", "application/x-ndjson"})
 """What clients call a plain JSON request of a streaming method; each generation has its own word."""
@@ -52,6 +53,13 @@ class Edge:
         self._services = {service.path: service for service in services}
         self._ops = ops
         self._ambient = ambient
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """Return the path below /api of every method, for an environment whose id is all zeros."""
+        ops = (f"/environments/{NOWHERE}/ops{self._ops.path}/{name}" for name in self._ops.methods)
+        rest = (f"{path}/{name}" for path, service in self._services.items() for name in service.methods)
+        return [*rest, *ops]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request below /api."""
