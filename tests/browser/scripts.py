@@ -168,6 +168,22 @@ _ASKING = (
     {"text": "Thank you. I take that way."},
 )
 
+_EXPLAIN = (
+    {
+        "thinking": "They want the idea first, then the line of code.",
+        "calls": [
+            _call(
+                "next_steps",
+                actions=[
+                    {"title": "Put this into the README", "prompt": "Put this explanation into the README."},
+                    {"title": "Show the ten most frequent words", "prompt": "run the command echo ten words"},
+                ],
+            )
+        ],
+    },
+    {"text": _EXPLANATION},
+)
+
 _LIMITED = (
     *(
         {"text": f"Next is `{module}`.", "calls": [_bash(f"python3 -m py_compile wordcount/{module} && echo compiled")]}
@@ -212,7 +228,7 @@ def script() -> dict[str, Any]:
         _rule(ASKING, *_ASKING),
         _rule(LIMITED, *_LIMITED),
         _rule(REFUSED, *_REFUSED),
-        _rule(EXPLAIN, {"thinking": "They want the idea first, then the line of code.", "text": _EXPLANATION}),
+        _rule(EXPLAIN, *_EXPLAIN),
         _rule(STREAMED, *_STREAMED),
         _rule("Also add", {"text": "The hints are there."}),
         _rule("Then update", {"text": "The README says so now."}),

@@ -174,6 +174,8 @@ def builtin() -> Iterable[Recorded]:
     w.ran("c5.0", "add_agent_execution_result", {"key": "tests", "value": "5 passed"}, "tests = '5 passed'")
     w.add(ev.OutputsSet({"tests": "5 passed", "coverage": 0.93, "mended": True}))
     w.replied("c6", Text("The slice left out the last word. It is mended, and **all 5 tests pass**."))
+    steps = (ev.NextStep("Open a merge request", "Open a merge request."), ev.NextStep("Add a case", "Add a case."))
+    w.add(ev.NextStepsProposed(steps))
     w.add(ev.TodosSet(todo("done", "done", "done")), ev.AnnotationsSet({"reviewed": "yes"}), ev.TurnEnded(1))
     w.add(kept.WorkKept(1, "95b87f0004c5", 2, 1031, "f3e7b8b2f887", "f3e7b8b2f887", "main", left_out=("ignored: x",)))
     w.add(kept.WorkApplied("95b87f0004c5"), ev.EnvironmentLost("the machine was restarted"))
