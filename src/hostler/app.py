@@ -201,6 +201,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             desk=desk,
             environments=environments,
             executions=stores.executions,
+            blobs=stores.blobs,
             environment_rows=stores.environments,
             prompts=stores.prompts,
             tokens=stores.tokens,

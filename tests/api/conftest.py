@@ -25,6 +25,7 @@ from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompt
 from hostler.testing.desk_admission import MemoryShares, MemorySignIns
 from hostler.testing.desk_environments import FakeEnvironments, MemoryEnvironmentRows
 from hostler.testing.desk_projects import MemoryHostTokens, MemoryLogins, MemoryProjects, MemoryProjectUse
+from hostler.testing.world import MemoryBlobs
 
 OWNER = Principal("11111111-1111-4111-8111-111111111111", "user", "owner", admin=True)
 BOT = Principal("11111111-1111-4111-8111-222222222222", "service_account", "bot")
@@ -176,6 +177,7 @@ async def api() -> AsyncIterator[Api]:
         desk=desk,
         environments=environments,
         executions=executions,
+        blobs=MemoryBlobs(),
         environment_rows=rows,
         prompts=MemoryPrompts(),
         tokens=tokens,

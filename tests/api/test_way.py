@@ -9,7 +9,7 @@ async def test_start_send_get_stop(api: Api) -> None:
     shown = (await api.call("GetAgentExecution", {"agentExecutionId": execution}))["agentExecution"]
     assert shown["status"]["phase"] == "PHASE_RUNNING"
     assert shown["metadata"]["name"] == "mend it"
-    assert shown["status"]["conversationUrls"] == {"live": f"{api.url}/api/executions/{execution}/live"}
+    assert shown["status"]["conversationUrls"]["live"] == f"{api.url}/api/executions/{execution}/live"
     await api.call("StopAgentExecution", {"agentExecutionId": execution})
     listed = await api.call("ListAgentExecutions")
     assert [one["id"] for one in listed["agentExecutions"]] == [execution]

@@ -11,15 +11,22 @@ ACTIVITIES = {"recovering": "recovering", "waiting_for_slot": "waiting for a slo
 UNDER_WAY = ("PENDING", "RUNNING")
 
 
-def live_url(execution: str) -> str:
-    """Return where the conversation of an execution streams."""
-    return f"{current().origin}/api/executions/{execution}/live"
+def urls(execution: str) -> dict[str, Any]:
+    """Return where the page, the stream and the documents of an execution are, as clients reach this server."""
+    origin = current().origin
+    below = f"{origin}/api/executions/{execution}"
+    return {
+        "conversationUrl": f"{origin}/executions/{execution}",
+        "conversationUrls": {name: f"{below}/{name}" for name in ("history", "live", "blobs")},
+        "transcriptUrl": f"{below}/transcript",
+        "supportBundleUrl": f"{below}/bundle",
+    }
 
 
 def execution_of(seen: Seen) -> AgentExecution:
     """Return the execution; fields of the view that the contract does not know are left out."""
     row = seen.row
-    status: dict[str, Any] = {**row.view.get("status", {}), "conversationUrls": {"live": live_url(row.id)}}
+    status: dict[str, Any] = {**row.view.get("status", {}), **urls(row.id)}
     if row.phase in UNDER_WAY and (activity := ACTIVITIES.get(seen.liveness)):
         status["currentActivity"] = activity
     return from_json(AgentExecution, {**row.view, "id": row.id, "status": status})

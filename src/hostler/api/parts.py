@@ -9,7 +9,7 @@ from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
 from hostler.core.hosts import HostTokens, Logins
-from hostler.core.ports import EnvironmentRows, Executions, Models, Prompts, Tokens
+from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
 from hostler.core.work import NoWork, WorkDesk
@@ -34,6 +34,7 @@ class ApiParts:
     desk: Desk
     environments: EnvironmentDesk
     executions: Executions
+    blobs: Blobs
     environment_rows: EnvironmentRows
     prompts: Prompts
     tokens: Tokens

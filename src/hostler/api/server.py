@@ -11,7 +11,7 @@ from protobuf import DescService
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from hostler.api.access import Access
 from hostler.api.agents import Agents
@@ -21,6 +21,7 @@ from hostler.api.documents import Documents
 from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
 from hostler.api.environment_logs import EnvironmentLogs
 from hostler.api.environments import Environments
+from hostler.api.history import History
 from hostler.api.house import House
 from hostler.api.identity import Identity
 from hostler.api.interceptor import Authenticate, Gate
@@ -50,11 +51,9 @@ from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOp
 MoreRoutes = Callable[[ApiParts, Credentials], Sequence[BaseRoute]]
 OURS = "hostler.api."
 """Where methods are written; those that only the generated code has are not served."""
-LATER = ("history", "blobs", "blobs/{sha256}")
-"""Parts of an execution that a later release serves."""
 
 
-def build(parts: ApiParts, more: MoreRoutes | None = None) -> ASGIApp:
+def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
     """Return the application; `more` makes the routes beside the API, such as the pages."""
     signer = Signer(parts.signing_key, parts.ambient)
     credentials = Credentials(parts, signer)
@@ -78,7 +77,7 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> ASGIApp:
         Route("/readyz", _ready(parts)),
         Route("/api/executions/{execution}/live", Live(parts, credentials), methods=["GET"]),
         Route("/api/environments/{environment}/logs", EnvironmentLogs(parts, credentials).serve, methods=["GET"]),
-        *(Route(f"/api/executions/{{execution}}/{name}", Later(), methods=["GET"]) for name in LATER),
+        *History(parts, credentials).routes(),
         *Documents(parts, credentials).routes(),
         *House(parts, credentials).routes(),
         *Streams(parts, credentials).routes(),
@@ -112,14 +111,6 @@ def _service(application: Any, service: Any, gate: list[Any]) -> Service:
     methods = {m.name: m.method_kind == "server_streaming" for m in desc.methods if m.name.lower() in ours}
     small = server(BODY)
     return Service(small.path, methods, small, server(LARGE_BODY))
-
-
-class Later:
-    """Answers for what a later release serves."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse one request."""
-        await refuse(send, ConnectError(Code.UNIMPLEMENTED, f"{scope['path']} is not served yet"))
 
 
 class Nothing:

@@ -472,8 +472,8 @@ class Blobs(Protocol):
         """Keep bytes for an execution and return their sha256 in hex; repeating it is fine."""
         ...
 
-    async def get(self, sha256: str) -> bytes | None:
-        """Return the bytes."""
+    async def get(self, sha256: str, execution: str = "") -> bytes | None:
+        """Return the bytes, with `execution` only if that one names them; None when there are none."""
         ...
 
     async def purge(self, execution: str) -> None:

@@ -22,7 +22,7 @@ NAMED = text("""
 OWN = text("""
     SELECT sha256 FROM blob WHERE execution_id = :execution AND NOT EXISTS (
         SELECT 1 FROM blob other WHERE other.sha256 = blob.sha256 AND other.execution_id <> :execution)""")
-KNOWN = text("SELECT 1 FROM blob WHERE sha256 = :sha256 LIMIT 1")
+KNOWN = text("SELECT 1 FROM blob WHERE sha256 = :sha256 AND (:execution = '' OR execution_id = :execution) LIMIT 1")
 UNNAMED = text("DELETE FROM blob WHERE execution_id = :execution")
 
 
@@ -51,9 +51,10 @@ class StoredBlobs:
             await self._writer.do(work)
         return name
 
-    async def get(self, sha256: str) -> bytes | None:
-        """Return the bytes; None for a hash that no execution names."""
-        known = await self._readers.do(lambda connection: connection.execute(KNOWN, {"sha256": sha256}).first())
+    async def get(self, sha256: str, execution: str = "") -> bytes | None:
+        """Return the bytes; None for a hash that no execution, or not this one, names."""
+        asked = {"sha256": sha256, "execution": execution}
+        known = await self._readers.do(lambda connection: connection.execute(KNOWN, asked).first())
         return await asyncio.to_thread(self._read, self._path(sha256)) if known else None
 
     async def purge(self, execution: str) -> None:

@@ -247,16 +247,18 @@ class MemoryBlobs:
     """Blobs in memory."""
 
     kept: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    named: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     async def put(self, execution: str, data: bytes) -> str:
         """Keep bytes."""
         name = hashlib.sha256(data).hexdigest()
         self.kept[name] = data
+        self.named.add((name, execution))
         return name
 
-    async def get(self, sha256: str) -> bytes | None:
+    async def get(self, sha256: str, execution: str = "") -> bytes | None:
         """Return bytes."""
-        return self.kept.get(sha256)
+        return self.kept.get(sha256) if not execution or (sha256, execution) in self.named else None
 
     async def purge(self, execution: str) -> None:
         """Keep everything; nothing here outlives a test."""

@@ -269,6 +269,7 @@ class BlobBook(StoreSuite):
 
     async def test_a_purge_spares_what_somebody_else_names(self, store: Store) -> None:
         own, shared = await store.blobs.put("e", b"own"), await store.blobs.put("e", b"shared")
+        assert (await store.blobs.get(own, "e"), await store.blobs.get(own, "f")) == (b"own", None)
         await store.blobs.put("f", b"shared")
         for _ in range(2):
             await store.blobs.purge("e")
