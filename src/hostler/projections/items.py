@@ -65,7 +65,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class UserInput(Item):
-    """What a person said. `by` and `through` (a share link's name) are empty when the log does not know.
+    """What a person said. `through` says `visitor NAME` when it came through a share, else it is empty.
 
     `state`: queued; sent (an agent in the environment was told and has not confirmed); seen; deleted and dropped:
     taken away unread, by a person or by a stop.
@@ -76,7 +76,6 @@ class UserInput(Item):
     pictures: tuple[Picture, ...] = ()
     state: InputState = "seen"
     steered: bool = False
-    by: str = ""
     through: str = ""
     source: str = ""
     answers: bool = False

@@ -14,6 +14,9 @@ class Telling:
 
     def __init__(self) -> None:
         self.items: dict[str, AnyItem] = {}
+        self.previous: dict[str, str] = {}
+        """Each item's neighbour before it; empty for the first."""
+        self._last = ""
         self.before = State()
         self.state = State()
         self.at = datetime.fromtimestamp(0, UTC)
@@ -41,6 +44,8 @@ class Telling:
 
     def put(self, item: AnyItem) -> None:
         """Add an item, or put it in the place of the one with its id."""
+        if item.id not in self.items:
+            self.previous[item.id], self._last = self._last, item.id
         self.items[item.id] = item
         self._touched[item.id] = None
 

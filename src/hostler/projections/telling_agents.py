@@ -2,6 +2,7 @@
 
 from hostler.core import agent_events as ae
 from hostler.core.agents import Child, FileChange, Goal, Question
+from hostler.core.asking import answers
 from hostler.core.events import Event
 from hostler.projections.changes import of_change
 from hostler.projections.items import Questions, SubAgent
@@ -82,15 +83,22 @@ class AgentTeller:
         telling.put(Questions(name, telling.turn, telling.at, ask, questions))
 
     def _close(self, ask: str) -> None:
-        if ask not in self._asks:
+        item = self._telling.items.get(self._asks.get(ask, ""))
+        if not isinstance(item, Questions) or item.state != "open":
             return
         known = next((one for one in self._telling.before.external.asks if one.ask == ask), None)
         said = self._inputs.said(known.answer) if known else ""
-        item = self._telling.items[self._asks[ask]]
-        questions = item.questions if isinstance(item, Questions) else ()
-        self._telling.change(
-            item.id, state="answered" if said else "closed", answer=said, answers=answers(questions, said)
-        )
+        if not said:
+            self._telling.change(item.id, state="closed")
+            return
+        given = answers(item.questions, said)
+        told = tuple((one.text, given[one.id]) for one in item.questions)
+        self._telling.change(item.id, state="answered", answer=said, answers=told)
+
+    def end(self) -> None:
+        """Take questions back that nobody answered: the execution stopped."""
+        for ask in self._asks:
+            self._close(ask)
 
     def _child(self, child: Child) -> None:
         telling = self._telling
@@ -109,13 +117,3 @@ class AgentTeller:
             return
         said = f"Goal ({goal.status.replace('_', ' ')}): {goal.objective}" if goal else "The goal was cleared."
         self._telling.note("goal", said)
-
-
-def answers(questions: tuple[Question, ...], said: str) -> tuple[tuple[str, str], ...]:
-    """Return which answer belongs to which question, where there is one line for each."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if len(questions) == 1 and said:
-        return ((questions[0].text, said.strip()),)
-    if len(lines) != len(questions):
-        return ()
-    return tuple((question.text, line) for question, line in zip(questions, lines, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core.asking import in_words
 from hostler.projections.items import AgentMessage, InputState, NextSteps, Picture, RefusedHost, UserInput
 from hostler.projections.telling import Telling
 
@@ -19,6 +20,7 @@ class InputTeller:
         self._telling = telling
         self._waiting: dict[str, UserInput | AgentMessage] = {}
         self._items: dict[str, str] = {}
+        self._said: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
 
     @property
@@ -27,9 +29,8 @@ class InputTeller:
         return self._waiting
 
     def said(self, input_id: str) -> str:
-        """Return the text of an input that was taken; empty when there is none."""
-        item = self._telling.items.get(self._items.get(input_id, ""))
-        return item.text if isinstance(item, UserInput | AgentMessage) else ""
+        """Return the text of an input that was taken, as it was sent; empty when there is none."""
+        return self._said.get(input_id, "")
 
     def tell(self, event: InputEvent) -> None:
         """Tell of an input."""
@@ -64,9 +65,11 @@ class InputTeller:
         state: InputState = "seen" if telling.state.begun.agent.driver == "builtin" else "sent"
         taken = replace(waiting, turn=telling.turn, at=telling.at, state=state)
         if isinstance(taken, UserInput):
-            answers = any(not ask.answer for ask in telling.before.external.asks)
-            taken = replace(taken, steered=steered, answers=answers)
+            asked = next((ask for ask in telling.before.external.asks if not ask.answer), None)
             self._choose(taken.text)
+            text = in_words(asked.questions, taken.text) if asked else taken.text
+            taken = replace(taken, steered=steered, answers=asked is not None, text=text)
+            self._said[input_id] = waiting.text
         self._items[input_id] = taken.id
         telling.put(taken)
 
@@ -100,7 +103,16 @@ def input_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any
     text, pictures = parts_of(block)
     metadata: Mapping[str, Any] = block.get("metadata") or {}
     source = str(metadata.get("source", ""))
-    return UserInput(name, telling.turn, telling.at, input_id, text, pictures, "queued", source=source)
+    return UserInput(
+        name, telling.turn, telling.at, input_id, text, pictures, "queued", source=source, through=through(source)
+    )
+
+
+def through(source: str) -> str:
+    """Return who sent an input through a share, as its source (`share:ID NAME`) tells; empty for everybody else."""
+    if not source.startswith("share:"):
+        return ""
+    return f"visitor {source.partition(' ')[2]}".strip()
 
 
 def message_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> AgentMessage:

@@ -25,6 +25,7 @@ StepEvent = (
     | ev.ToolFinished
     | ev.TodosSet
     | ev.OutputsSet
+    | ev.NextStepsProposed
 )
 SILENT = frozenset({"todo", "ask", "next_steps", "add_agent_execution_result"})
 """Tools whose effect is an item of its own; their call is shown only when it fails."""
@@ -71,6 +72,10 @@ class StepTeller:
                 self._plan(todos)
             case ev.OutputsSet(values):
                 self._outputs(values)
+            case ev.NextStepsProposed(steps):
+                told = tuple(items.Step(step.title, step.prompt) for step in steps)
+                telling = self._telling
+                telling.put(items.NextSteps(telling.name("next"), telling.turn, telling.at, told))
             case ev.ModelCallStarted() | ae.AgentCallStarted():
                 pass
 

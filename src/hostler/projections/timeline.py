@@ -13,7 +13,7 @@ from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.state import State, evolve
-from hostler.projections.items import Action, AnyItem, FileChanged, TurnEnd, TurnStart
+from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
 from hostler.projections.telling_inputs import InputTeller
@@ -58,6 +58,16 @@ class Timeline:
         """Return an item by id."""
         return self._telling.items.get(item_id)
 
+    def previous(self, item_id: str) -> str:
+        """Return the id of the item before an item; empty for the first."""
+        return self._telling.previous.get(item_id, "")
+
+    @property
+    def waiting(self) -> Sequence[UserInput | AgentMessage]:
+        """Return the queue, first to last."""
+        waiting = self._inputs.waiting
+        return tuple(waiting[queued.id] for queued in self.state.queue if queued.id in waiting)
+
     @property
     def running(self) -> tuple[Action, ...]:
         """Return the actions that have not ended."""
@@ -88,7 +98,7 @@ class Timeline:
                 if not isinstance(event, ev.ModelCallFailed) or event.retry_at is None:
                     self.calling_since = None
                 self._steps.tell(event)
-            case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet():
+            case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet() | ev.NextStepsProposed():
                 self._steps.tell(event)
             case ev.EnvironmentReady() | ev.EnvironmentFailed() | ev.EnvironmentLost() | ev.SupervisorLost():
                 tell_environment(self._telling, event)
@@ -113,6 +123,8 @@ class Timeline:
         telling, state, usage = self._telling, self.state, self._turn_usage
         self._steps.end()
         self.calling_since = None
+        if isinstance(event, ev.Stopped):
+            self._agents.end()
         how, message, limit = "idle", "", ""
         if isinstance(event, ev.Stopped):
             self.stopped_at = at
