@@ -4,6 +4,7 @@ from starlette.routing import Route
 
 from hostler.api.auth import Credentials
 from hostler.api.bundle import Bundles
+from hostler.api.export import Exports
 from hostler.api.parts import ApiParts
 from hostler.api.transcript import Transcripts
 
@@ -15,6 +16,7 @@ class Documents:
         self._handlers = {
             "transcript": Transcripts(parts, credentials).serve,
             "bundle": Bundles(parts, credentials).serve,
+            "export": Exports(parts, credentials).serve,
         }
 
     def routes(self) -> list[Route]:

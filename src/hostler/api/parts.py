@@ -1,6 +1,6 @@
 """What the API is made of: the ports it calls and the facts it tells, given by whoever wires the server."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,5 +68,7 @@ class ApiParts:
     """Work that is kept outside its environment."""
     support: Support = field(default_factory=NoSupport)
     """What a support bundle tells of the server."""
+    html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None
+    """Writes an `export.Exported` as HTML; None where no pages are served."""
     credential_required: tuple[str, ...] = ()
     """Code hosts that serve nobody without a credential, as HOST or HOST:PORT."""

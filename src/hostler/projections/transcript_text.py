@@ -64,14 +64,14 @@ def _user(message: Json) -> Iterator[str]:
         said = "failed" if result["failed"] else "done"
         yield f"**Result of `{result['name']}`** ({said})\n\n{fenced(result['text'])}"
     for part in message["parts"]:
-        yield f"**User**\n\n{_quoted(_said(part))}\n"
+        yield f"**User**\n\n{quoted(_said(part))}\n"
 
 
 def _reply(call: Json) -> Iterator[str]:
     if call["reply"]:
         yield from _items(call["reply"]["parts"])
     for cut in call.get("said", ()):
-        yield f"**Said before it was cut off**\n\n{_quoted(cut['text'])}\n"
+        yield f"**Said before it was cut off**\n\n{quoted(cut['text'])}\n"
     for failure in call.get("failures", ()):
         yield f"**Failed** at {failure['at']}: {line(failure['message'])}\n"
 
@@ -90,13 +90,13 @@ def _items(items: Iterable[Json]) -> Iterator[str]:
             case "text":
                 yield f"**Assistant**\n\n{item['text'].rstrip()}\n"
             case "thinking":
-                yield f"**Thought**\n\n{_quoted(item['text'])}\n"
+                yield f"**Thought**\n\n{quoted(item['text'])}\n"
             case "tool_call" | "action":
                 yield f"**Call of `{item['name']}`**\n\n{fenced(_pretty(item['arguments']), 'json')}"
             case "result":
                 yield f"**Result** ({item['outcome']})\n\n{fenced(item['text'])}"
             case "input":
-                yield f"**User**\n\n{_quoted(_input(item['block']))}\n"
+                yield f"**User**\n\n{quoted(_input(item['block']))}\n"
             case "files":
                 for change in item["changes"]:
                     yield f"**{change['kind']} `{change['path']}`**\n\n{fenced(change['diff'], 'diff')}"
@@ -117,7 +117,8 @@ def _said(part: Json) -> str:
     return str(part["text"]) if part["kind"] == "text" else f"(a picture, {part['mime_type']})"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return text as a Markdown quotation."""
     return "\n".join(f"> {row}" for row in text.rstrip().splitlines())
 
 
