@@ -20,6 +20,7 @@ from bench import (
     part_lives,
     part_machine,
     part_many,
+    part_pages,
     part_stops,
     part_store,
     part_turns,
@@ -41,6 +42,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "store": part_store.measure,
     "lives": part_lives.measure,
     "many": part_many.measure,
+    "pages": part_pages.measure,
 }
 
 

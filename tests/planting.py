@@ -1,7 +1,9 @@
 """Logs put into the database of a server that is not running: long ones, many, and those of the corpus."""
 
 import asyncio
+import contextlib
 import itertools
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -113,3 +115,18 @@ async def _one(store: Store, id_: str, log: Sequence[Recorded], commit: int) -> 
     append = store.executions.append
     behind = zip(parts[1:], rest, strict=True)
     await asyncio.gather(*(append(id_, Position(0, p[0].seq - 1), p[-1].at, decisions=e) for p, e in behind))
+
+
+def multiply(data: Path, times: int) -> None:
+    """Repeat every row of the list under new ids, without its log, so that there are `times` as many."""
+    with contextlib.closing(sqlite3.connect(data / "hostler.db")) as database, database:
+        for table, key in (
+            ("execution", "id"),
+            ("annotation", "execution_id"),
+            ("execution_environment", "execution_id"),
+        ):
+            columns = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
+            copied = [f"substr({key}, 1, 24) || ? || substr({key}, 27)" if name == key else name for name in columns]
+            rows = f"SELECT {', '.join(copied)} FROM {table} WHERE substr({key}, 25, 2) = '00'"
+            for number in range(1, times):
+                database.execute(f"INSERT INTO {table} ({', '.join(columns)}) {rows}", (f"{number:02x}",))
