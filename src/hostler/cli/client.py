@@ -4,8 +4,9 @@ import base64
 import http.client
 import json
 import os
+import socket
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -19,6 +20,8 @@ OPS = "supervisor.v1.EnvironmentOpsService"
 TIMEOUT = 60.0
 """Seconds that an answer may take."""
 PAGE = 100
+PIECE = 1 << 16
+"""Bytes that are read at a time at most."""
 
 Json = dict[str, Any]
 
@@ -96,7 +99,8 @@ class Client:
         try:
             with speaking(where):
                 connection.request(method, f"{prefix}{path}", data, {**sent, **(headers or {})})
-                reply = Reply(connection.getresponse(), where)
+                line = connection.sock
+                reply = Reply(connection.getresponse(), where, line)
             if reply.status >= 300:
                 raise refusal(reply.status, reply.read())
             yield reply
@@ -138,19 +142,36 @@ def proxy_of(parts: SplitResult) -> SplitResult | None:
 class Reply:
     """An answer whose body is read whole or line by line."""
 
-    def __init__(self, response: http.client.HTTPResponse, where: str) -> None:
+    def __init__(self, response: http.client.HTTPResponse, where: str, line: socket.socket | None = None) -> None:
         self._response = response
         self._where = where
+        self._line = line
         self.status = response.status
 
     def header(self, name: str) -> str:
         """Return a header, or nothing."""
         return self._response.getheader(name, "")
 
+    def abort(self) -> None:
+        """Break the connection off, from another thread: whoever reads finds its end."""
+        if self._line is not None:
+            with suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
+
     def read(self) -> bytes:
         """Return the whole body; raises Unreachable when the connection breaks."""
         with speaking(self._where):
             return self._response.read()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it comes; a body that ends too early is Unreachable."""
+        while True:
+            with speaking(self._where):
+                if not (piece := self._response.read1(PIECE)) and self._response.length:
+                    raise http.client.IncompleteRead(b"", self._response.length)
+            if not piece:
+                return
+            yield piece
 
     def lines(self) -> Iterator[bytes]:
         """Yield the body's lines as they come, without their ends; a broken connection is Unreachable."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import codex, endings, ids, places
+from hostler.cli import codex, endings, ids, places, taking
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen
 from hostler.cli.kept import ask_before_executions, kept_of
@@ -64,7 +64,21 @@ def ps(
             say(paint(f"  … {len(group) - len(shown)} more: hostler ps --all", "dim"))
 
 
-def show(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -> None:
+def show(
+    execution: Execution,
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Save all that helps to find out what went wrong, as one zip archive.")
+    ] = False,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Where to write the bundle [support-ID.zip].", show_default=False
+        ),
+    ] = "",
+    force: taking.Force = False,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
     """Show one execution: its state, usage, outputs, environment.
 
     Examples:
@@ -72,8 +86,15 @@ def show(execution: Execution, json: AsJson = False, data_dir: DataDir = None) -
         hostler show 0198c2
 
         hostler show 0198c2 --json | jq .status.phase
+
+        hostler show 0198c2 --bundle
     """
     client = Client(places.find(data_dir))
+    if bundle:
+        taking.bundle(client, ids.execution(client, execution), output, force=force)
+        return
+    if output:
+        raise usage("--output is where --bundle writes to")
     found = seen(client, ids.execution(client, execution))
     if json:
         emit(found)
