@@ -37,7 +37,7 @@ def words(body: Any, key: str = "") -> Iterator[str]:
         for value in body:
             yield from words(value, key)
     elif isinstance(body, str) and key in SAID:
-        yield from (line.strip() for line in body.splitlines()[:6] if line.strip())
+        yield from (line.strip() for line in body.splitlines()[:6] if line.strip() and not line.startswith("```"))
 
 
 def texts(value: Any) -> str:
