@@ -1,0 +1,370 @@
+// The pages that are lists: they keep themselves up to date, and everything on them can be done with the keyboard.
+
+const EVERY = 2500; // milliseconds between two looks while the page is seen
+const CLOCK = 10000;
+
+/** Calls an RPC or a path of the server with JSON; throws a Refusal with what it said. */
+export async function call(path, body, { method = "POST", headers = {} } = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: { "content-type": "application/json", ...headers },
+      body: method === "GET" ? undefined : JSON.stringify(body ?? {}),
+    });
+  } catch {
+    throw new Refusal("The server cannot be reached. Is it running?");
+  }
+  const text = await answer.text();
+  let told = {};
+  try {
+    told = text ? JSON.parse(text) : {};
+  } catch {
+    // an error page of something in between
+  }
+  if (answer.ok) return told;
+  if (answer.status === 401) throw new Refusal("You are signed out. Load the page again to sign in.");
+  throw new Refusal(told.message || `The server answered ${answer.status}.`, told);
+}
+
+export class Refusal extends Error {
+  constructor(message, told = {}) {
+    super(message);
+    this.told = told;
+  }
+
+  /** The field that the server names in front of what it says ("spec.prompt: …"), or "". */
+  get field() {
+    const found = /^([a-z_][\w.[\]-]*): /i.exec(this.message);
+    return found ? found[1] : "";
+  }
+}
+
+const rpc = (method, body, more) => call(`/api/gitpod.v1.AgentService/${method}`, body, more);
+const $ = (id) => document.getElementById(id);
+
+// --- what every list has ------------------------------------------------------------------------
+
+/** How long ago a moment was, in the words of the server. */
+export function ago(seconds) {
+  if (seconds < 5) return "now";
+  for (const [limit, size, unit] of [[60, 1, "s"], [3600, 60, "min"], [48 * 3600, 3600, "h"]]) {
+    if (seconds < limit) return `${Math.floor(seconds / size)} ${unit}`;
+  }
+  return `${Math.floor(seconds / 86400)} days`;
+}
+
+function tick(root = document) {
+  for (const time of root.querySelectorAll("time[data-ago]")) {
+    const text = ago((Date.now() - Date.parse(time.dateTime)) / 1000);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+function dialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) {
+    dialog.addEventListener("click", (event) => {
+      if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
+    });
+  }
+}
+
+export function problem(element, text) {
+  element.textContent = text;
+  element.hidden = !text;
+}
+
+/** Whether a key is meant for what is being written, or for the browser. */
+function typing(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return true;
+  if (document.querySelector("dialog[open]")) return true;
+  const tag = event.target.tagName;
+  return tag === "INPUT" || tag === "TEXTAREA" || tag === "SELECT" || event.target.isContentEditable;
+}
+
+// --- all executions -----------------------------------------------------------------------------
+
+class Executions {
+  constructor() {
+    this.groups = $("groups");
+    this.freshness = $("freshness");
+    this.tag = "";
+    this.waiting = null; // new groups that would move rows under the pointer
+    this.failures = 0;
+    this.selected = "";
+    this.bind();
+    this.look();
+  }
+
+  bind() {
+    $("show-keys").addEventListener("click", () => $("keys").showModal());
+    $("new-execution")?.addEventListener("click", () => this.form.open());
+    if ($("new")) this.form = new NewExecution();
+    $("stop-yes")?.addEventListener("click", () => this.stop());
+    document.addEventListener("keydown", (event) => this.key(event));
+    for (const leaving of ["pointerleave", "focusout"]) {
+      this.groups.addEventListener(leaving, () => setTimeout(() => this.settle(), 0));
+    }
+    this.groups.addEventListener("focusin", (event) => {
+      this.selected = event.target.closest(".run")?.dataset.id ?? this.selected;
+    });
+    document.addEventListener("visibilitychange", () => document.hidden || this.look());
+    const filters = $("filters");
+    filters.addEventListener("submit", (event) => {
+      event.preventDefault();
+      location.assign(this.address());
+    });
+    for (const field of filters.querySelectorAll("select, [type=checkbox]")) {
+      field.addEventListener("change", () => location.assign(this.address()));
+    }
+  }
+
+  address() {
+    const kept = [...new FormData($("filters"))].filter(([, value]) => String(value).trim());
+    const query = new URLSearchParams(kept);
+    return kept.length ? `/?${query}` : "/";
+  }
+
+  // Keeping up to date
+
+  async look() {
+    clearTimeout(this.timer);
+    if (document.hidden) return;
+    try {
+      const query = new URLSearchParams(location.search);
+      query.set("part", "list");
+      const answer = await fetch(`/?${query}`, { headers: this.tag ? { "if-none-match": this.tag } : {}, cache: "no-store" });
+      if (answer.redirected || answer.status === 401) {
+        this.say("Signed out: load the page again");
+        return;
+      }
+      if (answer.status === 200) {
+        this.tag = answer.headers.get("etag") ?? "";
+        this.take(await answer.text());
+      } else if (answer.status !== 304) {
+        throw new Error(String(answer.status));
+      }
+      this.failures = 0;
+      this.say(this.waiting ? "Changes wait until the pointer leaves the list" : "");
+    } catch {
+      this.failures += 1;
+      if (this.failures > 1) this.say("Offline: what you see may be old");
+    }
+    this.timer = setTimeout(() => this.look(), EVERY * Math.min(8, 1 + this.failures));
+  }
+
+  say(text) {
+    if (this.freshness.textContent !== text) this.freshness.textContent = text;
+  }
+
+  take(html) {
+    const fresh = new DOMParser().parseFromString(html, "text/html").body;
+    const order = (root) => [...root.querySelectorAll(".run, .empty, .older")].map((one) => one.id || one.className).join();
+    const moves = order(fresh) !== order(this.groups);
+    if (moves && this.groups.matches(":hover")) {
+      this.waiting = fresh;
+      this.refresh(fresh);
+    } else {
+      this.put(fresh, moves);
+    }
+  }
+
+  /** Changes what rows say, and leaves each where it is. */
+  refresh(fresh) {
+    for (const row of fresh.querySelectorAll(".run")) {
+      const old = $(row.id);
+      if (!old || old.dataset.said === row.innerHTML) continue;
+      const focused = old.contains(document.activeElement);
+      old.dataset.said = row.innerHTML;
+      old.className = row.className;
+      for (const part of row.children) {
+        const there = old.querySelector(`:scope > .${part.classList[0]}`);
+        if (there && there.innerHTML !== part.innerHTML) there.replaceChildren(...part.cloneNode(true).childNodes);
+        if (there) there.title = part.title;
+      }
+      if (row.dataset.stoppable) old.dataset.stoppable = "yes";
+      else delete old.dataset.stoppable;
+      if (focused) old.querySelector("a")?.focus();
+    }
+    for (const title of fresh.querySelectorAll(".group > h2")) {
+      const there = $(title.id);
+      if (there && there.innerHTML !== title.innerHTML) there.innerHTML = title.innerHTML;
+    }
+    tick(this.groups);
+  }
+
+  put(fresh, moves) {
+    this.waiting = null;
+    this.refresh(fresh);
+    if (!moves) return;
+    const focused = this.groups.contains(document.activeElement) ? this.selected : "";
+    this.groups.replaceChildren(...fresh.childNodes);
+    tick(this.groups);
+    if (focused) $(`run-${focused}`)?.querySelector("a").focus({ preventScroll: true });
+  }
+
+  settle() {
+    if (this.waiting && !this.groups.matches(":hover")) {
+      this.put(this.waiting, true);
+      this.say("");
+    }
+  }
+
+  // The keyboard
+
+  key(event) {
+    if (event.key === "Escape" && event.target.closest?.("#filters")) {
+      event.target.blur();
+      return;
+    }
+    if (typing(event)) return;
+    const does = {
+      j: () => this.move(1),
+      ArrowDown: () => this.move(1),
+      k: () => this.move(-1),
+      ArrowUp: () => this.move(-1),
+      "/": () => $("search").select(),
+      "?": () => $("keys").showModal(),
+      n: () => this.form?.open(),
+      x: () => this.ask(),
+    }[event.key];
+    if (!does || (event.key.startsWith("Arrow") && !this.inList(event.target))) return;
+    event.preventDefault();
+    does();
+  }
+
+  inList(target) {
+    return target === document.body || target.id === "main" || this.groups.contains(target);
+  }
+
+  move(by) {
+    const links = [...this.groups.querySelectorAll(".run-name")];
+    if (!links.length) return;
+    const here = links.findIndex((link) => link.closest(".run").dataset.id === this.selected);
+    const next = here < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, here + by));
+    links[next].focus();
+    links[next].closest(".run").scrollIntoView({ block: "nearest" });
+  }
+
+  ask() {
+    const row = this.selected && $(`run-${this.selected}`);
+    if (!row || !$("stop")) return;
+    if (!row.dataset.stoppable) {
+      this.say("It does not run: there is nothing to stop");
+      return;
+    }
+    $("stop-name").textContent = row.querySelector(".run-name").textContent;
+    problem($("stop-problem"), "");
+    $("stop").dataset.id = row.dataset.id;
+    $("stop").showModal();
+  }
+
+  async stop() {
+    const dialog = $("stop");
+    try {
+      await rpc("StopAgentExecution", { agentExecutionId: dialog.dataset.id });
+      dialog.close();
+      this.look();
+    } catch (refused) {
+      problem($("stop-problem"), refused.message);
+    }
+  }
+}
+
+class NewExecution {
+  constructor() {
+    this.dialog = $("new");
+    this.key = "";
+    this.started = "";
+    $("new-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.start();
+    });
+    const place = () => {
+      $("new-url-row").hidden = $("new-place").value !== "url";
+    };
+    const agent = () => {
+      const model = $("new-agent").selectedOptions[0]?.dataset.model;
+      $("new-model").placeholder = model ? `${model} (as the agent says)` : "as the agent says";
+    };
+    $("new-place").addEventListener("change", place);
+    $("new-agent").addEventListener("change", agent);
+    $("new-task").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.start();
+    });
+    place();
+    agent();
+  }
+
+  open() {
+    this.key ||= crypto.randomUUID?.() ?? String(Math.random());
+    this.dialog.showModal();
+    $("new-task").focus();
+  }
+
+  asked() {
+    const place = $("new-place").value;
+    const url = $("new-url").value.trim();
+    const model = $("new-model").value.trim();
+    const body = { agentId: $("new-agent").value };
+    if (place === "url") body.codeContext = { contextUrl: { url } };
+    else if (place !== "none") body.codeContext = { projectId: place };
+    if (model) body.annotations = { "hostler/model": model };
+    return body;
+  }
+
+  complete() {
+    const missing = [["new-task", "Say what should be done."]];
+    if ($("new-place").value === "url") missing.push(["new-url", "An address is needed, or choose an empty workspace."]);
+    let first = null;
+    for (const [id, text] of missing) {
+      const empty = !$(id).value.trim();
+      this.wrong(id, empty ? text : "");
+      if (empty) first ??= $(id);
+    }
+    first?.focus();
+    return !first;
+  }
+
+  wrong(id, text) {
+    problem($(`${id}-problem`), text);
+    $(id).setAttribute("aria-invalid", String(Boolean(text)));
+  }
+
+  async start() {
+    problem($("new-problem"), "");
+    this.wrong("new-model", "");
+    if (!this.complete()) return;
+    $("new-start").disabled = true;
+    try {
+      if (!this.started) {
+        const answer = await rpc("StartAgent", this.asked(), { headers: { "idempotency-key": this.key } });
+        this.started = answer.agentExecutionId;
+      }
+      const inputs = [{ text: { content: $("new-task").value } }];
+      await rpc("SendToAgentExecution", { agentExecutionId: this.started, userInput: { inputs } });
+      location.assign(`/executions/${this.started}`);
+    } catch (refused) {
+      this.key = this.started ? this.key : "";
+      this.key ||= crypto.randomUUID?.() ?? String(Math.random());
+      this.tell(refused);
+      $("new-start").disabled = false;
+    }
+  }
+
+  tell(refused) {
+    const said = refused.message;
+    if (/model/.test(refused.field) || /\bmodel\b/i.test(said)) this.wrong("new-model", said);
+    else if (/url|context/i.test(refused.field)) this.wrong("new-url", said);
+    else problem($("new-problem"), said);
+  }
+}
+
+// --- beginning ----------------------------------------------------------------------------------
+
+dialogs();
+tick();
+setInterval(tick, CLOCK);
+const pages = { executions: Executions };
+const Page = pages[document.body.dataset.page];
+if (Page) new Page();
