@@ -5,12 +5,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser import chromium
 from tests.browser.runs import World
 from tests.browser.signing import sign_in
 from tests.server import short_folder
+
+expect.set_options(timeout=30_000)
+"""A bound for busy machines, and nobody waits that long who has what is wanted."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
