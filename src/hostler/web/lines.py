@@ -101,7 +101,7 @@ def _standing(seen: Seen) -> tuple[str, str, str]:
     if failure:
         return "bad", "Failed", failure
     if hosts := more.get("refusedHosts"):
-        return "ask", "Host refused", ", ".join(map(str, hosts))
+        return "ask", "Host refused", f"it may not reach {', '.join(map(str, hosts))}"
     if seen.row.phase == "STOPPED":
         return "", "Stopped", ""
     steps: Sequence[Mapping[str, Any]] = more.get("nextSteps", ())

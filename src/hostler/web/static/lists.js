@@ -106,7 +106,7 @@ class Executions {
       this.groups.addEventListener(leaving, () => setTimeout(() => this.settle(), 0));
     }
     this.groups.addEventListener("focusin", (event) => {
-      this.selected = event.target.closest(".run")?.dataset.id ?? this.selected;
+      this.selected = event.target.closest(".entry")?.dataset.id ?? this.selected;
     });
     document.addEventListener("visibilitychange", () => document.hidden || this.look());
     const filters = $("filters");
@@ -159,7 +159,7 @@ class Executions {
 
   take(html) {
     const fresh = new DOMParser().parseFromString(html, "text/html").body;
-    const order = (root) => [...root.querySelectorAll(".run, .empty, .older")].map((one) => one.id || one.className).join();
+    const order = (root) => [...root.querySelectorAll(".entry, .empty, .older")].map((one) => one.id || one.className).join();
     const moves = order(fresh) !== order(this.groups);
     if (moves && this.groups.matches(":hover")) {
       this.waiting = fresh;
@@ -171,7 +171,7 @@ class Executions {
 
   /** Changes what rows say, and leaves each where it is. */
   refresh(fresh) {
-    for (const row of fresh.querySelectorAll(".run")) {
+    for (const row of fresh.querySelectorAll(".entry")) {
       const old = $(row.id);
       if (!old || old.dataset.said === row.innerHTML) continue;
       const focused = old.contains(document.activeElement);
@@ -240,10 +240,10 @@ class Executions {
   move(by) {
     const links = [...this.groups.querySelectorAll(".run-name")];
     if (!links.length) return;
-    const here = links.findIndex((link) => link.closest(".run").dataset.id === this.selected);
+    const here = links.findIndex((link) => link.closest(".entry").dataset.id === this.selected);
     const next = here < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, here + by));
     links[next].focus();
-    links[next].closest(".run").scrollIntoView({ block: "nearest" });
+    links[next].closest(".entry").scrollIntoView({ block: "nearest" });
   }
 
   ask() {
