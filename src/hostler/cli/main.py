@@ -23,6 +23,7 @@ from hostler.cli import (
     serving,
     taking,
     tokens,
+    top,
     usage,
     watching,
 )
@@ -42,6 +43,7 @@ COMMANDS = (
     running.run,
     executions.ps,
     executions.show,
+    top.top,
     usage.usage,
     watching.watch,
     watching.wait,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from hostler.cli.client import Client
+from hostler.cli.client import Client, Reply
 from hostler.cli.problems import Problem, Unreachable
 
 QUIET = 45.0
@@ -88,14 +88,23 @@ class Conversation:
         self._pause = pause
         self._failures = 0
         self._ended = False
+        self._stopped = False
+        self._reply: Reply | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, each once; raises Problem when the execution is gone or the server stays away."""
-        while not self._ended:
+        while not (self._ended or self._stopped):
             try:
                 yield from self._connected()
             except Problem as problem:
-                self._again(problem)
+                if not self._stopped:
+                    self._again(problem)
+
+    def stop(self) -> None:
+        """End the reading, from another thread."""
+        self._ended = self._stopped = True
+        if self._reply is not None:
+            self._reply.abort()
 
     def _connected(self) -> Iterator[Frame]:
         """Yield what one connection brings."""
@@ -107,9 +116,12 @@ class Conversation:
         url += ("&" if "?" in url else "?") + urlencode(self._query)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
         with self._client.open("GET", url, token=token, headers=headers, timeout=QUIET) as reply:
+            self._reply = reply
             if self._broken:
                 self._broken = False
                 self._back()
+            if self._stopped:  # stopped while it was being opened
+                return
             for event in events(reply.lines()):
                 self._failures = 0
                 self._last = event.id or self._last
@@ -134,7 +146,7 @@ class Conversation:
 
     def _again(self, problem: Problem) -> None:
         """Wait before the next try, or raise when there is no use in one."""
-        if not isinstance(problem, Unreachable) and problem.code not in PASSING:
+        if self._stopped or (not isinstance(problem, Unreachable) and problem.code not in PASSING):
             raise problem
         if self._failures >= TRIES or (problem.code == "unauthenticated" and self._failures):
             raise problem

@@ -66,13 +66,21 @@ class Follower:
     """Shows one execution until it is idle, says how it ended, and returns the exit code."""
 
     def __init__(
-        self, client: Client, execution: str, *, json: bool, story: Story, since: datetime | None = None
+        self,
+        client: Client,
+        execution: str,
+        *,
+        json: bool,
+        story: Story,
+        since: datetime | None = None,
+        back: str = "",
     ) -> None:
         self._client = client
         self._execution = execution
         self._json = json
         self._story = story
         self._since = since
+        self._where_back = back
         self._noted: set[str] = set()
         self._away = False
 
@@ -87,7 +95,10 @@ class Follower:
             found = self._at_last()
         except KeyboardInterrupt:
             self._story.close()
-            note(f"detached; it goes on. Watch again with: hostler watch {self._execution}")
+            again = (
+                f"back {self._where_back}" if self._where_back else f"Watch again with: hostler watch {self._execution}"
+            )
+            note(f"detached; it goes on. {again}")
             return DETACHED
         return self._end(found)
 
