@@ -54,6 +54,7 @@ from hostler.models.settings import Override
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
+from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
 from hostler.web.routes import routes
@@ -145,7 +146,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             vault=FileVault(home.folder / "secrets"),
         )
         stack.push_async_callback(environments.close)
-        live = LiveText(redactor)
+        live = LiveText(redactor, SpokenFiles(home.folder / "said"))
         agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
         dispatch = LocalDispatch(ambient)

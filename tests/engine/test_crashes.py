@@ -11,8 +11,10 @@ from hostler.core.events import Recorded
 from hostler.core.ports import ExecutionQuery
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
+from hostler.projections.blocks import frames
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage
+from hostler.testing.world import MemorySpoken
 from tests.engine.stories import Forgetful
 
 STEPS = (
@@ -30,8 +32,21 @@ def new_stage() -> Stage:
 
 def essence(log: Sequence[Recorded]) -> Counter[str]:
     """What a story comes to, whoever carried it out and however often the environment was looked for."""
-    again = (ev.TurnAdopted, ev.EnvironmentReady)
+    again = (ev.TurnAdopted, ev.EnvironmentReady, ev.ModelCallCut)
     return Counter(type(r.event).__name__ for r in log if not isinstance(r.event, again))
+
+
+def check_what_was_shown(stage: Stage, execution: str, log: Sequence[Recorded]) -> None:
+    """Every block that anybody saw is whole in the log, once, with all that was seen of it, and nothing is kept."""
+    spoken = stage.spoken
+    assert isinstance(spoken, MemorySpoken)
+    whole = [(frame.block, frame.body["text"]["content"]) for frame in frames(execution, log) if "text" in frame.body]
+    assert len(whole) == len({block for block, _ in whole})
+    shown = spoken.shown[execution]
+    assert shown
+    for block, text in shown.items():
+        assert dict(whole)[block].startswith(text)
+    assert not spoken.kept
 
 
 def check(log: Sequence[Recorded]) -> None:
@@ -72,6 +87,11 @@ async def tell(stage: Stage) -> Sequence[Recorded]:
     return await stage.log(execution)
 
 
+async def the_one(stage: Stage) -> str:
+    """The execution of a stage that has one."""
+    return (await stage.executions.find(ExecutionQuery(), limit=1))[0].id
+
+
 async def whole_story() -> tuple[Counter[str], int]:
     stage = new_stage()
     await stage.boot()
@@ -91,6 +111,7 @@ async def test_the_story_survives_a_crash_at_every_commit():
             log = await tell(stage)
             await stage.kill()
             check(log)
+            check_what_was_shown(stage, await the_one(stage), log)
             assert essence(log) == expected, (way, number)
             assert len(stage.world.machine.started) == len(set(stage.world.machine.started)), (way, number)
             assert stage.world.machine.files == {"a": b"2"}

@@ -92,12 +92,13 @@ class AgentFault:
 
 @dataclass(frozen=True, slots=True)
 class AgentSaid:
-    """The agent said or thought something, whole; `block` is the id under which it streamed."""
+    """The agent said or thought something; `block` is the id under which it streamed, `cut` that it broke off there."""
 
     item: str
     text: str
     thinking: bool = False
     block: str = ""
+    cut: bool = False
     VERSION: ClassVar[int] = 1
 
 

@@ -236,10 +236,14 @@ class CutText:
 
 @dataclass(frozen=True, slots=True)
 class ModelCallCut:
-    """A stop cut a reply off while it streamed; `said` is what people had been shown. Its usage is not known."""
+    """A reply was cut off while it streamed; `said` is what people had been shown. Its usage is not known.
+
+    `again` says that the same call is made once more, so that its reply stands for what the model said.
+    """
 
     call_id: str
     said: tuple[CutText, ...]
+    again: bool = False
     VERSION: ClassVar[int] = 1
 
 

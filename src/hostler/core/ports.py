@@ -454,14 +454,6 @@ class OpenBlock:
     text: str
 
 
-class LiveText(Protocol):
-    """The text that is being said right now, in memory only; the finished block in the log is the record."""
-
-    def open_blocks(self, execution: str) -> tuple[OpenBlock, ...]:
-        """Return the blocks that are open, in order."""
-        ...
-
-
 # --- blobs ------------------------------------------------------------------------------------------------------
 
 

@@ -98,6 +98,11 @@ class RedactingStream:
         self._held = raw[end:]
         return self._redactor.text(raw[:end])
 
+    @property
+    def holding(self) -> bool:
+        """Return whether something is held back."""
+        return bool(self._held)
+
     def flush(self) -> str:
         """Return what was held back, at the end of the text."""
         held, self._held = self._held, ""

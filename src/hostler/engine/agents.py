@@ -23,6 +23,7 @@ from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, Tel
 from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
 from hostler.core.ports import Fact
 from hostler.core.redaction import Redactor
+from hostler.core.spoken import Spoken
 from hostler.engine.livetext import LiveText
 from hostler.engine.scene import Scene
 from hostler.projections.blocks import block_id
@@ -128,16 +129,17 @@ class Agents:
             line.set_result(attached)
             if not scene.state.external.opened:
                 await _say(attached, driver.greeting(launch))
+            self._live.restore(scene.execution, before=offset)
             hearing = _Hearing(self, scene, effect, driver.reader(launch, scene.state.external.known), emit)
             async with asyncio.timeout(None if scene.state.external.opened else self._opening) as deadline:
                 await hearing.listen(attached, offset, lambda: deadline.reschedule(None))
-            return await self._ended(effect, attached)
+            return await self._ended(effect, attached, scene)
         except TimeoutError:
             text = f"the agent's process did not open its conversation within {self._opening:g} seconds"
             if attached is not None:
                 with contextlib.suppress(EnvironmentError_):
                     await attached.kill()
-            return (self._death(effect, text),)
+            return self._death(effect, text, scene)
         except MachineLost:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
@@ -145,7 +147,7 @@ class Agents:
         except FailedPrecondition as problem:
             return (Fact(f"{effect.process}/lodging", ae.AgentFault("agent_execution", problem.message)),)
         except EnvironmentError_ as problem:
-            return (self._death(effect, problem.message),)
+            return self._death(effect, problem.message, scene)
         finally:
             self._lines.pop(key, None)
             if not line.done():
@@ -225,15 +227,24 @@ class Agents:
                 again = replace(_input(scene, effect.subject), missed=effect.missed)
                 return driver.deliver(x.known, effect.process, again)
 
-    async def _ended(self, effect: RunAgent, attached: Attached) -> tuple[Fact, ...]:
+    async def _ended(self, effect: RunAgent, attached: Attached, scene: Scene) -> tuple[Fact, ...]:
         outcome = await attached.wait()
         words = (await attached.errors()).decode(errors="replace").strip()[-LAST_WORDS:]
         how = f"exit code {outcome.code}" if isinstance(outcome, Exited) else type(outcome).__name__.lower()
-        return (self._death(effect, f"the agent's process ended by itself ({how}){': ' if words else ''}{words}"),)
+        text = f"the agent's process ended by itself ({how}){': ' if words else ''}{words}"
+        return self._death(effect, text, scene)
 
-    def _death(self, effect: RunAgent, message: str) -> Fact:
+    def _death(self, effect: RunAgent, message: str, scene: Scene) -> tuple[Fact, ...]:
+        """Return that the process is gone, after what it was saying."""
         text = self._redactor.text(message)
-        return Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process, text, died=True))
+        said = [
+            Fact(
+                f"{effect.process}/{one.block}",
+                ae.AgentSaid(one.call_id, one.text, one.kind == "thinking", one.block, cut=True),
+            )
+            for one in self._live.open_blocks(scene.execution)
+        ]
+        return (*said, Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process, text, died=True)))
 
     def facts(self, scene: Scene, process: str, offset: int, heard: Heard) -> list[Fact]:
         """Return the facts of the line that begins at `offset`, without secrets."""
@@ -242,10 +253,10 @@ class Agents:
             for number, event in enumerate(heard.events)
         ]
 
-    def say(self, scene: Scene, process: str, piece: Piece) -> None:
-        """Show text that is being said."""
-        block = _block(scene, process, piece.item)
-        self._live.piece(scene.execution, block, piece.item, piece.text, thinking=piece.thinking)
+    def say(self, scene: Scene, process: str, offset: int, piece: Piece) -> None:
+        """Show text that is being said in the line that begins at `offset`."""
+        block, kind = _block(scene, process, piece.item), "thinking" if piece.thinking else "text"
+        self._live.piece(scene.execution, Spoken(block, piece.item, 0, kind, piece.text, offset))
 
     def _masked(self, event: Event) -> Event:
         kind, version, body = ev.encode(event)
@@ -265,23 +276,30 @@ class _Hearing:
     async def listen(self, attached: Attached, offset: int, opened: Callable[[], None]) -> None:
         """Read to the end of the output, and say when the conversation is open.
 
-        What nobody waits for is appended together with what comes next.
+        What nobody waits for is appended together with what comes next; what came before text is in the log first.
         """
         facts: list[Fact] = []
         async for end, lines in _lines(attached.output(), offset):
             for start, line in lines:
                 heard = self._reader.feed(line)
+                if heard.pieces:
+                    facts = await self._append(facts, start)
                 for piece in heard.pieces:
-                    self._agents.say(self._scene, self._process, piece)
+                    self._agents.say(self._scene, self._process, start, piece)
                 facts.extend(self._agents.facts(self._scene, self._process, start, heard))
                 if any(isinstance(event, ae.AgentOpened) for event in heard.events):
                     opened()
                 with contextlib.suppress(ProcessEnded):  # What it said before its end is still read.
                     await _say(attached, heard.replies)
-            if not all(isinstance(fact.event, MINOR) for fact in facts):
-                read = Fact(f"{self._process}/{end}", ae.AgentRead(self._process, end))
-                await self._emit((*facts, read))
-                facts = []
+            facts = await self._append(facts, end)
+
+    async def _append(self, facts: list[Fact], end: int) -> list[Fact]:
+        """Have facts appended that were read before `end`; return what can wait for others."""
+        if all(isinstance(fact.event, MINOR) for fact in facts):
+            return facts
+        read = Fact(f"{self._process}/{end}", ae.AgentRead(self._process, end))
+        await self._emit((*facts, read))
+        return []
 
 
 async def _lines(
@@ -315,7 +333,8 @@ async def _say(attached: Attached, messages: Iterable[Message]) -> None:
 
 
 def _block(scene: Scene, process: str, item: str) -> str:
-    return block_id(scene.execution, scene.position.fence, process, item)
+    """Return the id of a block; whoever reads the process's output gives it the same one."""
+    return block_id(scene.execution, process, item)
 
 
 def _with_block(event: Event, scene: Scene, process: str) -> Event:

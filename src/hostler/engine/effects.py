@@ -28,7 +28,7 @@ from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment
 from hostler.core.ports import Blobs, Fact, Models
 from hostler.core.redaction import Redactor
 from hostler.core.state import State
-from hostler.engine.agents import Agents, Machines
+from hostler.engine.agents import Agents, Emit, Machines
 from hostler.engine.livetext import LiveText, Saying
 from hostler.engine.scene import Scene
 from hostler.tools.registry import TOOLS
@@ -108,8 +108,10 @@ class Effects:
         )
         return (Fact(key, ready),)
 
-    async def call_model(self, effect: CallModel, scene: Scene) -> tuple[Fact, ...]:
-        """Make one try of one model call."""
+    async def call_model(self, effect: CallModel, scene: Scene, emit: Emit) -> tuple[Fact, ...]:
+        """Make one try of one model call; what an earlier one was cut off at comes into the log first."""
+        if left := self._cut(effect.call_id, scene.execution, again=True):
+            await emit(left)
         if effect.not_before:
             await self.ambient.until(effect.not_before)
         state = scene.state
@@ -119,17 +121,18 @@ class Effects:
             model = await self.models.prepare(state.begun.agent.model)
             reply = await model.call(request(state, scene.log, offered), saying.on_delta)
         except HostlerError as problem:
-            return (self._failed(effect, problem),)
+            return self._failed(effect, problem, scene.execution)
         except (Exception, asyncio.CancelledError) as problem:
             # A provider library's fault, unless we are told to stop; another try may help, and the tries end.
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
             log.error("a model call failed", execution=scene.execution, trace=traceback.format_exc())
             message = f"the model call failed inside Hostler: {type(problem).__name__}"
-            return (self._failed(effect, ModelUnavailable(message)),)
+            return self._failed(effect, ModelUnavailable(message), scene.execution)
         return (Fact(effect.call_id, self._replied(effect.call_id, reply, saying)),)
 
-    def _failed(self, effect: CallModel, problem: HostlerError) -> Fact:
+    def _failed(self, effect: CallModel, problem: HostlerError, execution: str) -> tuple[Fact, ...]:
+        """Return that a try failed, after what it had said by then."""
         message = self.redactor.text(problem.message)
         retry_at = None
         if isinstance(problem, ModelUnavailable) and effect.attempt + 1 < MAX_ATTEMPTS:
@@ -138,7 +141,14 @@ class Effects:
             wait = max(bounded, min(LONGEST_WAIT, 2.0**effect.attempt / 2))
             retry_at = self.ambient.now() + timedelta(seconds=wait)
         failed = ev.ModelCallFailed(effect.call_id, message, retry_at)
-        return Fact(f"{effect.call_id}/{effect.attempt}", failed)
+        cut = self._cut(effect.call_id, execution, again=retry_at is not None)
+        return (*cut, Fact(f"{effect.call_id}/{effect.attempt}", failed))
+
+    def _cut(self, call_id: str, execution: str, *, again: bool) -> tuple[Fact, ...]:
+        """Return what people were shown of a call that broke off, if anything; its key is the block where it began."""
+        blocks = [block for block in self.live.open_blocks(execution) if block.call_id == call_id]
+        said = tuple(ev.CutText(block.block, block.text, block.kind == "thinking") for block in blocks)
+        return (Fact(f"{call_id}/{said[0].block}", ev.ModelCallCut(call_id, said, again)),) if said else ()
 
     def _replied(self, call_id: str, reply: ModelReply, saying: Saying) -> ev.ModelReplied:
         """Return the reply without secrets, with the ids of the blocks under which it streamed."""

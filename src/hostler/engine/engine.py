@@ -17,7 +17,7 @@ from hostler.core.plan import Session, failing
 from hostler.core.ports import Dispatch, Executions, Position, Row
 from hostler.core.state import State, fold
 from hostler.engine.effects import Effects
-from hostler.engine.worker import Tools, Worker
+from hostler.engine.worker import Tools, Worker, with_cut_text
 
 log = structlog.get_logger(__name__)
 
@@ -237,11 +237,13 @@ class Engine:
             f"Hostler has begun this turn {MAX_CLAIMS + 1} times without any progress and gives it up; its log and "
             "the server's log say where it stood. Send an input to try again."
         )
-        decisions = failing(state, "service", text)
+        self._effects.live.restore(execution)
+        decisions = with_cut_text(failing(state, "service", text), self._effects.live.open_blocks(execution), state)
         at = Position(position.fence, state.seq)
         await self._executions.append(
             execution, at, self._ambient.now(), decisions=decisions, new_fence=True, progress=True
         )
+        self._effects.live.end(execution)
         self._again.add(execution)
 
     async def _purge(self, execution: str, state: State) -> None:
@@ -249,6 +251,7 @@ class Engine:
         if environment.id:
             await self._effects.places.release(environment.id, execution, owned=environment.owned)
         await self._effects.places.forget_work(execution)
+        self._effects.live.end(execution)
         await self._effects.blobs.purge(execution)
         await self._executions.purge(execution)
 

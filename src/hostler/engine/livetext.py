@@ -1,13 +1,17 @@
-"""The text that is being said right now: hints in memory, lost with the process, while the log has the record."""
+"""The text that is being said right now.
+
+The log has a block when it is finished; until then it is here, in memory, and every piece was kept in a file before
+anybody saw it. So whoever goes on after a crash knows what people were shown, and says in the log what became of it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from hostler.core.conversation import Delta
 from hostler.core.ports import OpenBlock
 from hostler.core.redaction import RedactingStream, Redactor
+from hostler.core.spoken import Spoken, SpokenText
 from hostler.projections.blocks import block_id
 
 
@@ -16,49 +20,89 @@ class _Listeners:
     events: set[asyncio.Event] = field(default_factory=set[asyncio.Event])
 
 
+@dataclass(slots=True)
+class _Talk:
+    """What is open in one execution; a block in `whole` is shown again when it is finished, and not before."""
+
+    blocks: dict[str, OpenBlock] = field(default_factory=dict[str, OpenBlock])
+    streams: dict[str, RedactingStream] = field(default_factory=dict[str, RedactingStream])
+    whole: set[str] = field(default_factory=set[str])
+
+
 class LiveText:
     """Open blocks by execution, and who listens to them."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, spoken: SpokenText) -> None:
         self._redactor = redactor
-        self._open: dict[str, dict[str, OpenBlock]] = {}
-        self._items: dict[str, dict[str, RedactingStream]] = {}
+        self._spoken = spoken
+        self._talks: dict[str, _Talk] = {}
         self._listeners: dict[str, _Listeners] = {}
 
     def begin(self, execution: str, fence: int, call_id: str, attempt: int) -> "Saying":
         """Begin to say what one try of one model call says; earlier tries of the execution are no longer shown."""
-        self._open.pop(execution, None)
-        return Saying(self, self._redactor, execution, (execution, fence, call_id, attempt), call_id)
+        self._talks.pop(execution, None)
+        self._spoken.forget(execution)
+        return Saying(self, execution, (execution, fence, call_id, attempt), call_id)
 
-    def piece(self, execution: str, block: str, item: str, text: str, *, thinking: bool) -> None:
-        """Show one more piece of an item that an external agent says under a block id."""
-        stream = self._items.setdefault(execution, {}).setdefault(block, self._redactor.stream())
-        if not (said := stream.feed(text)):
+    def piece(self, execution: str, piece: Spoken) -> None:
+        """Show one more piece of a block, as far as it can be told that no secret is in it."""
+        talk = self._talks.setdefault(execution, _Talk())
+        stream = talk.streams.setdefault(piece.block, self._redactor.stream())
+        said = stream.feed(piece.text)
+        if not (said or stream.holding) or piece.block in talk.whole:
             return
-        kind: Literal["text", "thinking"] = "thinking" if thinking else "text"
-        known = self._open.get(execution, {}).get(block) or OpenBlock(block, item, 0, kind, 0, "")
-        self.say(execution, replace(known, sequence=known.sequence + 1, text=known.text + said))
-
-    def close(self, execution: str, block: str) -> None:
-        """Forget one block: it is in the log now."""
-        self._items.get(execution, {}).pop(block, None)
-        if self._open.get(execution, {}).pop(block, None):
+        if not self._spoken.add(execution, replace(piece, text=said, held=stream.holding)):
+            talk.whole.add(piece.block)  # What could be lost is not shown.
+            return
+        if said:
+            _grow(talk, piece, said)
             self._poke(execution)
 
-    def end(self, execution: str) -> None:
-        """Forget what is open: it is in the log now, or it will be said again."""
-        self._open.pop(execution, None)
-        self._items.pop(execution, None)
+    def restore(self, execution: str, before: int | None = None) -> None:
+        """Know again what people were shown by whoever was here before.
+
+        `before` is the place in an agent's output from which it is read once more; what was said from there on is
+        said again. A block of which something was held back there is shown when it is whole.
+        """
+        kept = self._spoken.read(execution)
+        if before is not None and (left := [piece for piece in kept if piece.offset < before]) != kept:
+            self._spoken.replace(execution, left)
+            kept = left
+        talk = self._talks[execution] = _Talk()
+        for piece in kept:
+            if piece.text:
+                _grow(talk, piece, piece.text)
+            (talk.whole.add if piece.held else talk.whole.discard)(piece.block)
         self._poke(execution)
+
+    def close(self, execution: str, blocks: Sequence[str]) -> None:
+        """Forget blocks: they are in the log now."""
+        talk = self._talks.get(execution)
+        if talk is None or not any(block in talk.blocks or block in talk.streams for block in blocks):
+            return
+        for block in blocks:
+            talk.streams.pop(block, None)
+            talk.whole.discard(block)
+            talk.blocks.pop(block, None)
+        self._spoken.replace(execution, [one for one in self._spoken.read(execution) if one.block in talk.blocks])
+        self._poke(execution)
+
+    def end(self, execution: str) -> None:
+        """Forget what is open: it is in the log now."""
+        self._spoken.forget(execution)
+        if self._talks.pop(execution, None):
+            self._poke(execution)
+
+    def leave(self, execution: str) -> None:
+        """Let go of what is open where it stands: it will be restored, or said again."""
+        self._spoken.release(execution)
+        if self._talks.pop(execution, None):
+            self._poke(execution)
 
     def open_blocks(self, execution: str) -> tuple[OpenBlock, ...]:
         """Return the open blocks in order."""
-        return tuple(self._open.get(execution, {}).values())
-
-    def say(self, execution: str, block: OpenBlock) -> None:
-        """Show a block as it is now."""
-        self._open.setdefault(execution, {})[block.block] = block
-        self._poke(execution)
+        talk = self._talks.get(execution)
+        return tuple(talk.blocks.values()) if talk else ()
 
     async def pieces(self, execution: str) -> AsyncIterator[None]:
         """Yield whenever something was said; what comes together is one."""
@@ -81,34 +125,25 @@ class LiveText:
                 event.set()
 
 
+def _grow(talk: _Talk, piece: Spoken, said: str) -> None:
+    known = talk.blocks.get(piece.block) or OpenBlock(piece.block, piece.call_id, piece.part, piece.kind, 0, "")
+    talk.blocks[piece.block] = replace(known, sequence=known.sequence + 1, text=known.text + said)
+
+
 class Saying:
     """One try of one model call while it streams."""
 
-    def __init__(
-        self, live: LiveText, redactor: Redactor, execution: str, name: tuple[str, int, str, int], call_id: str
-    ) -> None:
+    def __init__(self, live: LiveText, execution: str, name: tuple[str, int, str, int], call_id: str) -> None:
         self._live = live
-        self._redactor = redactor
         self._execution = execution
         self._name = name
         self._call_id = call_id
-        self._blocks: dict[int, OpenBlock] = {}
-        self._streams: dict[int, RedactingStream] = {}
 
     def on_delta(self, delta: Delta) -> None:
         """Show one more piece."""
-        if delta.kind == "tool" or not delta.text:
-            return
-        stream = self._streams.setdefault(delta.part, self._redactor.stream())
-        if not (text := stream.feed(delta.text)):
-            return
-        kind: Literal["text", "thinking"] = delta.kind
-        block = self._blocks.get(delta.part) or OpenBlock(
-            self.block(delta.part), self._call_id, delta.part, kind, 0, ""
-        )
-        block = replace(block, sequence=block.sequence + 1, text=block.text + text)
-        self._blocks[delta.part] = block
-        self._live.say(self._execution, block)
+        if delta.kind != "tool" and delta.text:
+            piece = Spoken(self.block(delta.part), self._call_id, delta.part, delta.kind, delta.text)
+            self._live.piece(self._execution, piece)
 
     def block(self, part: int) -> str:
         """Return the id of the block of a part."""

@@ -6,7 +6,7 @@ the same loop from the log.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -20,7 +20,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
 from hostler.core.plan import Effect, Session, due, wanted
-from hostler.core.ports import Executions, Fact, Position
+from hostler.core.ports import Executions, Fact, OpenBlock, Position
 from hostler.core.state import State, evolve, fold
 from hostler.engine.agents import OpenCalls
 from hostler.engine.effects import Effects, within_outputs
@@ -121,6 +121,7 @@ class Worker:
         worker of this process failed.
         """
         self._inherited = inherited
+        self._tools.effects.live.restore(self._id)
         try:
             await self.catch_up()
             if adopt is not None and self.state.phase == "RUNNING":
@@ -130,7 +131,7 @@ class Worker:
         finally:
             await self._drop(lambda _: True)
             _answer([*self._telling, *self._told], StaleFence())
-            self._tools.effects.live.end(self._id)
+            self._tools.effects.live.leave(self._id)
             self._tools.slots.give_back(self._id)
 
     async def _step(self) -> bool:
@@ -254,19 +255,14 @@ class Worker:
         )
 
     def _with_cut_text(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
-        """Return decisions that end a turn with what was being said first, so that it is not lost."""
-        blocks = self._tools.effects.live.open_blocks(self._id)
-        if not blocks or not any(isinstance(event, ev.Stopped) for event in decisions):
-            return decisions
-        if self.state.call is None:
-            return (*(ae.AgentSaid(b.call_id, b.text, b.kind == "thinking", b.block) for b in blocks), *decisions)
-        said = tuple(ev.CutText(b.block, b.text, b.kind == "thinking") for b in blocks if b.text)
-        return (ev.ModelCallCut(self.state.call.id, said), *decisions) if said else decisions
+        return with_cut_text(decisions, self._tools.effects.live.open_blocks(self._id), self.state)
 
     def _moves_on(self, event: Event) -> bool:
         """Return whether a fact is progress: a result, or that all commands of a dead owner were found again."""
         match event:
-            case ev.ModelReplied() | ev.ToolFinished() | ae.AgentSaid() | ae.ActionFinished() | ae.AgentCallFinished():
+            case ae.AgentSaid(cut=cut):
+                return not cut
+            case ev.ModelReplied() | ev.ToolFinished() | ae.ActionFinished() | ae.AgentCallFinished():
                 return True
             case ev.EnvironmentReady(incarnation=found):
                 x = self.state.external
@@ -313,8 +309,15 @@ class Worker:
         if self.state.external.process and not self.state.external.opened:
             return
         for recorded in fresh:
-            if isinstance(recorded.event, ae.AgentSaid):
-                live.close(self._id, recorded.event.block)
+            match recorded.event:
+                case ae.AgentSaid(block=block):
+                    live.close(self._id, (block,))
+                case ev.ModelReplied(blocks=blocks):
+                    live.close(self._id, blocks)
+                case ev.ModelCallCut(_, said):
+                    live.close(self._id, tuple(cut.block for cut in said))
+                case _:
+                    pass
         if fresh and self.state.call is None and not self.state.external.turn:
             live.end(self._id)
 
@@ -335,14 +338,13 @@ class Worker:
             case plan.PrepareEnvironment():
                 return Outcome(await effects.prepare(effect, scene))
             case plan.CallModel():
-                return Outcome(await effects.call_model(effect, scene))
+                return Outcome(await effects.call_model(effect, scene, partial(self.record, effect=effect)))
             case plan.RunTool():
                 return Outcome(await effects.run_tool(effect, scene))
             case plan.KillGroup():
                 return Outcome(await effects.kill_group(effect, scene))
             case external_plan.RunAgent():
-                emit = partial(self.record, effect=effect)
-                return Outcome(await effects.agents.run(effect, scene, emit))
+                return Outcome(await effects.agents.run(effect, scene, partial(self.record, effect=effect)))
             case external_plan.TellAgent():
                 return Outcome(await effects.agents.tell(effect, scene))
             case external_plan.CloseAgent():
@@ -360,6 +362,17 @@ class Worker:
                 await self._tools.purge(self._id, self.state)
                 self._purged = True
                 return Outcome()
+
+
+def with_cut_text(decisions: tuple[Event, ...], blocks: Sequence[OpenBlock], state: State) -> tuple[Event, ...]:
+    """Return decisions that end what was being said with its text before them, so that it is not lost."""
+    if not blocks or not any(isinstance(event, ev.Stopped | ae.AgentEnded) for event in decisions):
+        return decisions
+    if state.call is None:
+        said = [ae.AgentSaid(one.call_id, one.text, one.kind == "thinking", one.block, cut=True) for one in blocks]
+        return (*said, *decisions)
+    cut = tuple(ev.CutText(one.block, one.text, one.kind == "thinking") for one in blocks)
+    return (ev.ModelCallCut(state.call.id, cut), *decisions)
 
 
 def _answer(told: list[Told], problem: Exception | None = None) -> None:

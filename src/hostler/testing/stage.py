@@ -13,6 +13,7 @@ from hostler.core.events import Agent, Limits, Recorded
 from hostler.core.ports import Executions, Models, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
+from hostler.core.spoken import SpokenText
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine.agents import OPENING, Agents, Lodging
@@ -26,7 +27,7 @@ from hostler.testing.clock import HandClock
 from hostler.testing.link import Link
 from hostler.testing.memory import MemoryExecutions
 from hostler.testing.resident import ResidentDriver
-from hostler.testing.world import MemoryBlobs, World
+from hostler.testing.world import MemoryBlobs, MemorySpoken, World
 from hostler.tools.registry import INSIDE, TOOLS
 
 SOMEBODY = Principal("11111111-1111-4111-8111-111111111111", "user", "somebody", admin=True)
@@ -62,6 +63,7 @@ class Stage:
     register: Callable[[Identity], Awaitable[object]] | None = None
     """Told of every new life before it begins, for a store that knows its runners."""
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    spoken: SpokenText = field(default_factory=MemorySpoken)
     lives: int = 0
     alive_until: datetime | None = None
     server: Server = field(init=False)
@@ -75,7 +77,7 @@ class Stage:
         if self.register is not None:
             await self.register(identity)
         redactor = Redactor(self.secrets)
-        live = LiveText(redactor)
+        live = LiveText(redactor, self.spoken)
         drivers = {"resident": ResidentDriver()}
         agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once, opening=self.opening)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)

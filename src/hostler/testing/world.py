@@ -29,6 +29,7 @@ from hostler.core.machines import (
     Written,
 )
 from hostler.core.ports import Principal
+from hostler.core.spoken import Spoken
 from hostler.engine.effects import Prepared
 from hostler.testing.resident import Act, Line, Resident, Thread
 
@@ -262,3 +263,35 @@ class MemoryBlobs:
 
     async def purge(self, execution: str) -> None:
         """Keep everything; nothing here outlives a test."""
+
+
+@dataclass(slots=True)
+class MemorySpoken:
+    """What people were shown, in memory."""
+
+    kept: dict[str, list[Spoken]] = field(default_factory=dict[str, list[Spoken]])
+    shown: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """Everything that was ever kept, by execution and block: the longest text of each."""
+
+    def add(self, execution: str, piece: Spoken) -> bool:
+        """Keep a piece."""
+        self.kept.setdefault(execution, []).append(piece)
+        blocks = self.shown.setdefault(execution, {})
+        text = "".join(one.text for one in self.kept[execution] if one.block == piece.block)
+        blocks[piece.block] = max(blocks.get(piece.block, ""), text, key=len)
+        return True
+
+    def read(self, execution: str) -> Sequence[Spoken]:
+        """Return the pieces."""
+        return tuple(self.kept.get(execution, ()))
+
+    def replace(self, execution: str, pieces: Sequence[Spoken]) -> None:
+        """Keep other pieces."""
+        self.kept[execution] = list(pieces)
+
+    def release(self, execution: str) -> None:
+        """Need nothing."""
+
+    def forget(self, execution: str) -> None:
+        """Forget the pieces."""
+        self.kept.pop(execution, None)

@@ -56,7 +56,7 @@ class Context:
                 self._answer(ModelMessage(said, native))
                 calls = [part for part in said if isinstance(part, ToolCall)]
                 self._asked.update({f"{call_id}.{number}": call for number, call in enumerate(calls)})
-            case ev.ModelCallCut(_, said):
+            case ev.ModelCallCut(_, said, again) if not again:
                 if text := "\n".join(cut.text for cut in said if not cut.thinking):
                     self._answer(ModelMessage((Said(f"{text}\n[stopped here]"),)))
             case ev.ToolFinished(call_id, outcome, text):

@@ -1,0 +1,121 @@
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from hostler.core.spoken import Spoken
+
+log = structlog.get_logger(__name__)
+
+MOST = 8 << 20
+"""Bytes of one execution's file; more than any model says at once."""
+
+
+@dataclass(slots=True)
+class _File:
+    """An open file, the bytes in it, and the blocks that it names by their number."""
+
+    descriptor: int
+    size: int = 0
+    blocks: dict[str, int] = field(default_factory=dict[str, int])
+    broken: bool = False
+
+
+class SpokenFiles:
+    """Keeps pieces in files of a folder."""
+
+    def __init__(self, folder: Path, most: int = MOST) -> None:
+        self._folder = folder
+        self._most = most
+        self._files: dict[str, _File] = {}
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def add(self, execution: str, piece: Spoken) -> bool:
+        """Append a piece; False when the file is full or the disk does not take it."""
+        try:
+            file = self._files.get(execution) or self._opened(execution)
+        except OSError as problem:
+            log.error("what is said cannot be kept, so it is shown when it is whole", problem=str(problem))
+            return False
+        data = _written(file.blocks, piece)
+        if file.broken or file.size + len(data) > self._most:
+            return False
+        try:
+            file.broken = os.write(file.descriptor, data) != len(data)
+        except OSError as problem:
+            log.error("what is said cannot be kept, so it is shown when it is whole", problem=str(problem))
+            file.broken = True
+        file.size += len(data)
+        return not file.broken
+
+    def read(self, execution: str) -> Sequence[Spoken]:
+        """Return the pieces of the file, as far as it can be understood."""
+        with suppress(FileNotFoundError):
+            return _pieces(self._path(execution).read_bytes())
+        return ()
+
+    def replace(self, execution: str, pieces: Sequence[Spoken]) -> None:
+        """Write the file anew under another name and put it in its place."""
+        if not pieces:
+            self.forget(execution)
+            return
+        self.release(execution)
+        blocks: dict[str, int] = {}
+        fresh = self._path(execution).with_suffix(".new")
+        fresh.write_bytes(b"".join(_written(blocks, piece) for piece in pieces))
+        fresh.replace(self._path(execution))
+
+    def release(self, execution: str) -> None:
+        """Close the file."""
+        if file := self._files.pop(execution, None):
+            os.close(file.descriptor)
+
+    def forget(self, execution: str) -> None:
+        """Remove the file."""
+        self.release(execution)
+        self._path(execution).unlink(missing_ok=True)
+
+    def _opened(self, execution: str) -> _File:
+        """Open the file behind what can be understood of it."""
+        blocks: dict[str, int] = {}
+        kept = b"".join(_written(blocks, piece) for piece in self.read(execution))
+        descriptor = os.open(self._path(execution), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        os.ftruncate(descriptor, len(kept))
+        self._files[execution] = _File(descriptor, len(kept), blocks)
+        return self._files[execution]
+
+    def _path(self, execution: str) -> Path:
+        return self._folder / f"{execution}.jsonl"
+
+
+def _written(blocks: dict[str, int], piece: Spoken) -> bytes:
+    """Return the lines of a piece, with its block's when that is new."""
+    head = ""
+    if piece.block not in blocks:
+        blocks[piece.block] = len(blocks)
+        named = {"block": piece.block, "call": piece.call_id, "part": piece.part, "kind": piece.kind}
+        head = json.dumps(named) + "\n"
+    line = json.dumps([blocks[piece.block], piece.text, piece.offset, int(piece.held)])
+    return f"{head}{line}\n".encode()
+
+
+def _pieces(data: bytes) -> Sequence[Spoken]:
+    blocks: list[dict[str, Any]] = []
+    pieces: list[Spoken] = []
+    for line in data.split(b"\n")[:-1]:
+        try:
+            match json.loads(line):
+                case {"block": _, "call": _, "part": _, "kind": _} as named:
+                    blocks.append(named)
+                case [int(number), str(text), int(offset), int(held)]:
+                    b = blocks[number]
+                    pieces.append(Spoken(b["block"], b["call"], b["part"], b["kind"], text, offset, bool(held)))
+                case _:
+                    break
+        except (ValueError, IndexError):
+            break
+    return pieces
