@@ -1,3 +1,11 @@
+"""Text that people were shown and the log does not have yet: one small file an execution, beside the database.
+
+A line is JSON: `{"block", "call", "part", "kind"}` names a block, `[number of the block, text, offset, held]` is a
+piece of it. Each is written with one call and not flushed to the disk: it outlives the process, not the machine. What
+cannot be read, such as a line that was cut off, ends the file.
+"""
+
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
