@@ -64,6 +64,9 @@ lock: $(STAMPS)/dev ## resolve requirements/*.in again
 	@for name in build main dev; do .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade \
 	  requirements/$$name.in -o requirements/$$name.txt; done
+	@.venv/bin/uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade \
+	  requirements/terminal.in -o requirements/terminal.txt
 
 clean: ## remove everything that was made here
 	rm -rf .venv .cache .hostler .coverage* .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -76,9 +79,9 @@ $(STAMPS)/venv:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	@mkdir -p $(STAMPS) && echo "$(CURDIR)" >$@
 
-$(STAMPS)/main: $(STAMPS)/venv requirements/main.txt requirements/build.txt pyproject.toml
+$(STAMPS)/main: $(STAMPS)/venv requirements/main.txt requirements/terminal.txt requirements/build.txt pyproject.toml
 	@echo "Installing Hostler into .venv"
-	@$(PIP) --require-hashes -r requirements/main.txt -r requirements/build.txt
+	@$(PIP) --require-hashes -r requirements/main.txt -r requirements/terminal.txt -r requirements/build.txt
 	@$(PIP) --no-build-isolation -e .
 	@touch $@
 
