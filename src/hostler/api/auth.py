@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from weakref import WeakSet
 
 import jwt
 from jwt.types import Options
 from starlette.requests import HTTPConnection
 
-from hostler.api.call import Caller, Power, ShortKind, current, meant_for
+from hostler.api.call import Caller, Power, ShortKind, Standing, current, meant_for
 from hostler.api.cookies import CookieNames, check_ours, cookies_of
 from hostler.api.parts import ApiParts
 from hostler.core.admission import LONGEST
@@ -24,10 +25,6 @@ NOTED = timedelta(minutes=1)
 """How exactly it is kept when an API token was last used."""
 SEEN = timedelta(hours=1)
 """How exactly it is kept when a browser that is signed in was last used."""
-AGAIN = timedelta(seconds=1)
-"""How often open streams look whether their reader may still read."""
-MOST_LOOKED = 1000
-"""Answers to that question that are kept."""
 ALGORITHM = "HS256"
 SAFE = ("GET", "HEAD")
 """Methods that change nothing."""
@@ -95,7 +92,7 @@ class Credentials:
         self._shares = parts.shares
         self._signer = signer
         self._ambient = parts.ambient
-        self._looked: dict[str, tuple[datetime, bool]] = {}
+        self._standings: WeakSet[Standing] = WeakSet()
         self.cookies = CookieNames(parts.runner_id)
 
     async def api(self, token: str) -> Caller:
@@ -105,7 +102,8 @@ class Credentials:
             raise Unauthenticated("this API token is unknown, revoked or expired")
         await self._note_use(known)
         expires = known.expires_at.timestamp() if known.expires_at else 0.0
-        return Caller(known.principal, scope=known.scope, expires_at=expires, grant=known.id, proof=known.sha256)
+        standing = self._standing(known.id)
+        return Caller(known.principal, scope=known.scope, expires_at=expires, grant=known.id, standing=standing)
 
     async def _note_use(self, known: ApiToken) -> None:
         """Keep when a token was last used, to the minute; a database that cannot write refuses nobody."""
@@ -130,7 +128,8 @@ class Credentials:
             with contextlib.suppress(HostlerError):
                 await self._sign_ins.used(sign_in.id, now)
         ends = min(sign_in.created_at + LONGEST, token.expires_at or sign_in.created_at + LONGEST)
-        return Caller(token.principal, "session", token.scope, "", ends.timestamp(), token.id, sign_in.sha256)
+        standing = self._standing(token.id, sign_in.sha256)
+        return Caller(token.principal, "session", token.scope, "", ends.timestamp(), token.id, standing)
 
     async def visiting(self, cookie: str, execution: str) -> Caller | None:
         """Return the visitor with a share of an execution; None when the share has ended."""
@@ -139,7 +138,8 @@ class Credentials:
             return None
         principal = Principal(share.id, "user", f"visitor ({share.name})" if share.name else "visitor")
         scope = "all" if share.may == "send" else "read"
-        return Caller(principal, "share", scope, execution, share.expires_at.timestamp(), share.id, share.sha256)
+        ends = share.expires_at.timestamp()
+        return Caller(principal, "share", scope, execution, ends, share.id, self._standing(share.id))
 
     async def of(
         self,
@@ -210,31 +210,16 @@ class Credentials:
         meant_for(caller, environment, "environment")
         return _let_in(caller, changing)
 
-    async def holds(self, caller: Caller) -> bool:
-        """Return whether what let a caller in still does, as of at most a second ago: for streams that stay open."""
-        now = self._ambient.now()
-        if caller.expires_at and now.timestamp() >= caller.expires_at:
-            return False
-        if not caller.proof:
-            return True
-        looked, held = self._looked.get(caller.proof, (None, True))
-        if looked is not None and now - looked < AGAIN:
-            return held
-        if len(self._looked) > MOST_LOOKED:
-            self._looked = {key: one for key, one in self._looked.items() if now - one[0] < AGAIN}
-        self._looked[caller.proof] = now, held  # whoever asks meanwhile does not look too
-        held = await self._there(caller)
-        self._looked[caller.proof] = now, held
-        return held
+    def end(self, what: str) -> None:
+        """Tell open streams that an API token or share was taken back, by its id, or a sign-in, by its sha256."""
+        for standing in list(self._standings):
+            if what in standing.rests_on:
+                standing.end()
 
-    async def _there(self, caller: Caller) -> bool:
-        match caller.kind:
-            case "session":
-                return await self._sign_ins.by_sha256(caller.proof) is not None
-            case "share":
-                return await self._shares.by_sha256(caller.proof) is not None
-            case _:
-                return await self._tokens.by_sha256(caller.proof) is not None
+    def _standing(self, *rests_on: str) -> Standing:
+        standing = Standing(rests_on)
+        self._standings.add(standing)
+        return standing
 
 
 def _changing(request: HTTPConnection, change: bool) -> bool:

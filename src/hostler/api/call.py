@@ -1,10 +1,11 @@
 """What is known of the request that is being answered: its id, where it came to, who sent it."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from hostler.core.errors import NotFound, PermissionDenied
+from hostler.core.errors import NotFound, PermissionDenied, Unauthenticated
 from hostler.core.ports import Principal
 
 ShortKind = Literal["conversation", "environment", "logs"]
@@ -15,7 +16,26 @@ Power = Literal["see", "inspect", "send", "control"]
 change its queue, share it and so on."""
 READS: frozenset[Power] = frozenset({"see", "inspect"})
 SAYS: frozenset[Power] = frozenset({"see", "send"})
-ALL: frozenset[Power] = READS | {"send", "control"}
+ALL: frozenset[Power] = frozenset({"see", "inspect", "send", "control"})
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Standing:
+    """Whether what let a caller in was taken back since; `rests_on` are ids and hashes that may be."""
+
+    rests_on: tuple[str, ...] = ()
+    over: bool = False
+    _told: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def tell(self, watcher: Callable[[], None]) -> None:
+        """Call a watcher when it is taken back."""
+        self._told.append(watcher)
+
+    def end(self) -> None:
+        """Note that it was taken back."""
+        self.over = True
+        for watcher in self._told:
+            watcher()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +50,8 @@ class Caller:
     """Seconds since 1970; 0 means never."""
     grant: str = ""
     """The id of the API token or share that lets the caller in."""
-    proof: str = ""
-    """The sha256 of what was shown; empty for short tokens."""
+    standing: Standing = field(default_factory=Standing, compare=False, repr=False)
+    """Streams that stay open end when it is over."""
 
     @property
     def powers(self) -> frozenset[Power]:
@@ -95,6 +115,18 @@ def begin(call: Call) -> None:
 def current() -> Call:
     """Return the call that is being answered."""
     return _current.get()
+
+
+def taken_back() -> bool:
+    """Return whether what let the caller in was taken back since; for what stays open for long."""
+    caller = current().caller
+    return caller is not None and caller.standing.over
+
+
+def check_standing() -> None:
+    """Raise Unauthenticated when what let the caller in was taken back since."""
+    if taken_back():
+        raise Unauthenticated("what let you in was taken back")
 
 
 def only_admins() -> None:

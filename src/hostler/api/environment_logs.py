@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from hostler.api.auth import Credentials
+from hostler.api.call import taken_back
 from hostler.api.parts import ApiParts
 from hostler.core.environment_log import LogEntry
 from hostler.core.errors import InvalidArgument, NotFound, Unauthenticated
@@ -66,7 +67,7 @@ class EnvironmentLogs:
         """Yield what there is and what comes, until the environment is gone or the server stops."""
         async with self._parts.executions.watch(environment) as watch:
             ticks = 0
-            while not self._parts.draining():
+            while not self._parts.draining() and not taken_back():
                 try:
                     entries = await self._parts.environments.log(environment, after, PAGE)
                 except NotFound:

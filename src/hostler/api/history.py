@@ -71,7 +71,7 @@ class History:
 
     async def _admitted(self, request: Request) -> str:
         execution = str(request.path_params["execution"]).lower()
-        await self._credentials.viewer(request, execution)
+        await self._credentials.viewer(request, execution, needs="see")
         return execution
 
 

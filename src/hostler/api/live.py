@@ -39,7 +39,7 @@ class Live:
         """Stream one conversation to one reader."""
         request = Request(scope, receive)
         execution = request.path_params["execution"].lower()
-        caller = await self._credentials.viewer(request, execution)
+        caller = await self._credentials.viewer(request, execution, needs="see")
         follow = request.query_params.get("follow", "") in ("1", "true")
         name = form_of(request)
         await watch(self._channels.of(execution, name, FORMS[name]), request, caller, send, follow=follow)
@@ -93,6 +93,8 @@ class _Writing:
     ) -> None:
         self._parts = parts
         self._seat = seat
+        self._standing = caller.standing
+        self._standing.tell(seat.wake)
         self._expires = datetime.fromtimestamp(caller.expires_at, UTC) if caller.expires_at else None
         self._send = send
         self._gone = gone
@@ -122,7 +124,7 @@ class _Writing:
 
     def _last(self, now: datetime, *, rests: bool) -> bytes | None:
         """Return what is said last, when it is time; `rests` says that all there is was sent."""
-        if self._expires and now >= self._expires:
+        if self._standing.over or (self._expires and now >= self._expires):
             return _end("token_expired")
         if rests and self._seat.deleted:
             return _end("deleted")

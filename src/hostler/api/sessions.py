@@ -49,6 +49,7 @@ class Sessions:
         if cookie := cookies_of(request.headers).get(name, ""):
             check_ours(request.headers, form=True)
             await self._parts.sign_ins.remove(hashed(cookie))
+            self._credentials.end(hashed(cookie))
         return Cookie(name)
 
     async def link(self, request: Request) -> Response:

@@ -78,8 +78,10 @@ class Shares:
 
     async def revoke(self, request: Request, execution: str) -> Response:
         """Take a share back."""
-        if not await self._parts.shares.revoke(execution, cast("str", request.path_params["share"]).lower()):
+        share = cast("str", request.path_params["share"]).lower()
+        if not await self._parts.shares.revoke(execution, share):
             raise NotFound("there is no such share")
+        self._credentials.end(share)
         return JSONResponse({})
 
     async def enter(self, code: str) -> tuple[Cookie, str]:
