@@ -53,17 +53,22 @@ async def _end_environments(root: Path) -> None:
 
 @dataclass
 class HostlerProcess:
-    """One server over one data folder; `env` is added to an environment without any Hostler or provider variable."""
+    """One server over one data folder; `env` is added to an environment without any Hostler or provider variable.
+
+    `port` 0 is another free one at every start.
+    """
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
     settle: float = 0.0
+    port: int = 0
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
 
     def start(self) -> "HostlerProcess":
         clean = {key: value for key, value in os.environ.items() if not key.startswith(WIPED)}
-        command = [sys.executable, "-m", "hostler", "serve", "--port", "0", "--data-dir", str(self.folder)]
+        port = str(self.port)
+        command = [sys.executable, "-m", "hostler", "serve", "--port", port, "--data-dir", str(self.folder)]
         with open(self.folder / "server.log", "a") as log:
             self.process = subprocess.Popen(
                 command,
