@@ -163,6 +163,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
         places.on_refusal = desk.refused
         environments.works = engine.works
+        hosts = environments.hosts(stores.class_hosts, stores.executions, desk.command)
+        places.more = hosts.patterns
 
         keeping = Keeping(
             stores.environments,
@@ -201,6 +203,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         parts = ApiParts(
             desk=desk,
             environments=environments,
+            hosts=hosts,
             executions=stores.executions,
             blobs=stores.blobs,
             environment_rows=stores.environments,

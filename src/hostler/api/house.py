@@ -15,6 +15,7 @@ from starlette.routing import Route
 from hostler.api.auth import Credentials, hashed
 from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
+from hostler.api.hosts import Hosts
 from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
 from hostler.api.queue import Queue
@@ -55,6 +56,7 @@ class House:
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
+            *Hosts(self._parts).routes(),
             *Overview(self._parts).routes(),
             *Queue(self._parts).routes(),
             *Work(self._parts).routes(),

@@ -8,6 +8,7 @@ from hostler.api.support import NoSupport, Support
 from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
+from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
@@ -66,6 +67,8 @@ class ApiParts:
     """The server listens on loopback only, so its callers may name files of this machine."""
     work: WorkDesk = field(default_factory=NoWork)
     """Work that is kept outside its environment."""
+    hosts: HostDesk = field(default_factory=NoHosts)
+    """Which hosts environments may reach."""
     support: Support = field(default_factory=NoSupport)
     """What a support bundle tells of the server."""
     html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None

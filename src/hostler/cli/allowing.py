@@ -1,13 +1,20 @@
-"""`hostler allow`: adds hosts to the allow list in hostler.toml, leaving the rest of the file as it is."""
+"""`hostler allow`: lets environments reach more hosts.
+
+By a running server at once, for one environment or for a class; or in hostler.toml, leaving the rest of the file as it
+is.
+"""
 
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from hostler.cli import places
+from hostler.cli import chosen, places
+from hostler.cli.client import Client
+from hostler.cli.extras import PREFIX
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import emit, note, say
@@ -22,6 +29,12 @@ _SHOWN = re.compile(r"^#allow = [^\n]*\n", re.MULTILINE)
 
 def allow(
     hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="example.org, *.example.org, or HOST:PORT.")],
+    environment: Annotated[
+        str, typer.Option("--environment", "-e", metavar="ENV", help="Only there, at once, until it stops.")
+    ] = "",
+    class_: Annotated[
+        str, typer.Option("--class", metavar="NAME|ID", help="In all environments of this class, at once.")
+    ] = "",
     config: Annotated[
         Path | None, typer.Option(help="The settings to change [as `serve` finds them].", show_default=False)
     ] = None,
@@ -30,17 +43,27 @@ def allow(
 ) -> None:
     """Let environments reach more hosts.
 
-    Adds them to the allow list in hostler.toml.
+    With --environment or --class the running server takes it up at once; an execution's id stands for its environment.
+    Without, the allow list in hostler.toml grows, which the server reads when it starts.
 
-    The server reads it when it starts; agents that work are taken up again then.
+    Examples:
 
-    Example:
+        hostler allow example.org --environment 0198c2
+
+        hostler allow '*.example.org' --class Regular
 
         hostler allow example.org '*.example.net'
     """
     for host in hosts:
         if not HOST.fullmatch(host.lower()):
             raise usage(f"{host!r} is not a host such as example.org, *.example.org or example.org:8443")
+    if environment and class_:
+        raise usage("either --environment or --class")
+    if environment or class_:
+        if config:
+            raise usage("--config is for the settings; with --environment or --class the server keeps it")
+        by_server(hosts, environment, class_, data_dir, json=json)
+        return
     if config is None and data_dir is None and (url := places.named_url()):
         raise Problem(f"the settings are on the machine of {url}: run this there, without HOSTLER_URL")
     folder = places.data_dir(data_dir)
@@ -52,6 +75,23 @@ def allow(
     say(f"allowed in {file}")
     if pid := places.server_file(folder).get("pid"):
         note(f"the running server takes it up when it starts again: kill {pid}, then hostler serve (or run)")
+        note("at once: hostler allow HOST --environment ENV, or --class NAME")
+
+
+def by_server(hosts: list[str], environment: str, class_: str, data_dir: Path | None, *, json: bool) -> None:
+    """Have the running server allow hosts, for one environment or for a class."""
+    client = Client(places.find(data_dir))
+    if environment:
+        found = chosen.find(client, environment)
+        path, where = f"{PREFIX}/environments/{found}/hosts", f"in {found} until it stops"
+    else:
+        path, where = f"{PREFIX}/environment-classes/{quote(class_, safe='')}/hosts", f"in all of class {class_}"
+    for host in hosts:
+        answer = client.json("POST", path, {"host": host, "for": "once"})
+        if json:
+            emit(answer)
+        else:
+            say(f"{host.lower()} is allowed {where}")
 
 
 def extended(file: Path, hosts: list[str]) -> list[str]:

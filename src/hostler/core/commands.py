@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.agents import GoalChange
+from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
 from hostler.core.kept import WorkApplied, WorkRestored
@@ -111,6 +112,15 @@ class ReportApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportHostAllowed:
+    """Note that a host was allowed; nothing where it was not refused. `by` is the principal's name."""
+
+    host: str
+    scope: Until
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """Go on in a new environment, made from what was kept of a turn."""
 
@@ -120,7 +130,8 @@ class Restore:
 
 
 Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
-Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | ReportOutputs | ReportApplied | Restore
+Reports = ReportOutputs | ReportApplied | ReportHostAllowed
+Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -154,6 +165,9 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
         case ReportApplied(commit):
             last = state.kept if state.kept and state.kept.work.commit == commit else None
             return (WorkApplied(commit),) if last and not last.applied else ()
+        case ReportHostAllowed(host, scope, by):
+            refused = any(covers(host, one) for one in state.refused_hosts)
+            return (ev.HostAllowed(host, scope, by),) if refused else ()
         case Restore():
             return _restore(state, command)
 

@@ -314,6 +314,19 @@ class EgressRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class HostAllowed:
+    """Somebody allowed a host that had been refused: once, until the environment stops, or for its whole class.
+
+    `by` is the principal's name.
+    """
+
+    host: str
+    scope: Literal["once", "class"]
+    by: str
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The agent is idle."""
 
@@ -387,6 +400,7 @@ Event = (
     | TodosSet
     | NextStepsProposed
     | EgressRefused
+    | HostAllowed
     | TurnEnded
     | StopRequested
     | Stopped

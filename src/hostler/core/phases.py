@@ -91,6 +91,7 @@ ANYTIME = frozenset(
         "OutputsSet",
         "AnnotationsSet",
         "EgressRefused",
+        "HostAllowed",
         "CompactRequested",
         "GoalRequested",
         "WorkApplied",

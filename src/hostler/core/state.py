@@ -1,13 +1,15 @@
 """What is known of an execution: a fold over its log, and nothing else."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core.changing import changed as replace
 from hostler.core.conversation import ToolCall, Usage
+from hostler.core.egress import covers
 from hostler.core.events import Event, Recorded
 from hostler.core.external import External, adopted, evolve_agent, gone, taken
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
@@ -125,6 +127,8 @@ class State:
     next_steps: tuple[ev.NextStep, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
     refused_hosts: tuple[str, ...] = ()
+    hosts_allowed: int = 0
+    """How often somebody allowed a host that had been refused."""
     spec_version: int = 0
     deleted: bool = False
     external: External = field(default_factory=External)
@@ -186,6 +190,9 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
         case ev.EgressRefused(host):
             known = host in s.refused_hosts or len(s.refused_hosts) >= MAX_HOSTS
             return s if known else replace(s, refused_hosts=(*s.refused_hosts, host))
+        case ev.HostAllowed(host):
+            left = tuple(refused for refused in s.refused_hosts if not covers(host, refused))
+            return replace(s, refused_hosts=left, hosts_allowed=s.hosts_allowed + 1)
         case ev.Deleted():
             return replace(s, deleted=True)
         case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():

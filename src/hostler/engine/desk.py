@@ -203,7 +203,8 @@ class Desk:
                 continue
             if len(row.view.get("hostler", {}).get("refusedHosts", ())) >= MAX_HOSTS:
                 continue
-            fact = Fact(f"egress/{row.turn}/{host}", ev.EgressRefused(host, reason))
+            allowed = row.view.get("hostler", {}).get("hostsAllowed", 0)
+            fact = Fact(f"egress/{row.turn}/{allowed}/{host}", ev.EgressRefused(host, reason))
             with contextlib.suppress(StaleFence, NotFound):
                 await self._executions.append(execution, row.position, self._ambient.now(), facts=(fact,))
 

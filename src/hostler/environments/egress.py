@@ -11,16 +11,16 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from hostler.core.egress import WEB_PORTS, matches, split_port
 from hostler.core.providers import NetworkPolicy
 from hostler.environments.channel import reachable
 from hostler.environments.git_http import GitRefusal, GitRequest, GitWay, git_request, is_git
 
-WEB_PORTS = (80, 443)
 HEAD_LIMIT = 64 << 10
 HEAD_SECONDS = 60.0
 DIAL_SECONDS = 20.0
@@ -32,6 +32,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 OnRefusal = Callable[[str, str, str], None]
 """Told (environment, host:port, reason)."""
+More = Callable[[str], Awaitable[Sequence[str]]]
+"""Returns what an environment may reach right now beyond its policy, in the policy's own form."""
 
 
 class Refusal(Exception):
@@ -54,23 +56,7 @@ class Target:
 
     def matches(self, pattern: str, ports: tuple[int, ...]) -> bool:
         """Say whether `HOST`, `*.SUFFIX`, either with `:PORT`, means this target; without a port, `ports` are meant."""
-        name, port = split_port(pattern.strip().lower())
-        if self.port != port if port is not None else ports and self.port not in ports:
-            return False
-        if name.startswith("*."):
-            return self.host == name[2:] or self.host.endswith(name[1:])
-        return self.host == name
-
-
-def split_port(text: str) -> tuple[str, int | None]:
-    """Return host and port of `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`."""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, int(rest[1:]) if rest[1:].isdigit() else None
-    host, colon, port = text.rpartition(":")
-    if colon and port.isdigit() and ":" not in host:
-        return host, int(port)
-    return text, None
+        return matches(pattern, self.host, self.port, ports)
 
 
 def permit(target: Target, policy: NetworkPolicy) -> bool:
@@ -144,6 +130,11 @@ async def nobody(_: str) -> str:
     return ""
 
 
+async def nothing(_: str) -> Sequence[str]:
+    """Return that nothing more is allowed, for every environment."""
+    return ()
+
+
 class Egress:
     """Serves one proxy socket per environment; implements `folders.Ways`."""
 
@@ -155,6 +146,7 @@ class Egress:
         resolve: Resolve = system_resolve,
         git: GitWay | None = None,
         subject_of: SubjectOf = nobody,
+        more: More = nothing,
     ) -> None:
         self._upstream = upstream or Upstream(None)
         self._on_refusal = on_refusal
@@ -164,6 +156,7 @@ class Egress:
         self._serving: dict[str, set[asyncio.Task[None]]] = {}
         self._git = git
         self._subject_of = subject_of
+        self._more = more
         self._subjects: dict[str, tuple[str, Path]] = {}
 
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
@@ -242,7 +235,7 @@ class Egress:
                 wanted = f"{request.host}:{request.port}"
                 await self._speak_git(environment, policy, near, request)
                 return
-            far = await self._reach(target, policy)
+            far = await self._reach(environment, target, policy)
             try:
                 if method == "CONNECT":
                     near[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -265,15 +258,23 @@ class Egress:
 
     async def _speak_git(self, environment: str, policy: NetworkPolicy, near: Streams, request: GitRequest) -> None:
         async def reach(host: str, port: int) -> Streams:
-            return await self._reach(Target(host, port), policy)
+            return await self._reach(environment, Target(host, port), policy)
 
         subject, _ = self._subjects.get(environment, ("", None))
         if self._git:
             await self._git.serve(subject, near, request, reach)
 
-    async def _reach(self, target: Target, policy: NetworkPolicy) -> Streams:
+    async def _permit(self, environment: str, target: Target, policy: NetworkPolicy) -> bool:
+        """Do as `permit`; what somebody has allowed since counts at once, and is looked up where nothing else helps."""
+        try:
+            return permit(target, policy)
+        except Refusal:
+            more = await self._more(environment)
+            return permit(target, replace(policy, allow=tuple(more)))
+
+    async def _reach(self, environment: str, target: Target, policy: NetworkPolicy) -> Streams:
         """Connect to a target that is allowed; raises Refusal."""
-        private = permit(target, policy)
+        private = await self._permit(environment, target, policy)
         if self._upstream.used_for(target):
             return await self._through_upstream(target, private)
         try:

@@ -1,12 +1,13 @@
 """The providers of environments, chosen by name. A new provider is one file and one line here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from hostler.core.ambient import Ambient, SystemAmbient
+from hostler.core.egress import split_port
 from hostler.core.errors import EnvironmentFailed, FailedPrecondition
 from hostler.core.hosts import host_of
 from hostler.core.machines import Machine, Operation
@@ -15,7 +16,17 @@ from hostler.core.providers import EnvSpec, Handle, KeptSource, NetworkPolicy, R
 from hostler.environments import content
 from hostler.environments.credentials import GitLogins
 from hostler.environments.disk import DiskWatch
-from hostler.environments.egress import Egress, Refusal, SubjectOf, Target, Upstream, nobody, permit, split_port
+from hostler.environments.egress import (
+    Egress,
+    More,
+    Refusal,
+    SubjectOf,
+    Target,
+    Upstream,
+    nobody,
+    nothing,
+    permit,
+)
 from hostler.environments.folders import FolderProvider, Ways
 from hostler.environments.git_http import GitWay
 from hostler.environments.local import GATEWAY_SOCKET, MIRROR, Settings, local_provider
@@ -53,7 +64,9 @@ class Outside:
         self._logins = logins
         self._subject_of = subject_of
         git = GitWay(logins) if logins else None
-        self._egress = Egress(Upstream.of(environ), on_refusal=self._told, git=git, subject_of=self._subject)
+        self._egress = Egress(
+            Upstream.of(environ), on_refusal=self._told, git=git, subject_of=self._subject, more=self._more
+        )
         if logins:
             logins.on_change = self._egress.changed
         self._refusals: dict[str, str] = {}
@@ -71,10 +84,15 @@ class Outside:
         )
         self.provider.before_creation = self._with_mirror
         self.on_refusal: OnRefusal | None = None
+        self.more: More = nothing
+        """What somebody has allowed an environment beyond its policy."""
 
     def machine(self, handle: Handle) -> Machine:
         """Return the inside of an environment."""
         return self.provider.machine(handle)
+
+    async def _more(self, environment: str) -> Sequence[str]:
+        return await self.more(environment)
 
     async def _subject(self, environment: str) -> str:
         """Return whose credentials are used on a way out: an environment's, or a mirror's."""

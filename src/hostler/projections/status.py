@@ -29,6 +29,7 @@ def view(state: State) -> dict[str, Any]:
             "baseCommit": state.environment.base_commit,
             "notes": list(state.notes),
             "refusedHosts": list(state.refused_hosts),
+            "hostsAllowed": state.hosts_allowed,
             "turnSince": stamp(state.turn_since),
             "limit": state.failure.limit if state.failure else "",
             "kept": kept(state),

@@ -129,6 +129,11 @@ STEPS: Sequence[Sequence[str]] = (
             PRIMARY KEY (execution_id, day, model))""",
         "CREATE INDEX spent_day ON spent (day, execution_id)",
     ),
+    (
+        """CREATE TABLE class_host (
+            class_id {text} NOT NULL, host {text} NOT NULL, by_name {text} NOT NULL, at BIGINT NOT NULL,
+            PRIMARY KEY (class_id, host))""",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from hostler.store.admission import StoredShares, StoredSignIns
 from hostler.store.beside import fill
 from hostler.store.blobs import StoredBlobs
+from hostler.store.class_hosts import StoredClassHosts
 from hostler.store.database import PATIENCE, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
 from hostler.store.environments import StoredEnvironments
@@ -53,6 +54,7 @@ class Store:
     sign_ins: StoredSignIns
     shares: StoredShares
     spending: StoredSpending
+    class_hosts: StoredClassHosts
 
 
 @asynccontextmanager
@@ -95,6 +97,7 @@ async def open_store(
             sign_ins=StoredSignIns(writer, readers),
             shares=StoredShares(writer, readers),
             spending=StoredSpending(readers),
+            class_hosts=StoredClassHosts(writer, readers),
         )
     finally:
         await writer.close()

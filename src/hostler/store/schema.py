@@ -282,3 +282,13 @@ spent = Table(
     Column("guessed_output", BigInteger, nullable=False),
 )
 """What the model calls of an execution cost, by day; derived from its log in the same commit."""
+
+class_host = Table(
+    "class_host",
+    metadata,
+    Column("class_id", Text, primary_key=True),
+    Column("host", Text, primary_key=True),
+    Column("by_name", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""Hosts that somebody allowed for every environment of a class, beyond the settings."""

@@ -160,6 +160,8 @@ class Maker:
         handle = await self._provider.create(spec)
         if row.handle is None:
             row = await self._ledger.change(row.id, handle=handle.to_json())
+        if row.status.get("hosts") and (await self._provider.observe(handle)).state == "stopped":
+            row = await self._ledger.change(row.id, status={"hosts": []})  # It had stopped without us.
         await self._provider.start(handle)
         return row
 

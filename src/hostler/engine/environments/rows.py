@@ -70,11 +70,12 @@ class Ledger:
                 raise EnvironmentFailed(GONE)
             if only_in and row.phase not in only_in:
                 raise FailedPrecondition(f"the environment is {row.phase}; this needs it {' or '.join(only_in)}")
+            until_stopped: Mapping[str, Any] = {"hosts": []} if phase == "stopped" and row.status.get("hosts") else {}
             changed = replace(
                 row,
                 phase=phase or row.phase,
                 handle=handle or row.handle,
-                status={**row.status, **(status or {})},
+                status={**row.status, **(status or {}), **until_stopped},
                 spec={**row.spec, **(spec or {})},
                 name=row.name if name is None else name,
                 class_id=class_id or row.class_id,

@@ -7,6 +7,7 @@ import structlog
 
 from hostler.core.ambient import Ambient
 from hostler.core.desk import EnvironmentChange, EnvironmentClass, NewEnvironment
+from hostler.core.egress import ClassHosts
 from hostler.core.environment_log import EnvironmentLogs, LogEntry
 from hostler.core.errors import (
     EnvironmentFailed,
@@ -16,11 +17,12 @@ from hostler.core.errors import (
 )
 from hostler.core.kept import WorkKept
 from hostler.core.machines import FileProblem, Machine, Patch
-from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
+from hostler.core.ports import EnvironmentRow, EnvironmentRows, Executions, Principal
 from hostler.core.providers import EnvSpec, Handle, Provider
 from hostler.core.redaction import Redactor
 from hostler.core.vault import Vault
 from hostler.engine.effects import Prepared
+from hostler.engine.environments.hosts import Hosts, Report
 from hostler.engine.environments.journal import Journal
 from hostler.engine.environments.lives import Lives
 from hostler.engine.environments.making import Bring, Hooks, MachineOf, Maker
@@ -104,6 +106,12 @@ class Environments:
     def follow(self, hooks: Hooks) -> None:
         """Have somebody told at turns of environments' lives, after those who came before."""
         self._maker.hooks.append(hooks)
+
+    def hosts(self, class_hosts: ClassHosts, executions: Executions, report: Report) -> Hosts:
+        """Return what allows hosts for these environments."""
+        return Hosts(
+            self._runner, self._rows, class_hosts, executions, self._shapes, self._journal, report, self._ambient
+        )
 
     # --- rows ---------------------------------------------------------------------------------------------------
 

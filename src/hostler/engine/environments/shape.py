@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from hostler.core.desk import EnvironmentClass, NewEnvironment
+from hostler.core.egress import Allowed
 from hostler.core.errors import EnvironmentFailed
 from hostler.core.ports import EnvironmentRow, Principal
 from hostler.core.providers import EnvSpec, KeptSource, Limits, NetworkPolicy, RemoteRepository, Source
@@ -22,7 +23,7 @@ class Shapes:
     def __init__(self, classes: Sequence[EnvironmentClass], allow: Sequence[str], private: Sequence[str]) -> None:
         self.classes = {cls.id: cls for cls in classes}
         self._allow = tuple(allow)
-        self._private = tuple(private)
+        self.private = tuple(private)
 
     def spec(self, row: EnvironmentRow, secrets: Mapping[str, str]) -> EnvSpec:
         """Return what a provider is asked for; raises EnvironmentFailed when the class is not configured any more.
@@ -36,11 +37,23 @@ class Shapes:
             cpus=cls.cpus, memory_bytes=cls.memory_bytes, disk_bytes=cls.disk_bytes, processes=cls.processes
         )
         source = source_of(row)
-        lower = source.below if isinstance(source, KeptSource) else source
-        own = (host_of(lower.url),) if isinstance(lower, RemoteRepository) else ()
-        network = NetworkPolicy(allow=(*own, *self._allow, *cls.allow), private=self._private)
+        allow = tuple(one.host for one in self.allowed(row) if one.why != "private")
+        network = NetworkPolicy(allow=allow, private=self.private)
         checkout = str(row.spec.get("checkout", ""))
         return EnvSpec(row.id, limits, network, self._variables(row, cls, secrets), source, checkout=checkout)
+
+    def allowed(self, row: EnvironmentRow) -> tuple[Allowed, ...]:
+        """Return which hosts an environment may reach by the settings and by what it was made from, and why."""
+        source = source_of(row)
+        lower = source.below if isinstance(source, KeptSource) else source
+        own = (Allowed(host_of(lower.url), "repository"),) if isinstance(lower, RemoteRepository) else ()
+        cls = self.classes.get(row.class_id)
+        return (
+            *own,
+            *(Allowed(host, "settings") for host in self._allow),
+            *(Allowed(host, "environment class") for host in (cls.allow if cls else ())),
+            *(Allowed(host, "private") for host in self.private),
+        )
 
     def setup(self, row: EnvironmentRow) -> tuple[str, ...]:
         """Return the shell commands that are run once: those of the class, then those of the row."""

@@ -8,6 +8,7 @@ from hostler.testing.store_suite.admission import ShareBook, SignInBook
 from hostler.testing.store_suite.appending import Appending, Closing, Owning, Removing, Starting, Watching
 from hostler.testing.store_suite.environments import EnvironmentLogBook, EnvironmentSignals
 from hostler.testing.store_suite.folding import Folding
+from hostler.testing.store_suite.hosts import ClassHostBook
 from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, PromptLibrary, TokenBook
 from hostler.testing.store_suite.lists import Listing
 from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
@@ -35,6 +36,7 @@ SUITE: tuple[type[StoreSuite], ...] = (
     SignInBook,
     ShareBook,
     SpendingSums,
+    ClassHostBook,
 )
 
 __all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]
