@@ -9,6 +9,7 @@ from hostler.cli import codex, places, repositories
 from hostler.cli.client import Client
 from hostler.cli.endings import SHORT
 from hostler.cli.executions import say_to
+from hostler.cli.opening import link_or_nothing
 from hostler.cli.options import AsJson, DataDir, Full, Thoughts
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import emit, note, say
@@ -37,6 +38,9 @@ def run(
     data_dir: DataDir = None,
 ) -> None:
     """Start an agent on a task and show what it does. The first line is the execution's id.
+
+    A link to watch it in a browser, good once within ten minutes, goes to standard error; with --json it is in the
+    first line.
 
     Without a running server it starts one that ends by itself after 30 idle minutes. Ctrl-C leaves the agent running.
 
@@ -68,7 +72,7 @@ def run(
     if agent:
         request["agentId"] = agent_id(client, agent)
     execution = client.agents("StartAgent", request)["agentExecutionId"]
-    emit({"type": "execution", "id": execution}, lines=True) if json else say(execution)
+    _tell(execution, link_or_nothing(client, execution), json=json)
     try:
         say_to(client, execution, text)
     except Problem as problem:
@@ -80,6 +84,16 @@ def run(
         client, execution, json=json, story=Story(full=full, thoughts=thoughts, execution=execution[:SHORT])
     )
     raise typer.Exit(follower.follow())
+
+
+def _tell(execution: str, link: str, *, json: bool) -> None:
+    """Print the id, and where to watch it in a browser."""
+    if json:
+        emit({"type": "execution", "id": execution, **({"url": link} if link else {})}, lines=True)
+        return
+    say(execution)
+    if link:
+        note(f"watch it: {link}")
 
 
 def requested(repo: str, ref: str, name: str, model: str, annotations: list[str]) -> Json:
