@@ -4,6 +4,7 @@ from starlette.routing import BaseRoute
 
 from hostler.api.auth import Credentials
 from hostler.api.parts import ApiParts
+from hostler.web.conversation import ConversationPages
 from hostler.web.executions import ExecutionPages
 from hostler.web.signin import SignInPages
 from hostler.web.site import Site, static
@@ -12,4 +13,4 @@ from hostler.web.site import Site, static
 def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
     """Return the routes of the pages."""
     site = Site(parts, credentials)
-    return [static(), *SignInPages(site).routes(), *ExecutionPages(site).routes()]
+    return [static(), *SignInPages(site).routes(), *ExecutionPages(site).routes(), *ConversationPages(site).routes()]

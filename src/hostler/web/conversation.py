@@ -1,0 +1,173 @@
+"""The page of one conversation, its live stream, and the fragments that it asks for."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from hostler.api.broadcast import Channels
+from hostler.api.call import Caller, current
+from hostler.api.live import watch
+from hostler.api.parts import ApiParts
+from hostler.core.desk import Seen
+from hostler.core.errors import NotFound
+from hostler.projections.items import Action, AnyItem, FileChanged, UserInput
+from hostler.web.page_form import PageForm
+from hostler.web.panel import Panel, panel
+from hostler.web.pictures import picture
+from hostler.web.readings import Reading, Readings
+from hostler.web.rendering import Ways, diff, prepared, render, whole_output
+from hostler.web.site import HEADERS, Site
+
+TAIL = 60
+"""Items that a page shows at first, and that are loaded at a time."""
+LONGEST = 1 << 20
+"""Characters of an output that are shown in the page."""
+FRAGMENTS = ("glance", "more", "queue", "controls")
+
+
+class ConversationPages:
+    """The handlers."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._parts: ApiParts = site.parts
+        self._readings = Readings(site.parts)
+        self._channels = Channels(site.parts)
+        prepared()
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the routes."""
+        at = "/executions/{execution}"
+        return [
+            self._site.route(at, self.page),
+            Route(f"{at}/events", endpoint=_Raw(self)),
+            self._site.route(f"{at}/panel", self.panel),
+            self._site.route(f"{at}/earlier", self.earlier),
+            self._site.route(f"{at}/tail", self.tail),
+            self._site.route(f"{at}/items/{{item}}", self.item),
+            self._site.route(f"{at}/items/{{item}}/images/{{number:int}}", self.image),
+        ]
+
+    async def _look(self, request: Request) -> tuple[Caller, Seen, Reading]:
+        """Return who looks, and the conversation as it is now."""
+        execution = cast("str", request.path_params["execution"]).lower()
+        caller = await self._site.credentials.viewer(request, execution, needs="see")
+        if request.query_params.get("as") == "visitor" and caller.may("control"):
+            caller = current().caller = caller.visitor(execution)
+        seen = await self._parts.desk.seen(execution)
+        return caller, seen, await self._readings.of(execution)
+
+    async def page(self, request: Request) -> Response:
+        """Show the conversation, from its tail."""
+        caller, seen, reading = await self._look(request)
+        shown = await self._shown(caller, seen, reading)
+        items = reading.line.items
+        return self._site.page(
+            "conversation/page.html",
+            **shown,
+            items=render(items[-TAIL:], self._ways(caller, seen)),
+            first=items[-TAIL].id if len(items) > TAIL else "",
+            earlier=max(0, len(items) - TAIL),
+            seq=reading.line.seq,
+            preview=request.query_params.get("as") == "visitor",
+        )
+
+    async def panel(self, request: Request) -> Response:
+        """Return what stands beside the conversation, anew."""
+        caller, seen, reading = await self._look(request)
+        shown = await self._shown(caller, seen, reading)
+        module: Any = prepared().get_template("conversation/panel.html").module
+        told: Panel = shown["panel"]
+        html = {name: str(getattr(module, name)(told, shown["about"], caller)).strip() for name in FRAGMENTS}
+        said = {"word": told.stands.word, "tone": told.stands.tone, "running": told.controls.running}
+        return JSONResponse({"seq": reading.line.seq, "html": html, **said}, headers=HEADERS)
+
+    async def _shown(self, caller: Caller, seen: Seen, reading: Reading) -> dict[str, Any]:
+        view = seen.row.view
+        about = {
+            "id": seen.row.id,
+            "name": view.get("metadata", {}).get("name") or "Conversation",
+            "agent": view.get("hostler", {}).get("agent", ""),
+            "model": view.get("hostler", {}).get("model", ""),
+            "creator": view.get("metadata", {}).get("creator", {}),
+            "created": seen.row.view.get("metadata", {}).get("createdAt", ""),
+            "session": view.get("metadata", {}).get("sessionId", ""),
+            "base": f"/executions/{seen.row.id}",
+        }
+        return {"panel": await panel(self._parts, reading, seen, caller), "about": about, "who": caller}
+
+    def _ways(self, caller: Caller, seen: Seen) -> Ways:
+        return Ways(f"/executions/{seen.row.id}", inspect=caller.may("inspect"))
+
+    async def earlier(self, request: Request) -> Response:
+        """Return the items before one."""
+        caller, seen, reading = await self._look(request)
+        items = reading.line.items
+        before = request.query_params.get("before", "")
+        at = next((number for number, one in enumerate(items) if one.id == before), -1)
+        if at < 0:
+            raise NotFound("there is no such item")
+        part = items[max(0, at - TAIL) : at]
+        return self._fragment(part, caller, seen, more=max(0, at - TAIL))
+
+    async def tail(self, request: Request) -> Response:
+        """Return the last items, for a page that lost its place; the header says at which event they stand."""
+        caller, seen, reading = await self._look(request)
+        items = reading.line.items
+        answer = self._fragment(items[-TAIL:], caller, seen, more=max(0, len(items) - TAIL))
+        answer.headers["x-seq"] = str(reading.line.seq)
+        return answer
+
+    def _fragment(self, items: Sequence[AnyItem], caller: Caller, seen: Seen, more: int) -> HTMLResponse:
+        html = str(render(items, self._ways(caller, seen)))
+        return HTMLResponse(html, headers={**HEADERS, "x-more": str(more), "x-first": items[0].id if items else ""})
+
+    async def item(self, request: Request) -> Response:
+        """Return all of an item that is shown cut."""
+        _, _, reading = await self._look(request)
+        match reading.line.item(request.path_params["item"]):
+            case Action() as action:
+                html = str(whole_output(await self._output(action, reading.line.execution)))
+            case FileChanged() as changed:
+                html = str(diff(changed.hunks, changed.path, sum(map(len, changed.hunks))))
+            case _:
+                raise NotFound("there is no such item")
+        return HTMLResponse(html, headers=HEADERS)
+
+    async def _output(self, action: Action, execution: str) -> str:
+        data = await self._parts.blobs.get(action.blob, execution) if action.blob else None
+        text = self._parts.redactor.text(data.decode(errors="replace")) if data is not None else action.output
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… ({len(text) - LONGEST} more characters)"
+
+    async def image(self, request: Request) -> Response:
+        """Return an image that was sent."""
+        _, _, reading = await self._look(request)
+        found = reading.line.item(request.path_params["item"])
+        inputs = (found, *reading.line.waiting)
+        number = int(request.path_params["number"])
+        for one in inputs:
+            if isinstance(one, UserInput) and one.id == request.path_params["item"] and number < len(one.pictures):
+                return picture(one.pictures[number])
+        raise NotFound("there is no such image")
+
+    async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream the conversation to one page."""
+        request = Request(scope, receive)
+        execution = cast("str", request.path_params["execution"]).lower()
+        caller = await self._site.credentials.viewer(request, execution, needs="see")
+        await watch(self._channels.of(execution, "page", PageForm), request, caller, send, follow=True)
+
+
+class _Raw:
+    """An ASGI application for a route."""
+
+    def __init__(self, pages: ConversationPages) -> None:
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await self._pages.events(scope, receive, send)
