@@ -19,12 +19,20 @@ HEAVY = (
         "connectrpc",
         "structlog",
         "rich",
+        "textual",
         "httpx2",
         "asyncio",
     ),
 )
 LINUX_ONLY = ("fcntl", "termios", "pwd", "grp", "resource", "syslog", "posix_ipc", "tty", "pty", "crypt", "spwd", "nis")
-COMMANDS = (("--help",), ("ps",), ("run", "--help"), ("show", "0198c2aa-0001"), ("run", "Go", "--detach"))
+COMMANDS = (
+    ("--help",),
+    ("ps",),
+    ("run", "--help"),
+    ("show", "0198c2aa-0001"),
+    ("top", "--help"),
+    ("run", "Go", "--detach"),
+)
 WITHOUT_LINUX = f"""
 import sys
 for name in {LINUX_ONLY!r}:

@@ -135,7 +135,6 @@ class Peek:
             client, execution, lost=self._lost, back=self._back, follow=True, pause=self._pause
         )
         self.version = 0
-        self.line: Line = "connecting"
         self.why = ""
         self.dead = False
         """Whether it has given up."""
@@ -155,6 +154,13 @@ class Peek:
         self._thread.join(5)
 
     @property
+    def line(self) -> Line:
+        """Return how the connection stands."""
+        if self._conversation.connected:
+            return "live"
+        return "offline" if self.why else "connecting"
+
+    @property
     def open(self) -> Openness:
         """Return what the conversation leaves open for a person."""
         return self._story.open
@@ -169,7 +175,6 @@ class Peek:
             for frame in self._conversation:
                 with self._lock:
                     self._story.tell(frame)
-                self.line = "live"
                 self.version += 1
         except Problem as problem:
             if not self._stopping.is_set():
@@ -180,9 +185,9 @@ class Peek:
         self._stopping.wait(seconds)
 
     def _lost(self, why: str) -> None:
-        self.line, self.why = "offline", why
+        self.why = why
         self.version += 1
 
     def _back(self) -> None:
-        self.line, self.why = "live", ""
+        self.why = ""
         self.version += 1

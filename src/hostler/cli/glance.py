@@ -92,7 +92,7 @@ def entry(found: Json) -> Entry:
         name=line(str(metadata.get("name", ""))) or "(no name)",
         standing=standing if standing in STANDINGS else "done",
         phase=str(status.get("phase", "")),
-        doing=_doing(found, steps),
+        doing=line(questions[0].text) if questions else _doing(found, steps),
         agent=line(str(extra.get("agent", ""))),
         model=line(str(extra.get("model", ""))),
         since=seconds(str(begun or metadata.get("updatedAt", ""))),

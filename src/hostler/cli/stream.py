@@ -90,6 +90,8 @@ class Conversation:
         self._ended = False
         self._stopped = False
         self._reply: Reply | None = None
+        self.connected = False
+        """Whether the stream stands."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, each once; raises Problem when the execution is gone or the server stays away."""
@@ -97,6 +99,7 @@ class Conversation:
             try:
                 yield from self._connected()
             except Problem as problem:
+                self.connected = False
                 if not self._stopped:
                     self._again(problem)
 
@@ -116,7 +119,7 @@ class Conversation:
         url += ("&" if "?" in url else "?") + urlencode(self._query)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
         with self._client.open("GET", url, token=token, headers=headers, timeout=QUIET) as reply:
-            self._reply = reply
+            self._reply, self.connected = reply, True
             if self._broken:
                 self._broken = False
                 self._back()

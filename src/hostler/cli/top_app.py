@@ -28,6 +28,7 @@ TICK = 0.1
 """Seconds between two looks for something new to draw."""
 SETTLED = 0.25
 """Seconds after which a choice counts as made, so that the pane does not open what is only passed by."""
+NOTHING: tuple[object, ...] = (-1, None, 0)
 FOOT = "⏎ peek  w watch  a answer  s say  x stop  o link  / filter  ? help  q quit"
 
 
@@ -62,7 +63,7 @@ class Top(App[str]):
         self._chosen = chosen
         self._feed = Feed(Client(client.server))
         self._peek: Peek | None = None
-        self._drawn = (-1, -1, -1)
+        self._drawn: tuple[object, ...] = NOTHING
         self._moved = 0.0
 
     def compose(self) -> ComposeResult:
@@ -102,7 +103,8 @@ class Top(App[str]):
 
     def _look(self) -> None:
         """Draw what has changed since the last look; ages change every second."""
-        seen = (self._feed.version, self._peek.version if self._peek else -1, int(time.time()))
+        peek = self._peek
+        seen = (self._feed.version, (peek.version, peek.line) if peek else None, int(time.time()))
         if seen == self._drawn:
             self._follow_choice()
             return
@@ -158,7 +160,7 @@ class Top(App[str]):
                 peek.stop()
             self._peek = peek = Peek(Client(self._feed.server), entry.id, max(self.size.width - 4, 20))
             peek.start()
-            self._drawn = (-1, -1, -1)
+            self._drawn = NOTHING
         self._pane.tell(entry, peek)
 
     def action_peek(self) -> None:
@@ -185,7 +187,7 @@ class Top(App[str]):
         self._again()
 
     def _again(self) -> None:
-        self._drawn = (-1, -1, -1)
+        self._drawn = NOTHING
         self._look()
 
     # --- keys --------------------------------------------------------------------------------------------------

@@ -19,10 +19,10 @@ from hostler.cli.problems import Problem
 
 KEYS = (
     ("↑ ↓  j k", "choose an execution"),
-    ("Enter", "peek into it: its last lines, live; again: watch it"),
+    ("Enter", "peek: its last lines, live; again: watch"),
     ("w", "watch it; Ctrl-C comes back"),
-    ("a", "answer what it asks, or choose a step that it proposes"),
-    ("s", "say something; while it works, that waits in its queue"),
+    ("a", "answer it, or choose a step it proposes"),
+    ("s", "say something; it waits while it works"),
     ("x", "stop it"),
     ("o", "the address of its page, signed in"),
     ("/", "filter by words; Esc shows all again"),
@@ -134,7 +134,7 @@ class Say(ModalScreen[str]):
         with Vertical(classes="card"):
             yield Static(Text(f"Say to {self._name}", "bold"), markup=False)
             yield Input(id="words")
-            waits = "it waits in the queue while the agent works · " if self._working else ""
+            waits = "waits in the queue · " if self._working else ""
             yield Static(f"{waits}Enter sends · Esc does not", classes="quiet", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -124,7 +124,7 @@ def padded(text: str, width: int) -> str:
 
 def used(one: Entry) -> str:
     """Return the tokens, and how much is used of the limit that is nearest to its end."""
-    share = f" {one.share:.0%}" if one.share and one.share >= 0.005 else ""
+    share = f" {one.share:.0%}" if one.share and one.share >= 0.01 else ""
     return f"{short_number(one.tokens)}{share}" if one.tokens or share else ""
 
 
