@@ -1,7 +1,9 @@
 """Secrets are masked whole, in pieces and in their usual encodings."""
 
 import base64
+import html
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -22,7 +24,14 @@ SECRET = 'sk-canary/42+"quoted"'
         base64.b64encode(b"xy" + SECRET.encode() + b"z").decode(),
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
         SECRET.encode().hex(),
+        SECRET.encode().hex().upper(),
+        json.dumps(json.dumps(SECRET)),
+        html.escape(SECRET),
+        html.escape(SECRET).replace("&quot;", "&#34;"),
+        repr(f"{SECRET}'"),
         "https://user:sk-canary%2F42%2B%22quoted%22@host/",
+        "https://user:sk-canary%2f42%2b%22quoted%22@host/",
+        "https://host/sk-canary/42%2B%22quoted%22",
     ],
 )
 def test_a_secret_is_masked_in_its_encodings(hidden: str):
@@ -32,6 +41,18 @@ def test_a_secret_is_masked_in_its_encodings(hidden: str):
     assert masked.endswith(" after")
     for form in (SECRET, SECRET[4:-4]):
         assert form not in masked
+
+
+@pytest.mark.parametrize("written", [json.dumps, lambda text: json.dumps(text, ensure_ascii=False), repr, str])
+def test_a_secret_with_letters_of_any_language_is_masked(written: Callable[[str], str]):
+    secret = "schlüssel-der-tür"
+    redactor = Redactor([secret])
+    assert redactor.text(written(secret)).strip("'\"") == MASK
+    raw = written(secret).encode()
+    for end in range(1, len(raw) - 1):
+        held = redactor.safe_end(raw[:end].decode("latin-1"))
+        assert redactor.data(raw[:held] + raw[held:]).strip(b"'\"") == MASK.encode()
+        assert held <= 1
 
 
 def test_short_values_are_not_taken_for_secrets():

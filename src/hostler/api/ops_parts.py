@@ -17,7 +17,7 @@ from hostler.api.inside import Inside
 from hostler.api.parts import ApiParts
 from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, NotFound
 from hostler.core.machines import FileProblem
-from hostler.core.redaction import Redactor
+from hostler.core.redaction import SHORTEST, Redactor
 
 Context = RequestContext[Any, Any]
 M = TypeVar("M", bound=Message)
@@ -115,22 +115,38 @@ def telling(field: str) -> Generator[None]:
 
 
 class Masking:
-    """Masks bytes that arrive in pieces; it holds back what could still become a secret."""
+    """Masks bytes that arrive in pieces; it holds back what could still become a secret.
+
+    What was held back may be shown when nothing follows: a prompt must not wait for the next key. If a secret comes of
+    it all the same, the rest of that is masked.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self.held = b""
+        self._shown = b""
+
+    @property
+    def waits(self) -> bool:
+        """Return whether something is held back that may be shown when it is quiet: too little to tell a secret."""
+        return bool(self.held) and len(self._shown) + len(self.held) < SHORTEST
 
     def feed(self, data: bytes) -> bytes:
         """Return what can be shown now."""
-        raw = self.held + data
+        shown, self._shown = self._shown, b""
+        raw = shown + self.held + data
         end = self._redactor.safe_end(raw.decode("latin-1"))
         self.held = raw[end:]
-        return self._redactor.data(raw[:end])
+        if end < len(shown):
+            self._shown, self.held = shown, raw[len(shown) :]
+            return b""
+        said = self._redactor.data(raw[:end])
+        return said.removeprefix(shown)
 
     def flush(self) -> bytes:
-        """Return what was held back."""
+        """Return what was held back, and remember it."""
         held, self.held = self.held, b""
+        self._shown += held
         return self._redactor.data(held)
 
 
@@ -141,7 +157,7 @@ async def masked(pieces: AsyncIterator[bytes], redactor: Redactor) -> AsyncGener
     try:
         while True:
             coming = coming or asyncio.ensure_future(anext(pieces))
-            await asyncio.wait({coming}, timeout=QUIET if masking.held else None)
+            await asyncio.wait({coming}, timeout=QUIET if masking.waits else None)
             try:
                 shown = masking.feed(coming.result()) if coming.done() else masking.flush()
             except StopAsyncIteration:

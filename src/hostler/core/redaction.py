@@ -1,7 +1,9 @@
 """Secrets never get in: known values and their common encodings are replaced before anything is stored or shown."""
 
 import base64
+import html
 import json
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +18,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: tuple[str, ...] = ()
+        self._beginnings: dict[str, tuple[str, ...]] = {}
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -25,6 +28,8 @@ class Redactor:
             if len(secret) >= SHORTEST:
                 forms |= _encodings(secret)
         self._forms = tuple(sorted(forms, key=len, reverse=True))
+        first = {form[0] for form in forms}
+        self._beginnings = {letter: tuple(form for form in self._forms if form[0] == letter) for letter in first}
 
     def text(self, text: str) -> str:
         """Return the text with every known secret masked."""
@@ -66,8 +71,10 @@ class Redactor:
             return len(text)
         end = len(text)
         for start in range(max(0, len(text) - len(self._forms[0]) + 1), len(text)):
+            if not (forms := self._beginnings.get(text[start])):
+                continue
             tail = text[start:]
-            if any(len(form) > len(tail) and form.startswith(tail) for form in self._forms):
+            if any(len(form) > len(tail) and form.startswith(tail) for form in forms):
                 end = start
                 break
         while (earlier := self._cut_match(text, end)) < end:
@@ -110,13 +117,25 @@ class RedactingStream:
 
 
 def _encodings(secret: str) -> set[str]:
-    """Return the forms in which a secret is met: as it is, in JSON, URL-quoted, hex, base64 at its three offsets."""
+    """Return the forms in which a secret is met: as it is and as programs write it, in base64 at its three offsets."""
     raw = secret.encode()
-    forms = {secret, json.dumps(secret)[1:-1], urllib.parse.quote(secret, safe=""), raw.hex()}
+    forms = {secret, raw.hex(), raw.hex().upper(), *_escaped(secret)}
     for shift in range(3):
         coded = base64.b64encode(b"\0" * shift + raw).decode()
         start, end = (0, 2, 3)[shift], len(coded) - (4 if (shift + len(raw)) % 3 else 0)
         core = coded[start:end] if shift else coded[:end]
         if len(core) >= SHORTEST:
             forms |= {core, core.replace("+", "-").replace("/", "_")}
+    if not secret.isascii():
+        forms |= {form.encode().decode("latin-1") for form in forms}  # bytes in pieces are looked at in this form
     return forms
+
+
+def _escaped(secret: str) -> set[str]:
+    """Return a secret as JSON (also within JSON), Python, HTML and URLs write it; a plain one stays what it is."""
+    once = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    twice = {json.dumps(form, ensure_ascii=False)[1:-1] for form in once}
+    quoted = {urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret)}
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in quoted}
+    markup = {html.escape(secret), html.escape(secret, quote=False), html.escape(secret).replace("&quot;", "&#34;")}
+    return once | twice | quoted | markup | {repr(secret)[1:-1]}
