@@ -11,7 +11,7 @@ from tests.server import HostlerProcess
 pytestmark = [pytest.mark.crash, pytest.mark.sandbox]
 
 MEND = "The tests fail. Find the bug, mend it and run the tests."
-AGAIN = ("TurnAdopted", "EnvironmentReady")
+AGAIN = ("TurnAdopted", "EnvironmentReady", "ModelCallCut")
 
 
 def workspace(server: HostlerProcess, execution: str) -> Path:
