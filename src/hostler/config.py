@@ -5,6 +5,7 @@ HOSTLER_SERVER__PORT=9000.
 """
 
 import os
+import re
 import tomllib
 import uuid
 from collections.abc import Mapping
@@ -40,6 +41,9 @@ REGISTRIES = (
 """The package registries that an environment may reach unless the configuration says otherwise."""
 
 
+PUBLIC_URL = re.compile(r"https?://[^/?#@\s]+/?")
+
+
 class BadConfiguration(Exception):
     """The configuration cannot be used."""
 
@@ -56,6 +60,13 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     public_url: str = ""
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if value and not PUBLIC_URL.fullmatch(value):
+            raise ValueError("http:// or https:// with a host is needed, such as https://hostler.example, and no path")
+        return value
 
 
 class AgentLimits(Section):

@@ -81,6 +81,8 @@ def test_serve_refuses_settings_that_cannot_be_used(cli: Cli, tmp_path: Path) ->
     assert "server.prot" in ended.err
     assert cli("serve", "--config", str(tmp_path / "absent.toml")).code == 2
     assert cli("serve", "--port", "70000").code == 2
+    for url in ("hostler.example", "https://hostler.example/agents", "https://ann@hostler.example"):
+        assert "and no path" in cli("serve", "--public-url", url).err
 
 
 @pytest.mark.parametrize(

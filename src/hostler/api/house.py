@@ -153,8 +153,10 @@ class House:
     async def revoke_token(self, request: Request) -> Response:
         """Remove an API token."""
         only_admins()
-        if not await self._parts.tokens.revoke(request.path_params["token"].lower()):
+        token = request.path_params["token"].lower()
+        if not await self._parts.tokens.revoke(token):
             raise NotFound("there is no such token")
+        self._credentials.end(token)
         return JSONResponse({})
 
     async def execution(self, request: Request) -> Response:

@@ -50,12 +50,12 @@ class Authenticate:
             _note(ctx, current(), wire_error(error, current().request_id))
 
     async def _caller(self, ctx: RequestContext[Any, Any], call: Call) -> Caller:
-        headers = ctx.request_headers
+        headers, changing = ctx.request_headers, ctx.http_method != "GET"
         if ctx.method.service_name == AGENTS and ctx.method.name in CONVERSING:
-            return await self._credentials.of(headers, "conversation")
+            return await self._credentials.of(headers, "conversation", changing=changing)
         if ctx.method.service_name != OPS:
-            return await self._credentials.of(headers)
-        caller = await self._credentials.of(headers, "environment")
+            return await self._credentials.of(headers, changing=changing)
+        caller = await self._credentials.of(headers, "environment", changing=changing)
         meant_for(caller, call.environment, "environment")
         return caller
 

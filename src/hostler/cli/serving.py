@@ -18,6 +18,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The port [8080]; 0 takes a free one.", show_default=False)
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(help="Where clients reach the server, such as https://hostler.example.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     database_url: Annotated[
         str | None,
@@ -36,12 +40,20 @@ def serve(
 
         hostler serve
 
+        hostler serve --public-url https://hostler.example
+
         hostler serve --port 0 --data-dir /srv/hostler --config /etc/hostler.toml
     """
     from hostler.app import serve as serve_app
     from hostler.config import BadConfiguration, load
 
-    given = {"server.host": host, "server.port": port, "data_dir": data_dir, "database_url": database_url}
+    given = {
+        "server.host": host,
+        "server.port": port,
+        "server.public_url": public_url,
+        "data_dir": data_dir,
+        "database_url": database_url,
+    }
     try:
         settings = load(settings_file(config, data_dir), overrides=given)
     except BadConfiguration as fault:
