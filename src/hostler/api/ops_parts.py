@@ -123,8 +123,8 @@ class Masking:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self.held = b""
-        self._shown = b""
+        self.held: bytes = b""
+        self._shown: bytes = b""
 
     @property
     def waits(self) -> bool:

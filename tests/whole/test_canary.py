@@ -1,0 +1,401 @@
+"""Known secrets go through every channel, and are looked for in everything that comes out or is kept.
+
+One server, three executions (the built-in agent, one whose provider refuses, and the real Codex), a terminal, commands,
+prompts. Then a table of channels and surfaces: a cell that fails names both, and the form that was found.
+"""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hostler.testing.answers import Answer, Called, Failure, Reply
+from hostler.testing.endpoints import Received
+from tests.agents.codex.provider import in_order, provider
+from tests.agents.codex.record import patch, runs
+from tests.agents.codex.standing import CODEX
+from tests.server import HostlerProcess, Refused, repository_at, short_folder
+from tests.whole.canary import CHANNELS, ENCODINGS, LONG, SHARED, SPLIT, Canary, canary, forms
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.crash]
+BIRDS: Mapping[str, Canary] = {channel: canary(channel) for channel in CHANNELS}
+KEY = "sk-cnry-of-the-provider-0123456789"
+CREDENTIAL = "cnry-of-the-code-host-0123456789"
+HELD = ("token", "key", "secret-key")
+"""Files of the data folder that hold secrets by purpose, for the server's own user only."""
+INSIDE = ("environments",)
+"""Folders of the inside: the repository's own files lie there, and what commands wrote before anybody looked."""
+OURS = "/api/hostler/v1"
+WAITING = "until [ -e go ]; do sleep 0.05; done"
+
+
+def tool(name: str, id_: str, **arguments: Any) -> Called:
+    return Called(name, json.dumps(arguments), id_)
+
+
+def shell(id_: str, command: str) -> Called:
+    return tool("bash", id_, command=command)
+
+
+def said(channel: str) -> str:
+    return BIRDS[channel].said
+
+
+STORY: tuple[Reply, ...] = (
+    Reply(
+        said("model-text"),
+        (shell("t1", f"cat {BIRDS['command-output'].file}; {WAITING}"),),
+        thinking=said("model-thought"),
+        signature="proof",
+        chunk=7,
+    ),
+    Reply(
+        "Split.", (shell("t2", "python3 split.py"), shell("t3", "python3 encodings.py"), shell("t4", "python3 long.py"))
+    ),
+    Reply(
+        "Files.", (tool("read", "t5", path=BIRDS["file-read"].file), tool("search", "t6", pattern="mark.file-found"))
+    ),
+    Reply("Edits.", (tool("edit", "t7", path=BIRDS["file-edited"].file, old="two", new="three"),)),
+    Reply(
+        "More.",
+        (
+            tool("write", "t8", path="written", content=said("tool-arguments")),
+            tool("add_agent_execution_result", "t9", key="result", value=said("outputs")),
+            tool("todo", "t10", todos=[{"title": said("todos")}]),
+        ),
+    ),
+    Reply("And now?", (tool("ask", "t11", questions=[{"question": said("questions"), "choices": []}]),)),
+    Reply("Done."),
+)
+CODEX_STORY = in_order(
+    Reply(said("agent-text"), (runs("k1", f"cat {BIRDS['agent-command'].file}"),), thinking="Hm.", chunk=7),
+    Reply(
+        "A patch.",
+        (patch("k2", f"*** Begin Patch\n*** Add File: patched\n+{said('agent-patch')}\n*** End Patch\n"),),
+    ),
+    Reply("Done with it."),
+)
+
+
+def answered(request: Received) -> Answer:
+    """Speak for the provider: to Codex in its own protocol, to the built-in agent by what it has been told so far."""
+    if "input" in request.body:
+        return CODEX_STORY(request)
+    text = json.dumps(request.body.get("messages"))
+    if "refuse this" in text:
+        return Failure(401, f"the key {KEY} is not known")
+    turns = [message for message in request.body["messages"] if message["role"] == "assistant"]
+    return STORY[min(len(turns), len(STORY) - 1)]
+
+
+@dataclass
+class Server:
+    """The server under test, and what came out of it while it worked."""
+
+    process: HostlerProcess
+    executions: list[str] = field(default_factory=list)
+    environment: str = ""
+    surfaces: dict[str, bytes] = field(default_factory=dict)
+    streams: list[threading.Thread] = field(default_factory=list)
+    cookie: str = ""
+
+    @property
+    def below(self) -> str:
+        return f"/api/environments/{self.environment}/ops/supervisor.v1.EnvironmentOpsService"
+
+    def opened(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self.process.token}", "Content-Type": "application/json"}
+        return urllib.request.urlopen(urllib.request.Request(f"{self.process.url}{path}", data, sent), timeout=120)
+
+    def get(self, path: str, body: Any = None) -> bytes:
+        try:
+            with self.opened(path, body) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as refused:
+            self.keep("refusals", told := refused.read())
+            raise Refused(refused.code, json.loads(told)) from None
+
+    def page(self, path: str) -> bytes:
+        """A page as a signed-in browser gets it."""
+        if not self.cookie:
+            request = urllib.request.Request(
+                f"{self.process.url}/sign-in",
+                json.dumps({"token": self.process.token}).encode(),
+                {"Content-Type": "application/json", "Origin": self.process.url},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        request = urllib.request.Request(f"{self.process.url}{path}", headers={"Cookie": self.cookie})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def ops(self, method: str, **body: Any) -> bytes:
+        return self.get(f"/api/environments/{self.environment}/ops/supervisor.v1.EnvironmentOpsService/{method}", body)
+
+    def keep(self, surface: str, data: bytes | str) -> None:
+        raw = data if isinstance(data, bytes) else data.encode()
+        self.surfaces[surface] = self.surfaces.get(surface, b"") + raw
+
+    def follow(self, execution: str) -> None:
+        """Read the live stream in the background, as the bytes come."""
+
+        def read() -> None:
+            url = f"{self.process.url}/api/executions/{execution}/live?after=0&follow=1"
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.process.token}"})
+            with suppress(OSError), urllib.request.urlopen(request, timeout=600) as answer:
+                while piece := answer.read1(1 << 16):
+                    self.keep("the live stream as it came", piece)
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        self.streams.append(thread)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server through which every canary has flown."""
+    with short_folder() as place, provider(answered) as model:
+        folder = place / "data"
+        folder.mkdir(mode=0o711)
+        codex = {"id": CODEX, "name": "codex", "driver": "codex", "model": "openai-responses:gpt-5.5"}
+        env = {
+            **model.endpoint.environ(),
+            "ANTHROPIC_API_KEY": KEY,
+            "HOSTLER_MODEL": "anthropic:claude-sonnet-4-5",
+            "HOSTLER_SECRETS": json.dumps([bird.secret for bird in BIRDS.values()]),
+            "HOSTLER_AGENTS": json.dumps([{}, codex]),
+        }
+        served = Server(HostlerProcess(folder, env=env).start())
+        try:
+            fly(served, repository(place))
+            look(served)
+            yield served
+        finally:
+            served.process.stop()
+
+
+def repository(place: Path) -> Path:
+    """Make a repository in which the canaries of commands and files lie."""
+    files = place / "files"
+    (files / "canaries").mkdir(parents=True)
+    for bird in BIRDS.values():
+        (files / bird.file).write_text(f"{bird.said}\n")
+    edited = BIRDS["file-edited"]
+    (files / edited.file).write_text(f"one {edited.said}\ntwo\n{edited.said} four\n")
+    (files / "AGENTS.md").write_text(f"Mind {said('instructions')}\n")
+    for name, program in (("split.py", SPLIT), ("encodings.py", ENCODINGS), ("long.py", LONG)):
+        (files / name).write_text(program)
+    (files / ".devcontainer").mkdir()
+    container = {"image": "debian", "onCreateCommand": f"cat {BIRDS['setup-output'].file}"}
+    (files / ".devcontainer" / "devcontainer.json").write_text(json.dumps(container))
+    return repository_at(place / "project", files)
+
+
+def fly(server: Server, project: Path) -> None:
+    """Let every canary through its channel."""
+    process = server.process
+    runner = json.loads(server.get(f"{OURS}/info"))["runnerId"]
+    process.call(
+        "CreateHostAuthenticationToken",
+        {
+            "runnerId": runner,
+            "host": "git.example",
+            "token": CREDENTIAL,
+            "source": "HOST_AUTHENTICATION_TOKEN_SOURCE_PAT",
+        },
+        "RunnerConfigurationService",
+    )
+    known = f"{process.token} {CREDENTIAL} {KEY}"
+    execution = process.start_agent(f"{said('message')} {known}", project, name=f"{said('name')}"[:100])
+    server.executions.append(execution)
+    server.follow(execution)
+    note = {"annotations": {"note": f"{said('annotation')} {known}"}}
+    process.call("UpdateAgentExecution", {"agentExecutionId": execution, "metadata": note})
+    process.until(lambda: any(kind == "ToolStarted" for kind, _ in process.log(execution)))
+    server.environment = process.get(execution)["status"]["usedEnvironments"][0]["environmentId"]
+    queue(server, execution)
+    (process.folder / "environments" / server.environment / "files" / "work" / "go").touch()
+    process.rest(execution)
+    by_hand(server)
+    refused = process.start_agent("refuse this", project)
+    server.executions.append(refused)
+    process.rest(refused)
+    inside = process.start_agent(said("agent-message"), project, agentId=CODEX)
+    server.executions.append(inside)
+    server.follow(inside)
+    process.rest(inside)
+    prompt = {"name": "one", "description": "a prompt", "prompt": said("prompt")}
+    process.call("CreatePrompt", prompt)
+    for one in (execution, inside):
+        process.until(lambda one=one: any(kind.startswith("Work") for kind, _ in process.log(one)))
+
+
+def queue(server: Server, execution: str) -> None:
+    """Send something that has to wait, put something else in its place, and leave another one waiting."""
+    waiting = {"inputs": [{"text": {"content": "replace this one"}}], "id": "11111111-2222-4333-8444-555555555555"}
+    server.process.call("SendToAgentExecution", {"agentExecutionId": execution, "userInput": waiting})
+    server.get(f"{OURS}/executions/{execution}/queue/{waiting['id']}/edit", {"text": said("edited")})
+    server.process.send(execution, said("queued"))
+
+
+def by_hand(server: Server) -> None:
+    """Work in the environment as a person does: a command, a file, a terminal."""
+    server.keep("Exec", server.ops("Exec", command=f"cat {BIRDS['exec'].file}; python3 encodings.py"))
+    read = json.loads(server.ops("ReadFile", path=BIRDS["exec"].file))
+    server.keep("ReadFile", base64.b64decode(read["content"]["data"]) + json.dumps(read).encode())
+    server.keep("GetGitDiff", server.ops("GetGitDiff", path=BIRDS["file-edited"].file))
+    terminal = json.loads(server.ops("CreateTerminal", shell="/bin/sh", initialCols=200, initialRows=50))["terminalId"]
+    typed = base64.b64encode(f"cat {BIRDS['terminal'].file}; python3 split.py; echo over-$((1+1))\n".encode()).decode()
+    with server.opened(f"{server.below}/AttachTerminal", {"terminalId": terminal}) as stream:
+        server.ops("WriteTerminal", terminalId=terminal, data=typed)
+        while b"over-2" not in server.surfaces.get(TERMINAL, b""):
+            told = json.loads(stream.readline())
+            server.keep(TERMINAL, base64.b64decode((told.get("data") or told.get("replay", {})).get("data", "")))
+    server.ops("CloseTerminal", terminalId=terminal)
+
+
+TERMINAL = "a terminal as it came"
+
+
+def look(server: Server) -> None:
+    """Gather everything that comes out, for people and for programs."""
+    process = server.process
+    first = server.executions[0]
+    for execution in server.executions:
+        documents(server, execution)
+        pages(server, execution)
+    for path in ("/", "/environments", "/prompts", "/usage", f"/environments/{server.environment}"):
+        with suppress(urllib.error.HTTPError):
+            server.keep(f"the page {path.partition('/0')[0]}", server.page(path))
+    for name in ("ListAgentExecutions", "ListPrompts"):
+        server.keep(name, json.dumps(process.call(name)))
+    server.keep("the log of an environment", server.get(f"/api/environments/{server.environment}/logs"))
+    server.keep("GetEnvironment", json.dumps(got(process, server.environment)))
+    words = [sys.executable, "-m", "hostler", "show", first, "--json", "--data-dir", str(process.folder)]
+    server.keep("hostler show --json", subprocess.run(words, capture_output=True, check=True).stdout)
+    words = [sys.executable, "-m", "hostler", "watch", first, "--since", "start", "--data-dir", str(process.folder)]
+    server.keep("hostler watch", subprocess.run(words, capture_output=True).stdout)
+    process.stop()
+    for thread in server.streams:
+        thread.join(30)
+    server.keep("the server's log", (process.folder / "server.log").read_bytes())
+    kept(server)
+
+
+def got(process: HostlerProcess, environment: str) -> dict[str, Any]:
+    return process.call("GetEnvironment", {"environmentId": environment}, "EnvironmentService")
+
+
+def documents(server: Server, execution: str) -> None:
+    below = f"/api/executions/{execution}"
+    live = server.get(f"{below}/live?after=0")
+    server.keep("the live stream", live)
+    for line in live.splitlines():
+        if line.startswith(b'data: {"frame"'):
+            server.keep("decoded frames", base64.b64decode(json.loads(line[6:])["frame"]) + b"\n")
+    server.keep("the live stream as JSON", server.get(f"{below}/live?after=0&format=json"))
+    server.keep("history", server.get(f"{below}/history?format=json"))
+    for form in ("jsonl", "md"):
+        server.keep(f"transcript {form}", server.get(f"{below}/transcript?format={form}&tree=1"))
+    for form in ("json", "md"):
+        server.keep(f"export {form}", server.get(f"{below}/export?format={form}&tree=1"))
+    with zipfile.ZipFile(io.BytesIO(server.get(f"{below}/bundle"))) as archive:
+        for name in archive.namelist():
+            server.keep(f"bundle {name.partition('/')[2]}", archive.read(name))
+    for name in ("", "/log", "/calls", "/replay", "/diff", "/diff?turn=1"):
+        with suppress(Refused):
+            server.keep(f"executions/ID{name}", server.get(f"{OURS}/executions/{execution}{name}"))
+    server.keep("GetAgentExecution", json.dumps(server.process.get(execution)))
+    for kind, body in server.process.log(execution):
+        if kind == "ToolFinished" and body["output"]:
+            server.keep("blobs", server.get(f"{below}/blobs/{body['output']}"))
+
+
+def pages(server: Server, execution: str) -> None:
+    for path in ("", "/panel", "/tail", "?as=visitor"):
+        with suppress(urllib.error.HTTPError):
+            server.keep(f"the conversation page {path}", server.page(f"/executions/{execution}{path}"))
+
+
+def kept(server: Server) -> None:
+    """Take every file of the data folder but those that are meant to hold secrets, and the inside."""
+    folder = server.process.folder
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if file.is_file() and not file.is_symlink() and place.parts[0] not in INSIDE and str(place) not in HELD:
+            server.keep(f"the file {place.parts[0]}", file.read_bytes())
+
+
+Secrets = Callable[[HostlerProcess], str]
+KNOWN: Mapping[str, Secrets] = {
+    **{channel: (lambda _, bird=bird: bird.secret) for channel, bird in BIRDS.items()},
+    "model-key": lambda _: KEY,
+    "host-credential": lambda _: CREDENTIAL,
+    "api-token": lambda process: process.token,
+}
+
+
+@pytest.mark.parametrize("channel", [*CHANNELS, *SHARED])
+def test_a_secret_that_came_in_here_is_seen_nowhere(server: Server, channel: str) -> None:
+    needles = list(forms(KNOWN[channel](server.process)))
+    leaks = [
+        f"{channel} is in {surface} as {form}: {excerpt(data, needle)}"
+        for surface, data in server.surfaces.items()
+        for form, needle in needles
+        if needle in data
+    ]
+    assert not leaks, "\n".join(leaks)
+
+
+def excerpt(data: bytes, needle: bytes) -> str:
+    at = data.index(needle)
+    return repr(data[max(0, at - 80) : at + len(needle) + 20])
+
+
+WHERE: Mapping[str, tuple[str, ...]] = {
+    "terminal": (TERMINAL,),
+    "exec": ("Exec", "ReadFile"),
+    "prompt": ("ListPrompts",),
+    "file-edited": ("GetGitDiff", "executions/ID/diff"),
+    "setup-output": ("the log of an environment",),
+}
+"""Where a channel's mark must be seen; of the others, in the log of an execution."""
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_the_channel_was_open(server: Server, channel: str) -> None:
+    for surface in WHERE.get(channel, ("executions/ID/log",)):
+        assert BIRDS[channel].mark.encode() in server.surfaces[surface], surface
+
+
+def test_every_surface_was_looked_at(server: Server) -> None:
+    wanted = {
+        "the live stream as it came",
+        "decoded frames",
+        "history",
+        "blobs",
+        "transcript jsonl",
+        "export json",
+        "bundle log.jsonl",
+        "bundle server-log.jsonl",
+        "the conversation page ",
+        "hostler show --json",
+        "the server's log",
+        "the file hostler.db",
+        "the file blobs",
+        "the file kept",
+    }
+    assert wanted <= {name for name, data in server.surfaces.items() if data}
