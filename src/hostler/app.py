@@ -411,6 +411,8 @@ async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str
             lifespan="off",
             timeout_graceful_shutdown=2,
             timeout_keep_alive=75,
+            ws="websockets-sansio",
+            ws_max_size=1 << 20,
         )
         uvicorn_server = _Uvicorn(config, server, ready)
         idle = asyncio.create_task(_idle_exit(settings, server, uvicorn_server))

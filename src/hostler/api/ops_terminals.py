@@ -16,6 +16,8 @@ from hostler.core.machines import Cancelled, Command, Exited, OpenTerminal, Outc
 
 SHELLS = ("/bin/bash", "/bin/zsh", "/usr/bin/fish", "/bin/sh", "/bin/dash")
 """Where shells are looked for."""
+VARIABLES = {"TERM": "xterm-256color", "PS1": r"\w\$ "}
+"""What a shell is told, unless who opens it says otherwise."""
 COLS, ROWS = 80, 24
 LARGEST = 1000
 """Characters in a row, and rows."""
@@ -36,9 +38,9 @@ class TerminalOps(OpsParts):
         _noted(request)
         if "\0" in request.shell or len(request.shell) > LONGEST_SHELL:
             raise InvalidArgument("the path of a program is needed", field="shell")
-        variables = {"TERM": "xterm-256color", "PS1": r"\w\$ ", **variables_of(request.env)}
+        variables = {**VARIABLES, **variables_of(request.env)}
         inside = await self._inside()
-        shell = request.shell or (await _shells(inside))[0]
+        shell = request.shell or (await shells(inside))[0]
         terminal, command = self._parts.ambient.new_id(), Command((shell,), cwd=directory, env=variables)
         pty = await inside.open(terminal, command, (rows, cols), request.annotations)
         pty.close()
@@ -124,7 +126,7 @@ class TerminalOps(OpsParts):
         if request.include_detected_profiles:
             profiles += [
                 pb.TerminalProfile(profile_name=path.rpartition("/")[2], path=path, is_auto_detected=True)
-                for path in await _shells(inside)
+                for path in await shells(inside)
             ]
         return pb.ListTerminalProfilesResponse(profiles=profiles)
 
@@ -146,7 +148,7 @@ def code_of(outcome: Outcome | None) -> int:
             return 255
 
 
-async def _shells(inside: Inside) -> list[str]:
+async def shells(inside: Inside) -> list[str]:
     """Return the shells that are there, at least one."""
     return [path for path in SHELLS if await inside.exists(path)] or [SHELLS[-2]]
 

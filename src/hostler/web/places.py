@@ -1,0 +1,209 @@
+"""Environments as pages show them: what each is made of, what holds it, who uses it, what it may reach."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchedFile, PatchSet
+
+from hostler.core.desk import EnvironmentClass
+from hostler.core.egress import Allowed
+from hostler.core.machines import Patch
+from hostler.core.ports import EnvironmentRow
+from hostler.projections.changes import KNOWN, Hunk, Line
+from hostler.projections.environments import setup_failures
+from hostler.web.lines import ago, short, shortened
+from hostler.web.words import iso, plain, span
+
+TONES = {"running": "good", "creating": "run", "starting": "run", "stopping": "", "stopped": "", "deleting": "bad"}
+WHYS = {
+    "settings": "the server's settings",
+    "environment class": "its class",
+    "repository": "its repository",
+    "private": "the server's settings (private)",
+    "class": "allowed for its class",
+    "once": "allowed until it stops",
+}
+LIMITS = {"cpus": "CPU", "memory": "Memory", "disk": "Disk", "processes": "Processes"}
+MOST_FILES = 200
+"""Changed files that are shown."""
+MOST_ROWS = 400
+"""Lines of one file's change that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An environment in a list, or on top of its page."""
+
+    id: str
+    name: str
+    phase: str
+    tone: str
+    archived: bool
+    failure: str
+    class_name: str
+    cpus: str
+    memory: str
+    disk: str
+    repository: str
+    repository_full: str
+    created: str
+    created_ago: str
+    used: str
+    used_ago: str
+
+
+def place(row: EnvironmentRow, classes: Mapping[str, EnvironmentClass], now: datetime) -> Place:
+    """Return what is shown of an environment wherever it is."""
+    size = classes.get(row.class_id)
+    failure = str(row.status.get("failure", ""))
+    repository = address(row)
+    return Place(
+        id=row.id,
+        name=short(row.name) or shortened(repository) or f"Empty workspace ({row.id[:8]})",
+        phase=row.phase,
+        tone="bad" if failure else TONES.get(row.phase, ""),
+        archived=bool(row.status.get("archived_at")),
+        failure=failure,
+        class_name=size.name if size else row.class_id[:8],
+        cpus=f"{size.cpus:g}" if size else "",
+        memory=gibibytes(size.memory_bytes) if size else "",
+        disk=gibibytes(size.disk_bytes) if size else "",
+        repository=shortened(repository),
+        repository_full=plain(repository),
+        created=iso(row.created_at),
+        created_ago=ago((now - row.created_at).total_seconds()),
+        used=iso(row.last_used_at),
+        used_ago=ago((now - row.last_used_at).total_seconds()),
+    )
+
+
+def address(row: EnvironmentRow) -> str:
+    """Return where its code came from; empty for an empty workspace."""
+    source: Mapping[str, Any] = row.spec.get("source") or {}
+    found = str(source.get("url") or source.get("path") or "")
+    parts = urlsplit(found) if "@" in found else None
+    return found.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if parts and parts.netloc else found
+
+
+def gibibytes(size: int) -> str:
+    """Return a limit in GiB."""
+    return f"{size / (1 << 30):g} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """A limit or wall, and by which means it holds."""
+
+    name: str
+    size: str
+    means: str
+    holds: bool
+
+
+def protections(told: Sequence[Mapping[str, Any]], size: EnvironmentClass | None) -> list[Protection]:
+    """Return what holds an environment, those that do not hold first."""
+    sizes = (
+        {}
+        if size is None
+        else {
+            "cpus": f"{size.cpus:g}",
+            "memory": gibibytes(size.memory_bytes),
+            "disk": gibibytes(size.disk_bytes),
+            "processes": f"{size.processes:,}",
+        }
+    )
+    found = [
+        Protection(
+            LIMITS.get(limit := str(one.get("limit", "")), limit.capitalize()),
+            sizes.get(limit, ""),
+            plain(str(one.get("means", ""))),
+            bool(one.get("holds", True)),
+        )
+        for one in told
+    ]
+    return sorted(found, key=lambda one: one.holds)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A setup command and what became of it."""
+
+    name: str
+    state: str
+    tone: str
+    took: str
+    failure: str
+
+
+STEPS = {"done": ("done", "good"), "failed": ("failed", "bad"), "running": ("running", "run")}
+
+
+def steps(row: EnvironmentRow) -> list[Step]:
+    """Return the setup commands in the order in which they began."""
+    books: Mapping[str, Mapping[str, Mapping[str, Any]]] = row.status.get("steps") or {}
+    found: list[Step] = []
+    for book in books.values():
+        for label, said in book.items():
+            state, tone = STEPS.get(str(said.get("state", "")), ("waiting", ""))
+            took = span(float(said["seconds"])) if said.get("seconds") else ""
+            found.append(Step(plain(label), state, tone, took, plain(str(said.get("failure", "")))))
+    return found
+
+
+def remarks(row: EnvironmentRow) -> list[str]:
+    """Return what people should know of it, beside a failure."""
+    failed = {step.failure for step in steps(row)}
+    said = [*map(str, row.status.get("notes") or ()), *(one for one in setup_failures(row.status) if one not in failed)]
+    return [plain(one) for one in dict.fromkeys(said) if one]
+
+
+def hosts(allowed: Iterable[Allowed]) -> list[tuple[str, str, str]]:
+    """Return (host, why, who) of what an environment may reach."""
+    return [(plain(one.host), WHYS[one.why], f"by {plain(one.by)}" if one.by else "") for one in allowed]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFile:
+    """A changed file: how, by how many lines, and the change; `binary` ones have none to show."""
+
+    path: str
+    was: str
+    kind: str
+    added: int
+    removed: int
+    binary: bool
+    hunks: tuple[Hunk, ...]
+
+
+def changed(patch: Patch) -> list[ChangedFile]:
+    """Return the files of a patch; an empty list when nothing changed or nothing can be read."""
+    try:
+        files = PatchSet(patch.data.decode(errors="replace"))
+    except UnidiffParseError:
+        return []
+    return [_file(file) for file in files]
+
+
+def _file(file: PatchedFile) -> ChangedFile:
+    kind = "added" if file.is_added_file else "deleted" if file.is_removed_file else "changed"
+    was = file.source_file.removeprefix("a/") if file.is_rename else ""
+    return ChangedFile(
+        path=plain(file.path),
+        was=plain(was),
+        kind="renamed" if was else kind,
+        added=file.added,
+        removed=file.removed,
+        binary=file.is_binary_file,
+        hunks=tuple(
+            tuple(
+                Line(KNOWN[one.line_type], one.source_line_no or 0, one.target_line_no or 0, one.value.rstrip("\n"))
+                for one in hunk
+                if one.line_type in KNOWN
+            )
+            for hunk in file
+        ),
+    )
