@@ -13,7 +13,7 @@ from hostler.projections.items import Action
 from hostler.projections.timeline import Timeline
 
 Tone = Literal["", "run", "ask", "good", "bad"]
-LONGEST = 90
+LONGEST = 70
 """Characters of a command or a question."""
 
 

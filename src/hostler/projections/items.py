@@ -201,6 +201,13 @@ class RefusedHost(Item):
     reason: str
     state: Literal["open", "once", "class"] = "open"
     times: int = 1
+    by: str = ""
+    """Who allowed it."""
+
+    @property
+    def name(self) -> str:
+        """Return the host without a port that goes without saying."""
+        return self.host.removesuffix(":443").removesuffix(":80")
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ class AgentTeller:
             return
         known = next((one for one in self._telling.before.external.asks if one.ask == ask), None)
         said = self._inputs.said(known.answer) if known else ""
+        if known:
+            self._inputs.seen(known.answer)
         if not said:
             self._telling.change(item.id, state="closed")
             return

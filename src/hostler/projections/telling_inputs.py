@@ -1,4 +1,4 @@
-"""Telling what people and other executions said, and what became of it; and hosts that were refused."""
+"""Telling what people and other executions said, and what became of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.asking import in_words
-from hostler.projections.items import AgentMessage, InputState, NextSteps, Picture, RefusedHost, UserInput
+from hostler.projections.items import AgentMessage, InputState, NextSteps, Picture, UserInput
 from hostler.projections.telling import Telling
 
 InputEvent = ev.InputQueued | ev.InputTaken | ev.InputDeleted | ev.InputDropped | ae.InputSeen
@@ -21,7 +21,6 @@ class InputTeller:
         self._waiting: dict[str, UserInput | AgentMessage] = {}
         self._items: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        self._hosts: dict[str, str] = {}
 
     @property
     def waiting(self) -> Mapping[str, UserInput | AgentMessage]:
@@ -45,10 +44,15 @@ class InputTeller:
                 self._unread(input_id, "deleted")
             case ev.InputDropped(input_id):
                 self._unread(input_id, "dropped")
-            case ae.InputSeen(input_id) if input_id in self._items:
-                self._telling.change(self._items[input_id], state="seen")
+            case ae.InputSeen(input_id):
+                self.seen(input_id)
             case _:
                 pass
+
+    def seen(self, input_id: str) -> None:
+        """Tell that the agent has read an input."""
+        if input_id in self._items:
+            self._telling.change(self._items[input_id], state="seen")
 
     def _read(self, event: ev.InputQueued) -> UserInput | AgentMessage:
         telling, block = self._telling, event.block
@@ -85,17 +89,6 @@ class InputTeller:
         if waiting is not None:
             self._items[input_id] = waiting.id
             self._telling.put(replace(waiting, turn=self._telling.turn, at=self._telling.at, state=state))
-
-    def refused(self, event: ev.EgressRefused) -> None:
-        """Tell of a host that the environment may not reach: once a host, with how often it was asked for."""
-        telling = self._telling
-        known = telling.items.get(self._hosts.get(event.host, ""))
-        if isinstance(known, RefusedHost) and known.state == "open":
-            telling.change(known.id, times=known.times + 1)
-            return
-        name = telling.name("refused")
-        self._hosts[event.host] = name
-        telling.put(RefusedHost(name, telling.turn, telling.at, event.host, event.reason))
 
 
 def input_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> UserInput:

@@ -1,7 +1,9 @@
-"""Telling what happens to the environment of an execution, and to the work that is kept outside it."""
+"""Telling what happens to the environment of an execution, which hosts it asked for, and what is kept of its work."""
 
 from hostler.core import events as ev
+from hostler.core.egress import covers
 from hostler.core.kept import KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.projections.items import RefusedHost
 from hostler.projections.telling import Telling
 
 EnvironmentEvent = ev.EnvironmentReady | ev.EnvironmentFailed | ev.EnvironmentLost | ev.SupervisorLost
@@ -50,3 +52,29 @@ def _kept(telling: Telling, event: WorkKept) -> None:
         return
     files = "1 file differs" if event.files == 1 else f"{event.files} files differ"
     telling.note("kept", f"Work kept: {files} from the start.", detail="\n".join(event.left_out))
+
+
+class HostTeller:
+    """Follows the hosts that were refused: one item a host, until it is allowed."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._open: dict[str, str] = {}
+
+    def refused(self, event: ev.EgressRefused) -> None:
+        """Tell of a host that the environment may not reach, with how often it was asked for."""
+        telling = self._telling
+        known = telling.items.get(self._open.get(event.host, ""))
+        if isinstance(known, RefusedHost):
+            telling.change(known.id, times=known.times + 1)
+            return
+        name = telling.name("refused")
+        self._open[event.host] = name
+        telling.put(RefusedHost(name, telling.turn, telling.at, event.host, event.reason))
+
+    def allowed(self, event: ev.HostAllowed) -> None:
+        """Tell that somebody allowed what was refused."""
+        for host, item in tuple(self._open.items()):
+            if covers(event.host, host):
+                self._telling.change(item, state=event.scope, by=event.by)
+                del self._open[host]

@@ -44,6 +44,7 @@ class StepTeller:
         self._todos = (0, "")
         self._results: tuple[int, str, Mapping[str, ev.OutputScalar]] = (-1, "", {})
         self._retry = ""
+        self._failures = 0
 
     @property
     def running(self) -> tuple[Action, ...]:
@@ -82,8 +83,7 @@ class StepTeller:
     def _replied(self, event: ev.ModelReplied) -> None:
         if self._retry:
             old = self._telling.items[self._retry]
-            tries = self._telling.before.call.attempt + 1 if self._telling.before.call else 2
-            said = f"The model answered at attempt {tries}."
+            said = f"The model answered at attempt {self._failures + 1}."
             self._telling.put(replace(cast("items.Note", old), text=said, tone="", until=None))
             self._retry = ""
         for number, part in enumerate(event.parts):
@@ -106,9 +106,9 @@ class StepTeller:
     def _failed(self, message: str, event: ev.ModelCallFailed, *, again: bool) -> None:
         telling = self._telling
         name = self._retry or telling.name("retry")
-        attempt = telling.state.call.attempt if telling.state.call else 1
+        self._failures = self._failures + 1 if self._retry else 1
         if again:
-            said = f"The model could not be called; attempt {attempt + 1} follows."
+            said = f"The model could not be called; attempt {self._failures + 1} follows."
             telling.put(items.Note(name, telling.turn, telling.at, "retry", said, "ask", message, event.retry_at))
             self._retry = name
             return

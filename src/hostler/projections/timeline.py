@@ -17,7 +17,7 @@ from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
 from hostler.projections.telling_inputs import InputTeller
-from hostler.projections.telling_places import tell_environment, tell_work
+from hostler.projections.telling_places import HostTeller, tell_environment, tell_work
 from hostler.projections.telling_steps import StepTeller
 
 
@@ -33,6 +33,7 @@ class Timeline:
         self._telling = Telling()
         self._inputs = InputTeller(self._telling)
         self._steps = StepTeller(self._telling)
+        self._hosts = HostTeller(self._telling)
         self._agents = AgentTeller(self._telling, self._steps, self._inputs)
         self._turn_usage = Usage()
         self._turn_calls = 0
@@ -103,7 +104,9 @@ class Timeline:
             case ev.EnvironmentReady() | ev.EnvironmentFailed() | ev.EnvironmentLost() | ev.SupervisorLost():
                 tell_environment(self._telling, event)
             case ev.EgressRefused():
-                self._inputs.refused(event)
+                self._hosts.refused(event)
+            case ev.HostAllowed():
+                self._hosts.allowed(event)
             case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():
                 tell_work(self._telling, event)
             case _:

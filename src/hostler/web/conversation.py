@@ -44,7 +44,7 @@ class ConversationPages:
         at = "/executions/{execution}"
         return [
             self._site.route(at, self.page),
-            Route(f"{at}/events", endpoint=_Raw(self)),
+            Route(f"{at}/events", endpoint=_Raw(self), methods=["GET"]),
             self._site.route(f"{at}/panel", self.panel),
             self._site.route(f"{at}/earlier", self.earlier),
             self._site.route(f"{at}/tail", self.tail),
@@ -159,7 +159,10 @@ class ConversationPages:
         request = Request(scope, receive)
         execution = cast("str", request.path_params["execution"]).lower()
         caller = await self._site.credentials.viewer(request, execution, needs="see")
-        await watch(self._channels.of(execution, "page", PageForm), request, caller, send, follow=True)
+        await watch(self._channels.of(execution, "page", self._form), request, caller, send, follow=True)
+
+    def _form(self, execution: str) -> PageForm:
+        return PageForm(execution, self._readings.begun(execution))
 
 
 class _Raw:

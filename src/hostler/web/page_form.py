@@ -8,7 +8,7 @@ from hostler.api.forms import Told
 from hostler.core.events import Recorded
 from hostler.core.ports import OpenBlock
 from hostler.projections.blocks import Frame
-from hostler.projections.timeline import Timeline
+from hostler.web.readings import Reading
 from hostler.web.rendering import Ways, render
 
 
@@ -17,22 +17,22 @@ class PageForm:
 
     by_event: ClassVar[bool] = True
 
-    def __init__(self, execution: str) -> None:
-        self._line = Timeline(execution)
+    def __init__(self, execution: str, reading: Reading) -> None:
+        self._reading = reading
         self._ways = Ways(f"/executions/{execution}", inspect=False)
 
     def event(self, recorded: Recorded, frames: Sequence[Frame]) -> Sequence[Told]:
         """Return the items that an event made or changed, each as it is when it is read, and that there is news."""
-        told = [self._put(item.id) for item in self._line.feed(recorded)]
+        told = [self._put(item) for item in self._reading.feed(recorded)]
         return [*told, Told("panel", {"seq": recorded.seq})]
 
     def _put(self, item_id: str) -> Told:
         return Told("put", lambda: self._item(item_id))
 
     def _item(self, item_id: str) -> Mapping[str, Any]:
-        item = self._line.item(item_id)
+        item = self._reading.line.item(item_id)
         html = render([item], self._ways) if item else ""
-        return {"id": item_id, "after": self._line.previous(item_id), "html": str(html).strip()}
+        return {"id": item_id, "after": self._reading.line.previous(item_id), "html": str(html).strip()}
 
     def text(self, block: OpenBlock, offset: int, piece: str, at: datetime) -> Told:
         """Return a piece of text that is being said."""

@@ -19,11 +19,16 @@ class Reading:
     line: Timeline
     book: Book = field(default_factory=Book)
 
-    def feed(self, recorded: Recorded) -> None:
-        """Take an event, unless it was read already."""
+    _changed: dict[int, tuple[str, ...]] = field(default_factory=dict[int, "tuple[str, ...]"])
+
+    def feed(self, recorded: Recorded) -> tuple[str, ...]:
+        """Take an event, unless it was read already; return the ids of the items that it made or changed."""
         if recorded.seq > self.line.seq:
-            self.line.feed(recorded)
+            changed = tuple(item.id for item in self.line.feed(recorded))
             self.book.feed(recorded)
+            if changed:
+                self._changed[recorded.seq] = changed
+        return self._changed.get(recorded.seq, ())
 
 
 class Readings:
@@ -33,14 +38,18 @@ class Readings:
         self._parts = parts
         self._known: OrderedDict[str, Reading] = OrderedDict()
 
-    async def of(self, execution: str) -> Reading:
-        """Return a conversation, read to its present end."""
+    def begun(self, execution: str) -> Reading:
+        """Return a conversation as far as it was read."""
         known = self._known.get(execution)
-        reading = known or Reading(Timeline(execution))
-        for recorded in await self._parts.desk.log(execution, reading.line.seq):
-            reading.feed(recorded)
-        self._known[execution] = reading
+        reading = self._known[execution] = known or Reading(Timeline(execution))
         self._known.move_to_end(execution)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
+        return reading
+
+    async def of(self, execution: str) -> Reading:
+        """Return a conversation, read to its present end."""
+        reading = self.begun(execution)
+        for recorded in await self._parts.desk.log(execution, reading.line.seq):
+            reading.feed(recorded)
         return reading

@@ -1,10 +1,11 @@
 """Items of a conversation as HTML: for the live page, and for an export that stands alone."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup, escape
 
@@ -117,6 +118,29 @@ def _gap(lines: int) -> Row:
     return Row("gap", "", 0, 0, escape(said))
 
 
+def given(arguments: str) -> Sequence[tuple[str, str]]:
+    """Return what a tool was given, as names and values, nested ones flat."""
+    try:
+        found: Any = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return [("arguments", arguments)]
+    flat = list(_flat("", found))
+    return [(name.removeprefix("arguments."), value) for name, value in flat if value]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, one in cast("dict[str, Any]", value).items():
+            yield from _flat(f"{name}.{key}" if name else str(key), one)
+    elif isinstance(value, list) and all(isinstance(one, str | int | float) for one in cast("list[Any]", value)):
+        yield name, ", ".join(map(str, cast("list[Any]", value)))
+    elif isinstance(value, list):
+        for number, one in enumerate(cast("list[Any]", value), 1):
+            yield from _flat(f"{name} {number}", one)
+    elif value is not None:
+        yield name, str(value)
+
+
 def first_line(text: str) -> str:
     """Return the first line of a text without Markdown's marks, cut short."""
     line = next((line.strip(" #*_>`-") for line in text.splitlines() if line.strip(" #*_>`-")), "")
@@ -146,6 +170,7 @@ FILTERS: dict[str, Any] = {
     "diff_rows": diff_rows,
     "first_line": first_line,
     "folded": folded,
+    "given": given,
     "iso": words.iso,
     "many": words.many,
     "markdown": markdown,

@@ -55,7 +55,9 @@ function keeping(change) {
   else if (made) $("below").hidden = false;
 }
 
-addEventListener("scroll", () => { if (atEnd()) $("below").hidden = true; }, { passive: true });
+let following = true;
+addEventListener("scroll", () => { following = atEnd(); if (following) $("below").hidden = true; }, { passive: true });
+addEventListener("resize", () => { if (following) toEnd(); });
 $("below").onclick = () => { toEnd(); $("feed").focus({ preventScroll: true }); };
 
 // ---- putting what the server rendered --------------------------------------------------------------------------
@@ -383,12 +385,18 @@ document.addEventListener("click", async (event) => {
   const { say, load, allow, queue } = button.dataset;
   if (say) return sending(button, () => sayText(say, button.closest(".item")));
   if (load) return sending(button, () => loadWhole(button, load));
-  if (allow) return sending(button, () => attempt(() => post(`${api}/hosts`, { host: button.dataset.host, scope: allow }), button.closest(".item")));
+  if (allow) return sending(button, () => allowHost(button, allow));
   if (queue) return queueAct(button, queue);
   if (button.id === "stop") return sending(button, () => attempt(() => agentService("StopAgentExecution")));
   if (button.id === "continue") return sending(button, () => sayText("Continue."));
   if (button.id === "compact") return sending(button, () => attempt(() => control({ compact: {} })));
 });
+
+function allowHost(button, how) {
+  const environment = $("glance").querySelector("[data-environment]")?.dataset.environment;
+  const body = { host: button.dataset.host, for: how };
+  return attempt(() => post(`/api/hostler/v1/environments/${environment}/hosts`, body), button.closest(".item"));
+}
 
 async function loadWhole(button, address) {
   const answer = await fetch(address).catch(() => null);
