@@ -57,6 +57,7 @@ from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
+from hostler.web.exporting import as_html
 from hostler.web.routes import routes
 
 log = structlog.get_logger(__name__)
@@ -230,6 +231,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             model_allowed=lambda name: _allowed(settings, name),
             public_url=settings.server.public_url,
             support=Facts(settings, recent.lines),
+            html_export=as_html,
             loopback=settings.server.host in LOOPBACK,
             credential_required=tuple(host.lower().removesuffix(":443") for host in settings.credential_required),
             work=KeptDesk(
