@@ -23,7 +23,7 @@ SEEN = {
     "/api/executions/{execution}/export",
 }
 """What is open to whoever may see a conversation; pages and their parts are below the first."""
-OPEN_TO_ALL = {"/healthz", "/readyz", "/sign-in", "/open/{code}", "/s/{code}", "/{path:path}"}
+OPEN_TO_ALL = {"/healthz", "/readyz", "/sign-in", "/open/{code}", "/s/{code}", "/xterm/{name}", "/{path:path}"}
 
 
 async def share(browser: Browser, execution: str, token: str = "owner-token", **asked: Any) -> dict[str, Any]:
