@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchSet
+from unidiff.patch import PatchedFile, PatchSet
 
 from hostler.core.agents import FileChange
 from hostler.projections.blocks import modification
@@ -72,13 +72,48 @@ def of_change(change: FileChange) -> tuple[Hunk, ...]:
         patch = PatchSet(head + change.diff)
     except UnidiffParseError:
         return (tuple(_unparsed(change.diff)),) if change.diff else ()
+    return tuple(hunk for file in patch for hunk in _hunks(file))
+
+
+@dataclass(frozen=True, slots=True)
+class FilePatch:
+    """What a patch does to one file; `binary` when it shows no lines of it."""
+
+    path: str
+    kind: Literal["add", "update", "delete", "move"]
+    hunks: tuple[Hunk, ...]
+    additions: int
+    deletions: int
+    moved_from: str = ""
+    binary: bool = False
+
+
+def of_patch(patch: str) -> tuple[FilePatch, ...] | None:
+    """Return what a patch of git does, file by file; None when it cannot be read as one."""
+    try:
+        read = PatchSet(patch)
+    except UnidiffParseError:
+        return None
+    return tuple(_file(file) for file in read)
+
+
+def _file(file: PatchedFile) -> FilePatch:
+    kind = "add" if file.is_added_file else "delete" if file.is_removed_file else "update"
+    hunks = _hunks(file)
+    before = (file.source_file or "").removeprefix("a/")
+    moved = before if kind == "update" and before != file.path else ""
+    return FilePatch(
+        file.path, "move" if moved else kind, hunks, *counts(hunks), moved_from=moved, binary=bool(file.is_binary_file)
+    )
+
+
+def _hunks(file: PatchedFile) -> tuple[Hunk, ...]:
     return tuple(
         tuple(
             Line(KNOWN[line.line_type], line.source_line_no or 0, line.target_line_no or 0, line.value.rstrip("\n"))
             for line in hunk
             if line.line_type in KNOWN
         )
-        for file in patch
         for hunk in file
     )
 

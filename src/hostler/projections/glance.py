@@ -53,10 +53,17 @@ def stands(line: Timeline, liveness: Liveness) -> Stands:
         case "RUNNING":
             return Stands("Stopping" if state.stop is not None else "Working", state.turn_since, "run")
         case "WAITING_FOR_INPUT":
-            asked = any(not ask.answer for ask in state.external.asks)
-            return Stands("Needs an answer" if asked else "Idle", state.waiting_since, "ask" if asked else "good")
+            return _idle(state)
         case _:
             return _stopped(state, line.stopped_at)
+
+
+def _idle(state: State) -> Stands:
+    if any(not ask.answer for ask in state.external.asks):
+        return Stands("Needs an answer", state.waiting_since, "ask")
+    if state.refused_hosts:
+        return Stands("Needs a decision", state.waiting_since, "ask")
+    return Stands("Idle", state.waiting_since, "good")
 
 
 def _stopped(state: State, since: datetime | None) -> Stands:
@@ -127,6 +134,9 @@ def _resting(state: State, stopped_at: datetime | None) -> Waits:
         if state.failure and state.failure.limit:
             return Waits("you", "a higher limit", stopped_at)
         return Waits("nothing", "nothing; a message continues it", None)
+    if state.refused_hosts:
+        hosts = ", ".join(f"`{host.removesuffix(':443').removesuffix(':80')}`" for host in state.refused_hosts[:2])
+        return Waits("you", f"you to allow {hosts}, or your next message", state.waiting_since)
     return Waits("you", "your next message", state.waiting_since)
 
 

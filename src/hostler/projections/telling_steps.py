@@ -45,6 +45,7 @@ class StepTeller:
         self._results: tuple[int, str, Mapping[str, ev.OutputScalar]] = (-1, "", {})
         self._retry = ""
         self._failures = 0
+        self._proposed: tuple[str, tuple[ev.NextStep, ...]] | None = None
 
     @property
     def running(self) -> tuple[Action, ...]:
@@ -52,8 +53,13 @@ class StepTeller:
         return tuple(self._open.values())
 
     def end(self) -> None:
-        """Forget what was open: the turn is over."""
+        """Tell what was proposed for the time after the turn, which is over."""
         self._retry = ""
+        if self._proposed:
+            name, steps = self._proposed
+            told = tuple(items.Step(step.title, step.prompt) for step in steps)
+            self._telling.put(items.NextSteps(name, self._telling.turn, self._telling.at, told))
+            self._proposed = None
 
     def tell(self, event: StepEvent) -> None:
         """Tell of a step."""
@@ -74,9 +80,7 @@ class StepTeller:
             case ev.OutputsSet(values):
                 self._outputs(values)
             case ev.NextStepsProposed(steps):
-                told = tuple(items.Step(step.title, step.prompt) for step in steps)
-                telling = self._telling
-                telling.put(items.NextSteps(telling.name("next"), telling.turn, telling.at, told))
+                self._proposed = (self._telling.name("next"), steps)
             case ev.ModelCallStarted() | ae.AgentCallStarted():
                 pass
 

@@ -12,8 +12,10 @@ from hostler.api.broadcast import Channels
 from hostler.api.call import Caller, current
 from hostler.api.live import watch
 from hostler.api.parts import ApiParts
+from hostler.api.work import Work
 from hostler.core.desk import Seen
-from hostler.core.errors import NotFound
+from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound
+from hostler.projections.changes import of_patch
 from hostler.projections.items import Action, AnyItem, FileChanged, UserInput
 from hostler.web.page_form import PageForm
 from hostler.web.panel import Panel, panel
@@ -46,6 +48,7 @@ class ConversationPages:
             self._site.route(at, self.page),
             Route(f"{at}/events", endpoint=_Raw(self), methods=["GET"]),
             self._site.route(f"{at}/panel", self.panel),
+            self._site.route(f"{at}/changes", self.changes),
             self._site.route(f"{at}/earlier", self.earlier),
             self._site.route(f"{at}/tail", self.tail),
             self._site.route(f"{at}/items/{{item}}", self.item),
@@ -87,21 +90,34 @@ class ConversationPages:
         return JSONResponse({"seq": reading.line.seq, "html": html, **said}, headers=HEADERS)
 
     async def _shown(self, caller: Caller, seen: Seen, reading: Reading) -> dict[str, Any]:
-        view = seen.row.view
-        about = {
-            "id": seen.row.id,
-            "name": view.get("metadata", {}).get("name") or "Conversation",
-            "agent": view.get("hostler", {}).get("agent", ""),
-            "model": view.get("hostler", {}).get("model", ""),
-            "creator": view.get("metadata", {}).get("creator", {}),
-            "created": seen.row.view.get("metadata", {}).get("createdAt", ""),
-            "session": view.get("metadata", {}).get("sessionId", ""),
-            "base": f"/executions/{seen.row.id}",
-        }
-        return {"panel": await panel(self._parts, reading, seen, caller), "about": about, "who": caller}
+        return {"panel": await panel(self._parts, reading, seen, caller), "about": _about(seen), "who": caller}
 
     def _ways(self, caller: Caller, seen: Seen) -> Ways:
         return Ways(f"/executions/{seen.row.id}", inspect=caller.may("inspect"))
+
+    async def changes(self, request: Request) -> Response:
+        """Show what differs in the workspace, file by file."""
+        execution = cast("str", request.path_params["execution"]).lower()
+        await self._site.credentials.viewer(request, execution, needs="inspect")
+        seen = await self._parts.desk.seen(execution)
+        problem, patch, headers = "", "", {}
+        try:
+            answer = await Work(self._parts).diff(request)
+            patch, headers = bytes(answer.body).decode(errors="replace"), dict(answer.headers)
+        except (NotFound, FailedPrecondition, EnvironmentError_) as refused:
+            problem = refused.message
+        files = of_patch(patch)
+        return self._site.page(
+            "conversation/changes.html",
+            about=_about(seen),
+            files=files if files is not None else (),
+            unread=patch if files is None else "",
+            problem=problem,
+            cut=headers.get("x-hostler-cut") == "true",
+            kept=headers.get("x-hostler-kept-turn", ""),
+            turn=request.query_params.get("turn", ""),
+            diff=diff,
+        )
 
     async def earlier(self, request: Request) -> Response:
         """Return the items before one."""
@@ -163,6 +179,21 @@ class ConversationPages:
 
     def _form(self, execution: str) -> PageForm:
         return PageForm(execution, self._readings.begun(execution))
+
+
+def _about(seen: Seen) -> dict[str, Any]:
+    """Return what does not change of an execution."""
+    metadata: dict[str, Any] = seen.row.view.get("metadata", {})
+    more: dict[str, Any] = seen.row.view.get("hostler", {})
+    return {
+        "id": seen.row.id,
+        "name": metadata.get("name") or "Conversation",
+        "agent": more.get("agent", ""),
+        "model": more.get("model", ""),
+        "creator": metadata.get("creator", {}),
+        "created": metadata.get("createdAt", ""),
+        "base": f"/executions/{seen.row.id}",
+    }
 
 
 class _Raw:
