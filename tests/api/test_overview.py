@@ -24,6 +24,11 @@ async def test_who_needs_somebody_is_told_with_what_for(api: Api) -> None:
     assert (second["id"], second["standing"], second["waitingFor"]) == (asking, "needs", "an answer: Which colour?")
     assert second["hostler"]["openQuestions"][0]["id"] == "colour"
     assert second["metadata"]["name"] == "second"
+    for standing, ids in (("needs", [asking]), ("working,needs", [asking, working]), ("done", [])):
+        some = (await ask(api, "GET", f"/executions?standing={standing}")).json()["executions"]
+        assert [one["id"] for one in some] == ids
+    refused = await ask(api, "GET", "/executions?standing=lost")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_argument")
     assert (answer["more"], answer["now"]) == (False, "2026-01-01T00:00:00Z")
 
 

@@ -59,6 +59,7 @@ class Scripted:
         self.asked: list[Asked] = []
         self.streams: list[Iterable[bytes | type[Dropped]]] = []
         self.executions: list[Json] = [execution()]
+        self.overview: list[Json] | None = None
         self.extra: Json = {}
         self.answers: dict[str, Answer] = {
             "/healthz": {"status": "ok"},
@@ -97,9 +98,22 @@ class Scripted:
             if len(ids) > 1:
                 return Refused(400, "invalid_argument", f"prefix: fits more than one: {', '.join(ids)}")
             return {"id": ids[0]} if ids else Refused(404, "not_found", f"no {asked.query['kind']} has such an id")
+        if asked.path == f"{OWN}/executions":
+            return self._overview(asked.query)
         if asked.path.startswith(f"{OWN}/executions/") and asked.path.count("/") == 5:
             return {"id": asked.rpc, "hostler": self.extra}
         return Refused(501, "unimplemented", f"{asked.path} is not served")
+
+    def _overview(self, query: dict[str, str]) -> Json:
+        """One entry a page of those that are asked for, all from five minutes ago."""
+        entries = [overview(entry) for entry in self.executions] if self.overview is None else self.overview
+        ids = [one["id"] for one in entries]
+        behind = entries[ids.index(query["before"]) + 1 :] if "before" in query else entries
+        found = [one for one in behind if one["standing"] in query["standing"].split(",")]
+        page = found[: int(query["limit"]) if self.overview is None else 1]
+        if "done" in query["standing"]:
+            page = found[: int(query["limit"])]
+        return {"executions": page, "more": len(page) < len(found), "now": "2026-01-01T00:05:00Z"}
 
     def _get(self, body: Json) -> Any:
         for entry in self.executions:
@@ -123,6 +137,15 @@ def execution(id_: str = ID, phase: str = "WAITING_FOR_INPUT", name: str = "Mend
         "spec": {"codeContext": {"contextUrl": {"url": "file:///code"}}},
         "status": {"phase": f"PHASE_{phase}", **status},
     }
+
+
+def overview(entry: Json) -> Json:
+    """What the server's overview makes of an execution."""
+    status = entry["status"]
+    failed = status.get("failureMessage", "")
+    working = status["phase"] in ("PHASE_PENDING", "PHASE_RUNNING")
+    standing = "working" if working else "needs" if failed else "done"
+    return {**entry, "standing": standing, "waitingFor": failed, "hostler": {"agent": "hostler"}}
 
 
 def block(id_: int | str, body: Json, tag: int = 1) -> bytes:

@@ -22,14 +22,21 @@ def test_ps_groups_by_who_has_to_act(cli: Cli, server: Scripted) -> None:
     lines = cli("ps").lines
     assert [line for line in lines if not line.startswith(" ")] == ["needs input", "working", "done"]
     found = {title: lines.index(title) for title in ("needs input", "working", "done")}
-    assert "yours" in lines[found["needs input"] + 1]
-    assert "coming up — preparing the environment" in lines[found["working"] + 1]
-    assert "broken — failed: the disk is full" in lines[found["done"] + 1]
+    assert lines[found["needs input"] + 1].split() == [
+        "✗",
+        "0198c2aa-0003",
+        "5",
+        "min",
+        "broken",
+        *["the", "disk", "is", "full"],
+    ]
+    assert "coming up  preparing the environment" in lines[found["working"] + 1]
+    assert lines[found["done"] + 1].split() == ["✓", "0198c2aa-0001", "5", "min", "yours"]
 
 
 def test_ps_shows_prefixes_that_the_other_commands_take(cli: Cli, server: Scripted) -> None:
     server.executions = [execution(STARTED), execution(OTHER), execution(ID)]
-    short = [line.split()[0] for line in cli("ps").lines[1:]]
+    short = [line.split()[1] for line in cli("ps").lines[1:]]
     assert [len(prefix) for prefix in short] == [8, 13, 13]
     for prefix, whole in zip(short, (STARTED, OTHER, ID), strict=True):
         assert cli("show", prefix).lines[0].split() == ["id", whole]
@@ -204,7 +211,7 @@ def test_a_url_that_is_no_url_is_refused(cli: Cli, data_dir: Path, monkeypatch: 
 
 
 def test_an_answer_that_is_not_ours_is_named(cli: Cli, server: Scripted) -> None:
-    server.answers["ListAgentExecutions"] = Refused(502, "", "")
+    server.answers[f"{OWN}/executions"] = Refused(502, "", "")
     assert cli("ps").code == 1
 
 

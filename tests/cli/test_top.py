@@ -40,7 +40,7 @@ def entry(id_: str = ID, standing: str = "working", name: str = "Mend it", **mor
 
 
 def listed(server: Scripted, *entries: Json) -> None:
-    server.answers[f"{OWN}/executions"] = {"executions": list(entries), "more": False, "now": "2026-01-01T00:05:00Z"}
+    server.overview = list(entries)
 
 
 def asking(server: Scripted, *questions: Json) -> None:
@@ -146,7 +146,7 @@ async def test_a_choice_is_answered_with_its_number(server: Scripted) -> None:
         await pilot.press("2")
         await until(pilot, lambda: sent(server))
         await shows(pilot, "answered Mend it")
-    assert sent(server) == ["Red"]
+    assert sent(server) == ['{"colour": "Red"}']
 
 
 async def test_several_questions_one_with_words_are_answered_at_once(server: Scripted) -> None:
@@ -162,7 +162,7 @@ async def test_several_questions_one_with_words_are_answered_at_once(server: Scr
         await pilot.press("enter")  # nothing is no answer
         await pilot.press(*"XL", "enter")
         await until(pilot, lambda: sent(server))
-    assert sent(server) == ["teal\nXL"]
+    assert sent(server) == ['{"colour": "teal", "size": "XL"}']
 
 
 async def test_a_question_may_stay_open_and_a_step_may_be_chosen(server: Scripted) -> None:

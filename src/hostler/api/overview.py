@@ -17,6 +17,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 MOST = 500
 """Executions in one answer."""
 USUAL = 100
+STANDINGS = ("needs", "working", "done")
 STATUS = (
     *("phase", "failureMessage", "failureReason", "currentActivity", "iterations", "inputTokensUsed"),
     *("cachedInputTokensUsed", "cachedCreationTokensUsed", "outputTokensUsed"),
@@ -35,10 +36,14 @@ class Overview:
         return [("GET", "/executions", self.list)]
 
     async def list(self, request: Request) -> Response:
-        """Return executions, newest first, behind the id `before`; `more` says whether there are others."""
+        """Return executions, newest first, behind the id `before`; `more` says whether there are others.
+
+        `standing` names one of the three, or several with commas between them; all otherwise.
+        """
         limit = _limit(request.query_params.get("limit", str(USUAL)))
         before = request.query_params.get("before", "").lower()
-        rows = await self._parts.executions.find(ExecutionQuery(), before, limit + 1)
+        standings = _standings(request.query_params.get("standing", ""))
+        rows = await self._parts.executions.find(ExecutionQuery(standings=standings), before, limit + 1)
         shown = [self._entry(row) for row in rows[:limit]]
         return JSONResponse({"executions": shown, "more": len(rows) > limit, "now": stamp(self._parts.ambient.now())})
 
@@ -76,6 +81,13 @@ def waiting_for(view: Mapping[str, Any]) -> str:
 
 def _part(view: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return view.get(name) or {}
+
+
+def _standings(text: str) -> Sequence[str]:
+    given = text.split(",") if text else []
+    if any(one not in STANDINGS for one in given):
+        raise InvalidArgument(f"known are {', '.join(STANDINGS)}", field="standing")
+    return given
 
 
 def _limit(text: str) -> int:

@@ -1,7 +1,7 @@
 """`hostler answer`: answers what an agent asks, or chooses one of the next steps that it proposes."""
 
 import json as text_of
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +10,7 @@ from hostler.cli import endings, ids, places
 from hostler.cli.client import Client
 from hostler.cli.executions import say_to
 from hostler.cli.extras import seen
-from hostler.cli.openness import Choice, Question, Step
+from hostler.cli.openness import Question, Step, asked_of, in_words
 from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import clean, emit, line, say
@@ -56,35 +56,14 @@ def answer(
     if json:
         emit({"id": id_, "inputId": sent, "text": text})
     else:
-        say(f"answered: {clean(text).replace(chr(10), ' · ')}")
-
-
-def asked_of(extra: Mapping[str, Any]) -> tuple[tuple[Question, ...], tuple[Step, ...]]:
-    """Return what Hostler's own view of an execution has open: questions, and proposed next steps."""
-    asked: Sequence[Json] = extra.get("openQuestions") or ()
-    steps: Sequence[Json] = extra.get("nextSteps") or ()
-    return tuple(map(_question, asked)), tuple(
-        Step(line(str(one.get("title", ""))), str(one.get("prompt", ""))) for one in steps
-    )
-
-
-def _question(body: Mapping[str, Any]) -> Question:
-    offered: Sequence[Json] = body.get("choices") or ()
-    choices = tuple(
-        Choice(line(str(one.get("label", ""))), line(str(one.get("description") or one.get("text", ""))))
-        for one in offered
-    )
-    text = clean(str(body.get("text", ""))).strip()
-    return Question(str(body.get("id", "")), text, choices, bool(body.get("allowOther")) or not choices)
+        shown = in_words(questions, text) or text
+        say(f"answered: {clean(shown).strip()}")
 
 
 def answered(questions: Sequence[Question], answers: Sequence[str]) -> str:
-    """Return the message that answers all questions; raises a usage problem that names what is wrong."""
+    """Return the message that answers all questions by their ids; raises a usage problem that names what is wrong."""
     given = _by_id(questions, answers) or _in_order(questions, answers)
-    said = {one.id: meant(one, given[one.id]) for one in questions}
-    if all("\n" not in text for text in said.values()) or len(said) == 1:
-        return "\n".join(said.values())
-    return text_of.dumps(said, ensure_ascii=False)
+    return text_of.dumps({one.id: meant(one, given[one.id]) for one in questions}, ensure_ascii=False)
 
 
 def _by_id(questions: Sequence[Question], answers: Sequence[str]) -> dict[str, str]:

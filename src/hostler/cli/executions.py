@@ -3,7 +3,6 @@
 import sys
 import time
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,18 +11,17 @@ import typer
 from hostler.cli import codex, endings, ids, places, taking
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen
+from hostler.cli.glance import PAGE, STANDINGS, Entry, glance, lasted
 from hostler.cli.kept import ask_before_executions, kept_of
 from hostler.cli.options import AsJson, DataDir, Execution
+from hostler.cli.paper import fitting
 from hostler.cli.problems import usage
 from hostler.cli.screen import clean, emit, line, note, paint, say, table
 
-GROUPS = (
-    ("needs input", "yellow", ("PHASE_WAITING_FOR_INPUT",)),
-    ("working", "cyan", ("PHASE_PENDING", "PHASE_RUNNING")),
-    ("done", "dim", ("PHASE_STOPPED", "PHASE_UNSPECIFIED")),
-)
-BUILTIN = "00000000-0000-0000-0000-000000007100"
-"""The id of Hostler's own agent."""
+OWN = "hostler"
+"""The name of Hostler's own agent, which is not worth a word."""
+NAME = 40
+"""Cells of a name in a list."""
 RECENT = 10
 """Entries of the group "done" that `ps` shows unless asked for all."""
 Json = dict[str, Any]
@@ -36,7 +34,7 @@ def ps(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List executions: needing input, working, done.
+    """List executions: who needs you and what for, who works, what is done.
 
     Examples:
 
@@ -45,23 +43,23 @@ def ps(
         hostler ps --json | jq -r '.[].id'
     """
     client = Client(places.find(data_dir))
-    found = list(client.pages("gitpod.v1.AgentService", "ListAgentExecutions", "agentExecutions"))
     if json:
-        emit(found)
+        emit(list(client.pages("gitpod.v1.AgentService", "ListAgentExecutions", "agentExecutions")))
         return
-    if not found:
+    now = time.time()
+    found = glance(client, now, 0 if all_ else PAGE)
+    if not found.entries:
         note("no executions yet: start one with `hostler run TASK --repo .`")
-    short = ids.shortened([entry["id"] for entry in found])
-    agents = _agents(client, found)
-    for title, style, phases in GROUPS:
-        group = [entry for entry in found if endings.phase(entry) in phases]
-        shown = group if all_ or title != "done" else group[:RECENT]
-        if not group:
-            continue
-        say(paint(title, style, "bold"))
-        table([_row(entry, short[entry["id"]], agents) for entry in shown])
+    short = ids.shortened([one.id for one in found.entries])
+    for standing, (title, style) in STANDINGS.items():
+        group = [one for one in found.entries if one.standing == standing]
+        shown = group if all_ or standing != "done" else group[:RECENT]
+        if shown:
+            say(paint(title, style, "bold"))
+            table([_row(one, short[one.id], now + found.ahead) for one in shown])
         if len(shown) < len(group):
-            say(paint(f"  … {len(group) - len(shown)} more: hostler ps --all", "dim"))
+            more = f"more than {len(group) - RECENT}" if found.more else f"{len(group) - RECENT}"
+            say(paint(f"  … {more} more: hostler ps --all".replace(" more more", " more"), "dim"))
 
 
 def show(
@@ -202,22 +200,10 @@ def ago(stamp: str, now: float | None = None) -> str:
     return f"{seconds} s"
 
 
-def _agents(client: Client, found: list[Json]) -> dict[str, str]:
-    """Return the names of agents that are not Hostler's own, by id; nothing is asked when all are."""
-    if all(entry.get("spec", {}).get("agentId", BUILTIN) == BUILTIN for entry in found):
-        return {}
-    agents = client.pages("gitpod.v1.AgentService", "ListAgents", "agents")
-    return {one["id"]: line(one.get("metadata", {}).get("name", "")) for one in agents if one["id"] != BUILTIN}
-
-
-def _row(entry: Json, short: str, agents: Mapping[str, str]) -> tuple[str, ...]:
-    metadata, status = entry.get("metadata", {}), entry.get("status", {})
-    agent = agents.get(entry.get("spec", {}).get("agentId", ""), "")
-    failed = status.get("failureMessage", "")
-    now = f"failed: {line(failed)}" if failed else line(status.get("currentActivity", ""))
-    name = line(metadata.get("name", "")) or "(no name)"
-    who = f" ({agent})" if agent else ""
-    return f"  {short}", ago(metadata.get("updatedAt", "")), f"{name}{who}{' — ' + now if now else ''}"
+def _row(one: Entry, short: str, now: float) -> tuple[str, ...]:
+    who = f" ({one.agent})" if one.agent not in ("", OWN) else ""
+    name = f"{fitting(one.name, NAME)}{who}"
+    return f"  {one.mark[0]} {short}", lasted(now - one.since) if one.since else "", name, one.doing
 
 
 def _facts(found: Json) -> list[tuple[str, str]]:

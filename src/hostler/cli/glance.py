@@ -1,17 +1,18 @@
 """All executions at a glance, as `ps` and `top` show them: whose turn it is, what they wait for, what they used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hostler.cli.answering import asked_of
 from hostler.cli.client import Client
 from hostler.cli.extras import PREFIX
-from hostler.cli.openness import Question, Step
+from hostler.cli.openness import Question, Step, asked_of
 from hostler.cli.screen import line
 
 PAGE = 100
+"""Executions that are done and shown."""
+MOST = 500
 """Executions that are asked for at once."""
 STANDINGS = {"needs": ("needs input", "yellow"), "working": ("working", "cyan"), "done": ("done", "dim")}
 """What the groups are called, in the order in which they are shown."""
@@ -65,13 +66,32 @@ class Glance:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def glance(client: Client, now: float, limit: int = PAGE, before: str = "") -> Glance:
-    """Ask the server for its newest executions."""
-    found = client.json("GET", f"{PREFIX}/executions?limit={limit}{f'&before={before}' if before else ''}")
-    entries = sorted(map(entry, found.get("executions", [])), key=_place)
+def glance(client: Client, now: float, done: int = PAGE) -> Glance:
+    """Ask the server for all executions that need somebody or work, and the newest of those that are done."""
+    found, theirs = list[Json](), ""
+    for page in _pages(client, "needs,working", MOST):
+        found += page.get("executions", [])
+    last: Json = {}
+    for last in _pages(client, "done", min(done, MOST) if done else MOST):
+        found += last.get("executions", [])
+        theirs = str(last.get("now", ""))
+        if done:
+            break
+    entries = sorted(map(entry, found), key=_place)
     counts = {name: sum(one.standing == name for one in entries) for name in STANDINGS}
-    theirs = seconds(str(found.get("now", "")))
-    return Glance(tuple(entries), bool(found.get("more")), theirs - now if theirs else 0.0, counts)
+    server = seconds(theirs)
+    return Glance(tuple(entries), bool(last.get("more")), server - now if server else 0.0, counts)
+
+
+def _pages(client: Client, standing: str, limit: int) -> Iterator[Json]:
+    """Yield the server's answers, page after page."""
+    before = ""
+    while True:
+        page = client.json("GET", f"{PREFIX}/executions?standing={standing}&limit={limit}{before}")
+        yield page
+        if not page.get("more"):
+            return
+        before = f"&before={page['executions'][-1]['id']}"
 
 
 def _place(one: Entry) -> int:

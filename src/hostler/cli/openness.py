@@ -1,5 +1,6 @@
 """What a conversation leaves open for a person: questions, proposed next steps, a credential."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -41,11 +42,14 @@ class Openness:
         self.questions: tuple[Question, ...] = ()
         self.steps: tuple[Step, ...] = ()
         self.host = ""
+        self.answered: tuple[Question, ...] = ()
+        """The questions that the last input answered, if any."""
 
     def heed(self, frame: Frame) -> None:
         """Take over what a frame opens; whatever a person says closes all of it."""
         body = frame.body
         if frame.tag == 2 or "userInput" in body:
+            self.answered = self.questions
             self.questions, self.steps, self.host = (), (), ""
         elif "hostAuthenticationRequired" in body:
             self.host = line(str(body["hostAuthenticationRequired"].get("host", "")))
@@ -75,6 +79,38 @@ def question(body: Mapping[str, Any]) -> Question:
 def step(body: Mapping[str, Any]) -> Step:
     """Return a proposed step of the contract."""
     return Step(line(str(body.get("title", ""))), str(body.get("prompt", "")))
+
+
+def asked_of(extra: Mapping[str, Any]) -> tuple[tuple[Question, ...], tuple[Step, ...]]:
+    """Return what Hostler's own view of an execution has open: questions, and proposed next steps."""
+    asked: Sequence[Mapping[str, Any]] = extra.get("openQuestions") or ()
+    steps: Sequence[Mapping[str, Any]] = extra.get("nextSteps") or ()
+    return tuple(map(_told, asked)), tuple(
+        Step(line(str(one.get("title", ""))), str(one.get("prompt", ""))) for one in steps
+    )
+
+
+def _told(body: Mapping[str, Any]) -> Question:
+    offered: Sequence[Mapping[str, Any]] = body.get("choices") or ()
+    choices = tuple(
+        Choice(line(str(one.get("label", ""))), line(str(one.get("description") or one.get("text", ""))))
+        for one in offered
+    )
+    text = clean(str(body.get("text", ""))).strip()
+    return Question(str(body.get("id", "")), text, choices, bool(body.get("allowOther")) or not choices)
+
+
+def in_words(questions: Sequence[Question], said: str) -> str:
+    """Return an answer that is a JSON object in the words of questions and answers; empty when it is none."""
+    try:
+        found: Any = json.loads(said)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(found, dict) or not any(one.id in found for one in questions):
+        return ""
+    given = cast("dict[str, object]", found)
+    rows = [f"{line(one.text)} → {given.get(one.id) or '(no answer)'}" for one in questions]
+    return "\n".join(rows)
 
 
 def _list(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:

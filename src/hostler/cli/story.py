@@ -7,7 +7,7 @@ blocks look is in `story_blocks`; where they are written is a `Paper`.
 from collections.abc import Sequence
 from typing import Any
 
-from hostler.cli.openness import Openness
+from hostler.cli.openness import Openness, in_words
 from hostler.cli.paper import Paper, Terminal
 from hostler.cli.screen import clean, line
 from hostler.cli.story_blocks import FAILED_SHOWN, SHOWN, Plan, asked_rows, change_rows, folded, message, plain_row
@@ -125,7 +125,8 @@ class Story:
     def _input(self, body: Json) -> None:
         parts: Sequence[Json] = body.get("inputs") or [body]
         texts = [clean(str(part["text"].get("content", ""))) if "text" in part else "[image]" for part in parts]
-        rows = "\n".join(texts).strip().split("\n")
+        said = "\n".join(texts).strip()
+        rows = (in_words(self.open.answered, said) or said).split("\n")
         id_ = str(body.get("id", ""))
         self._inputs[id_] = rows[0]
         self._fresh.append(id_)

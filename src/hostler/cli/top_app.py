@@ -65,14 +65,18 @@ class Top(App[str]):
         self._peek: Peek | None = None
         self._drawn: tuple[object, ...] = NOTHING
         self._moved = 0.0
+        self._top = Static(id="head", markup=False)
+        self._list = Listing(id="list")
+        self._pane = Pane(id="peek")
+        self._filter = Input(placeholder="words that must all be there", id="filter")
 
     def compose(self) -> ComposeResult:
         """Lay out the screen."""
-        yield Static(id="head", markup=False)
+        yield self._top
         with Vertical(id="body"):
-            yield Listing(id="list")
-            yield Pane(id="peek")
-        yield Input(placeholder="words that must all be there", id="filter")
+            yield self._list
+            yield self._pane
+        yield self._filter
         yield Static(FOOT, id="foot", markup=False)
 
     def on_mount(self) -> None:
@@ -80,8 +84,8 @@ class Top(App[str]):
         self.theme = "ansi-dark"
         self._list.words, self._list.chosen = self.words, self._chosen
         self._pane.display = False
-        self.query_one("#filter", Input).display = bool(self.words)
-        self.query_one("#filter", Input).value = self.words
+        self._filter.display = bool(self.words)
+        self._filter.value = self.words
         self._list.focus()
         self._feed.start()
         self.set_interval(TICK, self._look)
@@ -93,16 +97,10 @@ class Top(App[str]):
             self._peek.join()
         self._feed.stop()
 
-    @property
-    def _list(self) -> Listing:
-        return self.query_one("#list", Listing)
-
-    @property
-    def _pane(self) -> Pane:
-        return self.query_one("#peek", Pane)
-
     def _look(self) -> None:
         """Draw what has changed since the last look; ages change every second."""
+        if not self._list.is_attached:
+            return
         peek = self._peek
         seen = (self._feed.version, (peek.version, peek.line) if peek else None, int(time.time()))
         if seen == self._drawn:
@@ -131,7 +129,7 @@ class Top(App[str]):
         else:
             gap = self.size.width - text.cell_len - len(right[0]) - 1
             text.append(" " * max(gap, 2)).append(*right)
-        self.query_one("#head", Static).update(text)
+        self._top.update(text)
 
     def _counts(self) -> list[tuple[str, str, str]]:
         counts = self._feed.glance.counts
@@ -175,9 +173,8 @@ class Top(App[str]):
 
     def action_less(self) -> None:
         """Close what is open: the filter, then the pane."""
-        given = self.query_one("#filter", Input)
-        if given.display:
-            given.value, given.display = "", False
+        if self._filter.display:
+            self._filter.value, self._filter.display = "", False
             self._list.focus()
         elif self._pane.display:
             self._pane.display = False
@@ -213,9 +210,8 @@ class Top(App[str]):
 
     def action_filter(self) -> None:
         """Ask for words."""
-        given = self.query_one("#filter", Input)
-        given.display = True
-        given.focus()
+        self._filter.display = True
+        self._filter.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what has the words so far."""
