@@ -210,11 +210,15 @@ class ChildReported:
 
 @dataclass(frozen=True, slots=True)
 class AgentNoted:
-    """Something else that the agent said: `kind` is its own word; kept, and shown only when it is a warning."""
+    """Something else that the agent said: `kind` is its own word; kept, and shown only when it is a warning.
+
+    `child` is the sub-agent that said it.
+    """
 
     kind: str
     body: str
     warning: bool = False
+    child: str = ""
     VERSION: ClassVar[int] = 1
 
 

@@ -71,12 +71,19 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A sub-agent that the agent itself runs; `total_tokens` are within the execution's own."""
+    """A sub-agent that the agent itself runs; `total_tokens` are within the execution's own.
+
+    What it does are actions named ID/…; what it says is noted under its id.
+    """
 
     id: str
     name: str
     state: Literal["running", "done", "failed"]
     total_tokens: int = 0
+    asked: str = ""
+    """What it was told to do last, cut."""
+    said: str = ""
+    """What it said last, cut."""
 
 
 @dataclass(frozen=True, slots=True)

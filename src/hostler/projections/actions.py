@@ -25,8 +25,23 @@ def intent(name: str, arguments: str) -> str:
             said = "ask the person"
         case "next_steps":
             said = "propose next steps"
+        case "agent":
+            said = _told(str(given.get("does", "")), str(given.get("prompt", "")))
+        case "web_search":
+            said = f"search the web for {given.get('query', '')!r}"
+        case "view_image":
+            said = f"look at {given.get('path', '')}"
         case "add_agent_execution_result":
             said = f"set output {given.get('key', '')}"
         case _:
             said = name
-    return said[:300]
+    who = given.get("agent")
+    return f"{who}: {said}"[:300] if who else said[:300]
+
+
+def _told(does: str, prompt: str) -> str:
+    """Return what an agent does with a sub-agent of its own."""
+    lines = prompt.strip().splitlines()
+    if not lines:
+        return f"sub-agent: {does or 'something'}"
+    return f"ask a sub-agent: {lines[0]}"

@@ -170,6 +170,17 @@ def agent_facts(state: State) -> dict[str, Any]:
         driver=state.begun.agent.driver,
         agentVersion=x.version,
         thread=x.thread,
+        subagents=[
+            {
+                "id": child.id,
+                "name": child.name,
+                "state": child.state,
+                "asked": child.asked,
+                "said": child.said,
+                "totalTokens": child.total_tokens,
+            }
+            for child in x.children
+        ],
         cutCallsEstimate={"input": cut.whole_input, "output": cut.output} if cut.whole_input or cut.output else None,
     )
 
@@ -215,7 +226,10 @@ def subagents(state: State) -> list[dict[str, Any]]:
             id=child.id,
             name=child.name,
             phase=PHASES[phases[child.state]],
-            statusMessage="failed" if child.state == "failed" else "",
+            currentActivity=next(
+                (f"running {a.name}" for a in state.external.actions if a.item.startswith(f"{child.id}/")), ""
+            ),
+            statusMessage="failed" if child.state == "failed" else child.said.strip().partition("\n")[0][:HEADLINE],
             createdAt=stamp(state.external.times[child.id][0]),
             updatedAt=stamp(state.external.times[child.id][1]),
         )

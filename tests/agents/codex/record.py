@@ -63,6 +63,11 @@ def runs(id_: str, command: str, **more: object) -> Called:
     return call("exec_command", id_, cmd=command, **more)
 
 
+def steps(second: str) -> list[dict[str, str]]:
+    said = {"Look": "completed", "Mend": second, "Test": "pending"}
+    return [{"step": step, "status": status} for step, status in said.items()]
+
+
 def png(width: int = 2, height: int = 2) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -265,6 +270,14 @@ SCENES = {
             Reply("It is done."),
         ),
         WITHOUT_METADATA,
+    ),
+    "plan": Scene(
+        one_turn,
+        (
+            Reply("I plan.", calls=(call("update_plan", "c1", explanation="three steps", plan=steps("in_progress")),)),
+            Reply("", calls=(call("update_plan", "c2", plan=steps("completed")),)),
+            Reply("Done."),
+        ),
     ),
     "settings": Scene(changes_settings, (Reply("Yes."),)),
     "refused": Scene(fails, (Failure(400, "The model cannot do that."),)),

@@ -257,6 +257,13 @@ def test_a_sub_agent_is_reported_and_its_commands_are_actions_of_their_own() -> 
     children = only(events, ae.ChildReported)
     assert [report.child.state for report in (children[0], children[-1])] == ["running", "done"]
     assert children[-1].child.total_tokens == 30
+    assert [(one.child.asked, one.child.said) for one in (children[0], children[-1])] == [
+        ("", ""),
+        ("help", "It is done."),
+    ]
+    notes = [note for note in only(events, ae.AgentNoted) if note.child]
+    assert {note.child for note in notes} == {children[0].child.id}
+    assert notes[-1].body == "It is done."
     inner = next(event for event in only(events, ae.ActionStarted) if event.item.endswith("/c2"))
     assert json.loads(inner.arguments) == {"command": "echo child", "agent": children[0].child.name}
     assert len(only(events, ae.AgentTurnBegan)) == 1
@@ -318,6 +325,13 @@ def test_a_fault_says_whose_it_is(info: object, reason: str) -> None:
     (fault,) = only(events, ae.AgentFault)
     assert fault.reason == reason
     assert fault.message.endswith("it broke")
+
+
+def test_the_plan_tool_sets_the_list_of_things_to_do() -> None:
+    assert [[(todo.title, todo.state) for todo in told.todos] for told in only(read("plan"), TodosSet)] == [
+        [("Look", "done"), ("Mend", "in_progress"), ("Test", "pending")],
+        [("Look", "done"), ("Mend", "done"), ("Test", "pending")],
+    ]
 
 
 def test_a_plan_becomes_the_list_of_things_to_do() -> None:

@@ -237,8 +237,22 @@ def test_a_sub_agent_of_codex_is_shown_and_waited_for(begin: Begin) -> None:
     assert (run.folder / "helped").exists()
     (child,) = status["subagents"]
     assert child["id"] in json.dumps(run.log("ChildReported")[-1])
-    assert run.log("ChildReported")[-1]["child"]["state"] == "done"
+    told = run.log("ChildReported")[-1]["child"]
+    assert (told["state"], told["asked"], told["said"]) == ("done", "help me", "I helped.")
+    assert child["statusMessage"] == "I helped."
+    assert any(one["item"].startswith(f"{child['id']}/") for one in run.log("ActionStarted"))
+    assert [one["body"] for one in run.log("AgentNoted") if one.get("child") == child["id"]][-1] == "I helped."
     assert run.texts() == ["I leave it to my helper."]
+
+
+def test_the_plan_of_codex_is_the_list_of_things_to_do(begin: Begin) -> None:
+    plan = [{"step": "Look", "status": "completed"}, {"step": "Mend", "status": "in_progress"}]
+    run = begin(in_order(Reply("", calls=(call("update_plan", "p1", plan=plan),)), Reply("Planned.")))
+    run.start("go")
+    run.rest()
+    assert run.log("TodosSet") == [
+        {"todos": [{"title": "Look", "state": "done"}, {"title": "Mend", "state": "in_progress"}]}
+    ]
 
 
 def test_a_stop_cuts_the_model_call_that_codex_has_open(begin: Begin) -> None:

@@ -1,14 +1,17 @@
 """Codex's own sub-agents: threads beside ours on the same connection."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
+from hostler.agents.codex.items import bounded
 from hostler.core.agent_events import ChildReported
 from hostler.core.agents import Child
 
 Json = Mapping[str, Any]
 State = Literal["running", "done", "failed"]
+LONGEST_TEXT = 4_000
+"""Characters of what a sub-agent was told and said that are kept of it; all that it said is noted beside that."""
 _STATES: Mapping[str, State] = {
     "pendingInit": "running",
     "running": "running",
@@ -48,7 +51,15 @@ class Children:
 
     def used(self, thread: str, tokens: int) -> tuple[ChildReported, ...]:
         """Return the news of what a sub-agent used."""
-        return self._report(thread, tokens=tokens)
+        return self._report(thread, total_tokens=tokens)
+
+    def told(self, thread: str, text: str) -> tuple[ChildReported, ...]:
+        """Return the news of what a sub-agent is to do."""
+        return self._report(thread, asked=bounded(text, LONGEST_TEXT)) if text.strip() else ()
+
+    def said(self, thread: str, text: str) -> tuple[ChildReported, ...]:
+        """Return the news of what a sub-agent said."""
+        return self._report(thread, said=bounded(text, LONGEST_TEXT))
 
     def active(self, item: Json) -> tuple[ChildReported, ...]:
         """Return the news in an item subAgentActivity."""
@@ -66,17 +77,13 @@ class Children:
                 news += self._report(thread, state=state)
         return tuple(news)
 
-    def _report(
-        self, thread: str, *, state: State | None = None, tokens: int | None = None
-    ) -> tuple[ChildReported, ...]:
+    def _report(self, thread: str, **news: Any) -> tuple[ChildReported, ...]:
         before = self._all.get(thread)
-        after = self._keep(thread, state=state, tokens=tokens)
+        after = self._keep(thread, **news)
         return () if after == before else (ChildReported(after),)
 
-    def _keep(
-        self, thread: str, *, name: str | None = None, state: State | None = None, tokens: int | None = None
-    ) -> Child:
+    def _keep(self, thread: str, *, name: str | None = None, **news: Any) -> Child:
+        """Remember what is new of a sub-agent, and return all that is known of it."""
         old = self._all.get(thread) or Child(thread, thread[-8:], "running")
-        total = old.total_tokens if tokens is None else tokens
-        self._all[thread] = Child(thread, name or old.name, state or old.state, total)
+        self._all[thread] = replace(old, name=name or old.name, **news)
         return self._all[thread]

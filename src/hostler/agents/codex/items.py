@@ -28,10 +28,17 @@ def bounded(text: str, limit: int) -> str:
     return f"{text[:half]}\n[{len(text) - 2 * half} characters left out]\n{text[-half:]}"
 
 
-def noted(kind: str, body: object, *, warning: bool = False) -> ae.AgentNoted:
+def noted(
+    kind: str, body: object, *, warning: bool = False, child: str = "", limit: int = LONGEST_NOTE
+) -> ae.AgentNoted:
     """Return what is kept of something else; `body` is text, or JSON that is shown as it came."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    return ae.AgentNoted(kind[:200], bounded(text, LONGEST_NOTE), warning)
+    return ae.AgentNoted(kind[:200], bounded(text, limit), warning, child)
+
+
+def told(item: Json) -> str:
+    """Return the text of an item userMessage."""
+    return "\n".join(str(part.get("text") or "") for part in item.get("content") or () if part.get("type") == "text")
 
 
 def action(item: Json, ref: str, child: str, workspace: str) -> ae.ActionStarted | None:

@@ -62,6 +62,7 @@ def _options(launch: Launch) -> list[str]:
         "history.persistence": "none",
         "suppress_unstable_features_warning": True,
         "features.default_mode_request_user_input": True,
+        "tools.update_plan.enabled": True,
         **dict.fromkeys((f"features.{name}" for name in _OFF), False),
     }
     return [word for key, value in values.items() for word in ("-c", f"{key}={_toml(value)}")]

@@ -251,7 +251,8 @@ class CodexReader:
             case "item/started" | "item/completed":
                 return self._child_item(thread, method, params["item"])
             case "error" | "warning":
-                return (items.noted(f"sub-agent {self._children.name(thread)}", params.get("message") or params),)
+                said = params.get("message") or params
+                return (items.noted(f"sub-agent {self._children.name(thread)}", said, child=thread),)
             case _:
                 return ()
 
@@ -261,10 +262,13 @@ class CodexReader:
             began = items.action(item, ref, child, self._launch.workspace)
             self._open.update({began.item} if began else ())
             return (began,) if began else ()
-        if item["type"] in ("userMessage", "contextCompaction"):
+        if item["type"] == "contextCompaction":
             return ()
+        if item["type"] == "userMessage":
+            return self._children.told(thread, items.told(item))
         if words := items.said(item, ref):
-            return (items.noted(f"sub-agent {child}", words.text),)
+            note = items.noted(f"sub-agent {child}", words.text, child=thread, limit=items.LONGEST_OUTPUT)
+            return (note, *(() if words.thinking else self._children.said(thread, words.text)))
         return self._shown(item, ref, child)
 
     def _goal_is(self, goal: Json | None, request: str = "") -> Sequence[Event]:
