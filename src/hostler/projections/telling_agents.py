@@ -79,6 +79,7 @@ class AgentTeller:
 
     def _ask(self, ask: str, questions: tuple[Question, ...]) -> None:
         telling = self._telling
+        self._inputs.answer = ""
         name = self._asks.setdefault(ask, telling.name("ask"))
         telling.put(Questions(name, telling.turn, telling.at, ask, questions))
 
@@ -87,9 +88,10 @@ class AgentTeller:
         if not isinstance(item, Questions) or item.state != "open":
             return
         known = next((one for one in self._telling.before.external.asks if one.ask == ask), None)
-        said = self._inputs.said(known.answer) if known else ""
+        answer = known.answer or self._inputs.answer if known else ""
+        said = self._inputs.said(answer)
         if known:
-            self._inputs.seen(known.answer)
+            self._inputs.seen(answer)
         if not said:
             self._telling.change(item.id, state="closed")
             return

@@ -21,6 +21,8 @@ class InputTeller:
         self._waiting: dict[str, UserInput | AgentMessage] = {}
         self._items: dict[str, str] = {}
         self._said: dict[str, str] = {}
+        self.answer = ""
+        """The input that was taken last while questions were open."""
 
     @property
     def waiting(self) -> Mapping[str, UserInput | AgentMessage]:
@@ -74,6 +76,7 @@ class InputTeller:
             text = in_words(asked.questions, taken.text) if asked else taken.text
             taken = replace(taken, steered=steered, answers=asked is not None, text=text)
             self._said[input_id] = waiting.text
+            self.answer = input_id if asked else self.answer
         self._items[input_id] = taken.id
         telling.put(taken)
 
