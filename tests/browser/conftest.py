@@ -1,5 +1,6 @@
 """Fixtures of the browser's tests: one browser and one server for all of them, a context of its own for each."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -12,7 +13,7 @@ from tests.browser.runs import World
 from tests.browser.signing import sign_in
 from tests.server import short_folder
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=float(os.environ.get("BROWSER_PATIENCE", "30")) * 1000)
 """A bound for busy machines, and nobody waits that long who has what is wanted."""
 
 

@@ -52,7 +52,7 @@ async def test_a_run_is_watched_from_start_to_end(page: Page, world: World):
     await page.keyboard.press("Enter")
     said = page.locator("#feed .say")
     await expect(said).to_contain_text("A guide for newcomers")
-    await expect(page.locator("#state")).to_have_text("Running")
+    await expect(page.locator("#state")).to_have_text("Working")
     await expect(said).not_to_contain_text("welcome at any time")
     await chromium.picture(page, "story-text-arrives")
     (world.folder / "stream").touch()
@@ -61,7 +61,7 @@ async def test_a_run_is_watched_from_start_to_end(page: Page, world: World):
     await expect(page.locator("#feed .end")).to_contain_text("Turn ended")
     await page.get_by_label("Message to the agent").fill(scripts.BACKED)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("all 5 tests pass now")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("all 5 tests pass now")).to_be_visible()
     await expect(page.locator("#verdict")).to_contain_text("Backed by checks")
     await expect(page.locator("#feed .change .plus").first).to_have_text("+1")
     await expect(page.locator("#feed .end")).to_have_count(2)
@@ -74,13 +74,13 @@ async def test_a_question_is_answered_on_its_card(page: Page, world: World):
     await opened(page, execution)
     card = page.get_by_role("region", name="Question")
     await expect(card.get_by_text("How should the words be shown?")).to_be_visible()
-    await expect(page.locator("#waits")).to_contain_text("question")
+    await expect(page.locator("#waits")).to_contain_text("our answer: How should the words")
     await card.get_by_role("button", name="Answer").click()
     await expect(card.get_by_role("alert")).to_have_text("Please choose or write an answer.")
     await card.get_by_text("A bar chart").click()
     await chromium.picture(page, "story-question")
     await card.get_by_role("button", name="Answer").click()
-    await expect(page.get_by_text("I take that way.")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("I take that way.")).to_be_visible()
     await expect(card.get_by_role("heading")).to_have_text("Answered")
     await expect(card).to_contain_text("A bar chart")
     await chromium.picture(page, "story-question-answered")
@@ -110,8 +110,8 @@ async def test_a_queue_is_reordered_edited_and_thinned_out(page: Page, world: Wo
     await expect(rows).to_have_count(2)
     await asyncio.to_thread(world.go, execution)
     await expect(page.locator("#queue [data-input]")).to_have_count(0)
-    await expect(page.get_by_text("Nothing is open.")).to_be_visible()
-    await expect(page.get_by_text("The README says so now.")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("Nothing is open.")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("The README says so now.")).to_be_visible()
     inputs = [text for _, text in await feed(page) if "Last, list" in text or "and the notes" in text]
     assert ["Last, list" in text for text in inputs] == [True, False]
     await same_as_anew(page)
@@ -122,14 +122,14 @@ async def test_a_run_is_stopped_and_continued(page: Page, world: World):
     execution = await asyncio.to_thread(world.new, scripts.SLOW)
     world.until_log(execution, "ToolStarted")
     await opened(page, execution)
-    await expect(page.get_by_text("until [ -e .git/go ]").first).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("until [ -e .git/go ]").first).to_be_visible()
     await page.get_by_role("button", name="Stop").click()
     await expect(page.locator("#state")).to_have_text("Stopped")
     await expect(page.locator("#feed .end")).to_contain_text("Stopped on request")
     await chromium.picture(page, "story-stopped")
     await page.get_by_label("Message to the agent").fill("run the command echo going on")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("That is done.")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("The suite ran 40 cases")).to_be_visible()
     await same_as_anew(page)
 
 
@@ -149,13 +149,13 @@ async def test_a_next_step_is_chosen(page: Page, world: World):
     await opened(page, execution)
     await expect(page.get_by_role("table")).to_be_visible()
     await page.get_by_role("button", name="Show the ten most frequent words").click()
-    await expect(page.get_by_text("That is done.")).to_be_visible()
+    await expect(page.locator("#feed").get_by_text("That is done.")).to_be_visible()
     await expect(page.get_by_role("button", name="Show the ten most frequent words")).to_have_count(0)
     await same_as_anew(page)
 
 
 async def test_a_page_finds_its_place_again_after_the_server_was_killed(chrome: Browser, place: Path):
-    world = World(place).start()
+    world = await asyncio.to_thread(World(place).start)
     try:
         await _killed(chrome, world)
     finally:
@@ -184,8 +184,8 @@ async def _killed(chrome: Browser, world: World) -> None:
         await asyncio.to_thread(world.server.start)
         await live(page)
         assert await states.json_value() == ["off", "catching", "live"]
-        await expect(page.get_by_text("welcome at any time")).to_be_visible()
+        await expect(page.locator("#feed").get_by_text("welcome at any time")).to_be_visible()
         await expect(page.locator("#feed .end")).to_contain_text("Turn ended")
-        await expect(page.get_by_text("The server was restarted")).to_be_visible()
+        await expect(page.locator("#feed").get_by_text("The server was restarted")).to_be_visible()
         await chromium.picture(page, "story-reconnected")
         await same_as_anew(page)
