@@ -79,8 +79,8 @@ class SignInPages:
             return _not_yet()
         try:
             cookie, path = await self._sessions.open(request.path_params["code"])
-        except Unauthenticated as gone:
-            return self._site.page("gone.html", status=410, what="link", told=gone.message)
+        except Unauthenticated:
+            return self._site.page("gone.html", status=410, what="link")
         response = _to(path)
         cookie.put(response)
         return response
@@ -89,8 +89,8 @@ class SignInPages:
         """Let a visitor in and show what is shared."""
         try:
             cookie, path = await self._shares.enter(request.path_params["code"])
-        except NotFound as gone:
-            return self._site.page("gone.html", status=410, what="share", told=gone.message)
+        except NotFound:
+            return self._site.page("gone.html", status=410, what="share")
         response = _to(path)
         cookie.put(response)
         return response
