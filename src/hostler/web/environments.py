@@ -15,6 +15,7 @@ from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.ports import EnvironmentRow
 from hostler.core.projects import ProjectQuery
+from hostler.projections.changes import of_patch
 from hostler.web import places
 from hostler.web.lines import Line, Names, line
 from hostler.web.rendering import diff
@@ -26,6 +27,10 @@ PACKAGE, FOLDER = "nicegui", "elements/xterm/dist"
 """The package whose wheel carries xterm.js; it is never imported."""
 XTERM = {"index.js": "text/javascript", "xterm.css": "text/css"}
 TABS = ("overview", "terminal", "changes", "log")
+MOST_FILES = 200
+"""Changed files that are shown."""
+MOST_ROWS = 400
+"""Lines of one file's change that are shown."""
 STATES = ("running", "stopped", "archived")
 
 
@@ -132,14 +137,16 @@ class EnvironmentPages:
 
     async def _changes(self, row: EnvironmentRow) -> dict[str, Any]:
         if row.phase != "running":
-            return {"files": [], "cut": False, "problem": "", "more": 0}
+            return {"files": [], "cut": False, "problem": ""}
         try:
             patch = await self._parts.environments.diff(row.id)
         except (EnvironmentError_, FailedPrecondition) as problem:
-            return {"files": [], "cut": False, "problem": problem.message, "more": 0}
-        files = places.changed(patch)
-        shown = [(one, diff(one.hunks, one.path, places.MOST_ROWS)) for one in files[: places.MOST_FILES]]
-        return {"files": shown, "cut": patch.cut, "problem": "", "more": max(0, len(files) - places.MOST_FILES)}
+            return {"files": [], "cut": False, "problem": problem.message}
+        files = of_patch(self._parts.redactor.data(patch.data).decode(errors="replace"))
+        if files is None:
+            return {"files": [], "cut": False, "problem": "the change cannot be shown; `git diff` in the terminal can"}
+        shown = [(one, diff(one.hunks, one.path, MOST_ROWS)) for one in files[:MOST_FILES]]
+        return {"files": shown, "cut": patch.cut, "problem": "", "count": len(files), "more": len(files) - len(shown)}
 
     async def _users(self, executions: Sequence[str]) -> Sequence[Line]:
         """Return the executions that use an environment."""

@@ -6,14 +6,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchedFile, PatchSet
-
 from hostler.core.desk import EnvironmentClass
 from hostler.core.egress import Allowed
-from hostler.core.machines import Patch
 from hostler.core.ports import EnvironmentRow
-from hostler.projections.changes import KNOWN, Hunk, Line
 from hostler.projections.environments import setup_failures
 from hostler.web.lines import ago, short, shortened
 from hostler.web.words import iso, plain, span
@@ -28,10 +23,6 @@ WHYS = {
     "once": "allowed until it stops",
 }
 LIMITS = {"cpus": "CPU", "memory": "Memory", "disk": "Disk", "processes": "Processes"}
-MOST_FILES = 200
-"""Changed files that are shown."""
-MOST_ROWS = 400
-"""Lines of one file's change that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,46 +155,3 @@ def remarks(row: EnvironmentRow) -> list[str]:
 def hosts(allowed: Iterable[Allowed]) -> list[tuple[str, str, str]]:
     """Return (host, why, who) of what an environment may reach."""
     return [(plain(one.host), WHYS[one.why], f"by {plain(one.by)}" if one.by else "") for one in allowed]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """A changed file: how, by how many lines, and the change; `binary` ones have none to show."""
-
-    path: str
-    was: str
-    kind: str
-    added: int
-    removed: int
-    binary: bool
-    hunks: tuple[Hunk, ...]
-
-
-def changed(patch: Patch) -> list[ChangedFile]:
-    """Return the files of a patch; an empty list when nothing changed or nothing can be read."""
-    try:
-        files = PatchSet(patch.data.decode(errors="replace"))
-    except UnidiffParseError:
-        return []
-    return [_file(file) for file in files]
-
-
-def _file(file: PatchedFile) -> ChangedFile:
-    kind = "added" if file.is_added_file else "deleted" if file.is_removed_file else "changed"
-    was = file.source_file.removeprefix("a/") if file.is_rename else ""
-    return ChangedFile(
-        path=plain(file.path),
-        was=plain(was),
-        kind="renamed" if was else kind,
-        added=file.added,
-        removed=file.removed,
-        binary=file.is_binary_file,
-        hunks=tuple(
-            tuple(
-                Line(KNOWN[one.line_type], one.source_line_no or 0, one.target_line_no or 0, one.value.rstrip("\n"))
-                for one in hunk
-                if one.line_type in KNOWN
-            )
-            for hunk in file
-        ),
-    )

@@ -56,7 +56,8 @@ export function ago(seconds) {
 
 function tick(root = document) {
   for (const time of root.querySelectorAll("time[data-ago]")) {
-    const text = ago((Date.now() - Date.parse(time.dateTime)) / 1000);
+    const since = ago((Date.now() - Date.parse(time.dateTime)) / 1000);
+    const text = time.dataset.ago === "past" ? (since === "now" ? "just now" : `${since} ago`) : since;
     if (time.textContent !== text) time.textContent = text;
   }
 }
