@@ -87,11 +87,9 @@ class AgentTeller:
         item = self._telling.items.get(self._asks.get(ask, ""))
         if not isinstance(item, Questions) or item.state != "open":
             return
-        known = next((one for one in self._telling.before.external.asks if one.ask == ask), None)
-        answer = known.answer or self._inputs.answer if known else ""
+        answer = self._inputs.answered.get(ask, "")
         said = self._inputs.said(answer)
-        if known:
-            self._inputs.seen(answer)
+        self._inputs.seen(answer)
         if not said:
             self._telling.change(item.id, state="closed")
             return

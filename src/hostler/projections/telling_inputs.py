@@ -7,6 +7,7 @@ from typing import Any
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.asking import in_words
+from hostler.core.external import OpenAsk
 from hostler.projections.items import AgentMessage, InputState, NextSteps, Picture, UserInput
 from hostler.projections.telling import Telling
 
@@ -21,8 +22,8 @@ class InputTeller:
         self._waiting: dict[str, UserInput | AgentMessage] = {}
         self._items: dict[str, str] = {}
         self._said: dict[str, str] = {}
-        self.answer = ""
-        """The input that was taken last while questions were open."""
+        self.answered: dict[str, str] = {}
+        """The input that answered questions, by their ask."""
 
     @property
     def waiting(self) -> Mapping[str, UserInput | AgentMessage]:
@@ -71,14 +72,21 @@ class InputTeller:
         state: InputState = "seen" if telling.state.begun.agent.driver == "builtin" else "sent"
         taken = replace(waiting, turn=telling.turn, at=telling.at, state=state)
         if isinstance(taken, UserInput):
-            asked = next((ask for ask in telling.before.external.asks if not ask.answer), None)
+            asked = self._asked(input_id)
             self._choose(taken.text)
             text = in_words(asked.questions, taken.text) if asked else taken.text
             taken = replace(taken, steered=steered, answers=asked is not None, text=text)
             self._said[input_id] = waiting.text
-            self.answer = input_id if asked else self.answer
         self._items[input_id] = taken.id
         telling.put(taken)
+
+    def _asked(self, input_id: str) -> OpenAsk | None:
+        """Return the questions that an input answers, if any; the next input answers the next ones."""
+        open_ = (ask for ask in self._telling.before.external.asks if not ask.answer and ask.ask not in self.answered)
+        asked = next(open_, None)
+        if asked:
+            self.answered[asked.ask] = input_id
+        return asked
 
     def _choose(self, text: str) -> None:
         """Close proposals of next steps: one was chosen, or something else was said."""
