@@ -79,7 +79,6 @@ class AgentTeller:
 
     def _ask(self, ask: str, questions: tuple[Question, ...]) -> None:
         telling = self._telling
-        self._inputs.answer = ""
         name = self._asks.setdefault(ask, telling.name("ask"))
         telling.put(Questions(name, telling.turn, telling.at, ask, questions))
 

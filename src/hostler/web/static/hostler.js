@@ -48,17 +48,18 @@ const NEAR_END = 120;
 const atEnd = () => innerHeight + scrollY >= document.documentElement.scrollHeight - NEAR_END;
 const toEnd = () => scrollTo({ top: document.documentElement.scrollHeight });
 
+let following = true;
+
 function keeping(change) {
-  const followed = atEnd();
   const made = change();
-  if (followed) toEnd();
+  if (following) toEnd();
   else if (made) $("below").hidden = false;
 }
 
-let following = true;
 addEventListener("scroll", () => { following = atEnd(); if (following) $("below").hidden = true; }, { passive: true });
-addEventListener("resize", () => { if (following) toEnd(); });
-$("below").onclick = () => { toEnd(); $("feed").focus({ preventScroll: true }); };
+const grown = new ResizeObserver(() => { if (following) toEnd(); });
+for (const part of [document.documentElement, $("feed"), document.querySelector(".dock")]) grown.observe(part);
+$("below").onclick = () => { following = true; toEnd(); $("feed").focus({ preventScroll: true }); };
 
 // ---- putting what the server rendered --------------------------------------------------------------------------
 
@@ -569,6 +570,7 @@ async function send() {
   grow(area);
   for (const one of pictures.splice(0)) URL.revokeObjectURL(one.url);
   showPictures();
+  following = true;
   toEnd();
   if (steer) await control({ steerQueuedMessage: { userInputId: done } }).catch(() => null);
 }
@@ -635,6 +637,6 @@ const older = $("earlier").querySelector("button");
 older.onclick = () => earlier(older);
 if (!location.hash) toEnd();
 requestAnimationFrame(() => new IntersectionObserver((seen) => {
-  if (seen.some((one) => one.isIntersecting) && scrollY > 0) earlier(older);
+  if (seen.some((one) => one.isIntersecting)) earlier(older);
 }, { rootMargin: "200px" }).observe($("earlier")));
 stream.run();
