@@ -7,6 +7,7 @@ from hostler.api.parts import ApiParts
 from hostler.web.conversation import ConversationPages
 from hostler.web.environments import EnvironmentPages
 from hostler.web.executions import ExecutionPages
+from hostler.web.prompts import PromptPages
 from hostler.web.signin import SignInPages
 from hostler.web.site import Site, static
 from hostler.web.terminal import Terminals
@@ -21,5 +22,6 @@ def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
         *ExecutionPages(site).routes(),
         *EnvironmentPages(site).routes(),
         *Terminals(site).routes(),
+        *PromptPages(site).routes(),
         *ConversationPages(site).routes(),
     ]
