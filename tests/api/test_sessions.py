@@ -82,6 +82,32 @@ async def test_a_form_with_a_token_signs_in_and_leads_on(browser: Browser) -> No
     assert (again.status_code, again.headers["location"]) == (303, "/prompts")
 
 
+async def test_who_is_not_signed_in_is_asked_to_and_comes_back(browser: Browser) -> None:
+    execution = await browser.api.prepared()
+    page = f"/executions/{execution}"
+    asked = await browser.get(f"{page}?token=expired&as=visitor", accept="text/html,*/*")
+    assert (asked.status_code, asked.headers["location"]) == (303, f"/sign-in?next={page}%3Fas%3Dvisitor")
+    assert (await browser.get(page, accept="application/json")).status_code == 401
+    form = await browser.get(asked.headers["location"])
+    assert f'value="{page}?as=visitor"' in form.text
+    await browser.fill_in("/sign-in", token="owner-token", next=f"{page}?as=visitor")
+    assert (await browser.get(f"{page}?as=visitor", accept="text/html")).status_code == 200
+
+
+async def test_everything_says_that_its_kind_is_not_to_be_guessed(browser: Browser) -> None:
+    for path in ("/sign-in", "/healthz", "/api/nothing", "/nowhere", "/static/hostler.css"):
+        assert (await browser.get(path)).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_page_that_comes_by_a_proxy_nobody_told_of_is_told_what_to_do(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.change("POST", "/api/hostler/v1/tokens", {"name": "x"}, origin="https://hostler.example")
+    assert answer.json()["message"] == (
+        f"only the pages of this server may ask for this: it comes from https://hostler.example and not from "
+        f"{browser.url} (Origin); behind a proxy, set server.public_url"
+    )
+
+
 async def test_json_signs_in_too(browser: Browser) -> None:
     answer = await browser.change("POST", "/sign-in", {"token": "bot-token"})
     assert answer.status_code == 200

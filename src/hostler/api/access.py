@@ -98,7 +98,8 @@ JSON = (b"content-type", b"application/json")
 
 
 def _identify(message: Message, request_id: str) -> None:
-    """Put the request's id on its answer, unless it is there."""
+    """Put the request's id on its answer, and that nobody is to guess what it is: agents write much of it."""
     headers = list(message.get("headers", ()))
-    if not any(name.lower() == b"x-request-id" for name, _ in headers):
-        message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+    known = {name.lower() for name, _ in headers}
+    more = ((b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff"))
+    message["headers"] = [*headers, *(one for one in more if one[0] not in known)]

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from hostler.api.call import current
 from hostler.core.errors import PermissionDenied
 
+FOREIGN = "only the pages of this server may ask for this:"
 PORTS = {"http": 80, "https": 443}
 OF_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 """Bodies that a page of anybody can send here without being asked whether it may."""
@@ -62,9 +63,9 @@ def check_ours(headers: Mapping[str, str], *, form: bool = False) -> None:
     Browsers say with every changing request which page sends it, and no page can make them lie.
     """
     if _place(headers.get("origin", "")) != _place(current().origin):
-        raise PermissionDenied("with a cookie, only the pages of this server may ask for this (see Origin)")
+        raise PermissionDenied(f"{FOREIGN} {_where(headers)}")
     if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise PermissionDenied("with a cookie, only the pages of this server may ask for this (see Sec-Fetch-Site)")
+        raise PermissionDenied(f"{FOREIGN} the browser says that the page is of another site (Sec-Fetch-Site)")
     if not form and not _plainly_ours(headers):
         raise PermissionDenied("with a cookie, a body must be JSON (see Content-Type)")
 
@@ -73,9 +74,15 @@ def check_not_foreign(headers: Mapping[str, str]) -> None:
     """Raise PermissionDenied when a browser says that the page of another site sends the request."""
     origin = headers.get("origin", "")
     if origin and _place(origin) != _place(current().origin):
-        raise PermissionDenied("only the pages of this server may ask for this (see Origin)")
+        raise PermissionDenied(f"{FOREIGN} {_where(headers)}")
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise PermissionDenied("only the pages of this server may ask for this (see Sec-Fetch-Site)")
+        raise PermissionDenied(f"{FOREIGN} the browser says that the page is of another site (Sec-Fetch-Site)")
+
+
+def _where(headers: Mapping[str, str]) -> str:
+    """Return where a request comes from and where it should have come from, and the usual reason."""
+    given, ours = headers.get("origin", "")[:200] or "nowhere", current().origin
+    return f"it comes from {given} and not from {ours} (Origin); behind a proxy, set server.public_url"
 
 
 def _plainly_ours(headers: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -73,8 +73,9 @@ class Site:
         told = wire_error(error, current().request_id)
         current().code = told.code.value
         status = status_of(told)
-        if status == 401 and request.method == "GET":
-            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if status == 401 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            query = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "token"])
+            asked = f"{request.url.path}?{query}" if query else request.url.path
             return RedirectResponse(f"/sign-in?next={quote(asked)}", 303, headers=HEADERS)
         page = self.page(
             "refused.html", status=status, title=TITLES.get(status, "That did not work"), told=told.message
@@ -90,6 +91,7 @@ def _named(caller: Caller | None) -> Principal | None:
 
 TITLES = {
     400: "That was not understood",
+    401: "You are not signed in",
     403: "That is not allowed",
     404: "There is nothing here",
     429: "That is too much",
