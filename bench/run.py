@@ -23,6 +23,7 @@ from bench import (
     part_pages,
     part_stops,
     part_store,
+    part_streams,
     part_turns,
 )
 from bench.figures import Figure
@@ -39,6 +40,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "gateway": part_gateway.measure,
     "codex": part_codex.measure,
     "api": part_api.measure,
+    "streams": part_streams.measure,
     "store": part_store.measure,
     "lives": part_lives.measure,
     "many": part_many.measure,

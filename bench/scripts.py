@@ -32,3 +32,13 @@ SLOW: dict[str, Any] = {
     ],
 }
 """A command, then an answer that streams for a minute and more; the file `streams` appears when it has begun."""
+
+
+def talkative(steps: int) -> dict[str, Any]:
+    """Say a word and wait for the file `go`, then step after step with words and a to-do list, without any pause."""
+    text = "Some words about what comes next, in pieces as models say them. " * 3
+    todos = {"todos": [{"title": "Say it", "state": "in_progress"}, {"title": "Do it", "state": "pending"}]}
+    hold = {"kind": "hold", "after": 1, "until": "@/go"}
+    first = {"text": text, "calls": [{"name": "todo", "arguments": todos}], "faults": [hold]}
+    others = [{"text": text, "calls": [{"name": "todo", "arguments": todos}]}] * steps
+    return {"rules": [{"steps": [first, *others, {"text": "Done."}]}]}
