@@ -157,9 +157,9 @@ def evolve(state: State, recorded: Recorded) -> State:
     """Return the state after one more event; raises IllegalEvent when the life cycle has no such step."""
     event, at = recorded.event, recorded.at
     phase = check(state.phase, type(event).__name__)
-    moved = replace(state, seq=recorded.seq, phase=phase, created_at=state.created_at or at)
-    after = _apply(moved, state, event, recorded)
-    return replace(after, updated_at=at, spending=state.spending.after(recorded))
+    created, spending = state.created_at or at, state.spending.after(recorded)
+    moved = replace(state, seq=recorded.seq, phase=phase, created_at=created, updated_at=at, spending=spending)
+    return _apply(moved, state, event, recorded)
 
 
 def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
