@@ -216,8 +216,8 @@ def test_refused_hosts_are_shown_with_the_command_that_allows_them(cli: Cli, ser
     failed = {"actionCompleted": {"actionId": "a", "resultDescription": "403", "failed": True}}
     server.streams = [[seen(1), block(2, failed), END]]
     ended = cli("run", "Go")
-    assert ended.out.count("allow it with: hostler allow example.org\n") == 1
-    assert ended.out.count("allow it with: hostler allow example.net:8443\n") == 1
+    assert ended.out.count("allow it with: hostler allow example.org --environment 0198c2aa-0001\n") == 1
+    assert ended.out.count("allow it with: hostler allow example.net:8443 --environment 0198c2aa-0001\n") == 1
     assert ended.out.count("! a note") == 1
 
 

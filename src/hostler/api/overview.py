@@ -1,7 +1,7 @@
 """All executions at a glance, below /api/hostler/v1: what a list of them shows, in one cheap answer."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,6 +10,7 @@ from hostler.api.execution_view import ACTIVITIES, UNDER_WAY
 from hostler.api.parts import ApiParts
 from hostler.core.errors import InvalidArgument
 from hostler.core.ports import ExecutionQuery, Row
+from hostler.projections.receipts import receipts
 from hostler.projections.standing import standing
 from hostler.projections.status import stamp
 
@@ -33,7 +34,10 @@ class Overview:
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Return (method, path, handler)."""
-        return [("GET", "/executions", self.list)]
+        return [
+            ("GET", "/executions", self.list),
+            ("GET", "/executions/{execution}/receipts", self.receipts),
+        ]
 
     async def list(self, request: Request) -> Response:
         """Return executions, newest first, behind the id `before`; `more` says whether there are others.
@@ -46,6 +50,12 @@ class Overview:
         rows = await self._parts.executions.find(ExecutionQuery(standings=standings), before, limit + 1)
         shown = [self._entry(row) for row in rows[:limit]]
         return JSONResponse({"executions": shown, "more": len(rows) > limit, "now": stamp(self._parts.ambient.now())})
+
+    async def receipts(self, request: Request) -> Response:
+        """Return which commands ran and how they ended, which files changed, and whether "done" is backed by checks."""
+        execution = cast("str", request.path_params["execution"]).lower()
+        await self._parts.desk.seen(execution)
+        return JSONResponse(receipts(await self._parts.desk.log(execution)).to_json())
 
     def _entry(self, row: Row) -> dict[str, Any]:
         metadata, spec, status, more = (_part(row.view, name) for name in ("metadata", "spec", "status", "hostler"))

@@ -16,6 +16,13 @@ WORDS = {
     "PHASE_WAITING_FOR_INPUT": ("done, waits for input", "green"),
     "PHASE_STOPPED": ("stopped", "dim"),
 }
+VERDICTS = {
+    "backed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "unchecked": ("?", "yellow"),
+    "nothing_changed": ("·", "dim"),
+}
+"""Signs and styles of what is said about "done"."""
 COUNTERS = {
     "inputTokensUsed": "input",
     "cachedInputTokensUsed": "cached input",
@@ -40,7 +47,25 @@ def exit_code(execution: Json, asked: str = "") -> int:
             return DONE
 
 
-def state(execution: Json) -> str:
+def judged(kind: str, sentence: str) -> str:
+    """Return whether "done" is backed by checks, painted; empty when nothing was done."""
+    if kind not in VERDICTS:
+        return ""
+    mark, style = VERDICTS[kind]
+    return paint(f"{mark} {sentence}", style)
+
+
+def subagents(execution: Json) -> list[str]:
+    """Return the sub-agents that the agent runs itself, a line each."""
+    found: Sequence[Json] = execution.get("status", {}).get("subagents") or ()
+    return [
+        f"{line(str(one.get('name', ''))) or one.get('id', '')}: {WORDS.get(str(one.get('phase')), ('unknown', ''))[0]}"
+        + (f" ({line(str(one['statusMessage']))})" if one.get("statusMessage") else "")
+        for one in found
+    ]
+
+
+def state(execution: Json, *, asked: str = "") -> str:
     """Return one line on how it stands."""
     status = execution.get("status", {})
     failure = status.get("failureMessage", "")
@@ -48,6 +73,8 @@ def state(execution: Json) -> str:
     if failure:
         reason = str(status.get("failureReason", "")).removeprefix("AGENT_EXECUTION_FAILURE_REASON_").lower()
         return paint(f"failed ({reason.replace('_', ' ') or 'unknown'})", "red", "bold") + f": {clean(str(failure))}"
+    if asked and phase(execution) == "PHASE_WAITING_FOR_INPUT":
+        return paint(f"waits for you: the agent asks for {asked}", "yellow", "bold")
     return paint(word, style, "bold")
 
 
@@ -71,10 +98,14 @@ def warnings(execution: Json) -> list[str]:
     return [line(part) for part in message.split("; ") if part.strip()]
 
 
-def tell(execution: Json, *, asked: str = "", next_steps: bool = True) -> None:
-    """Print how it ended, what it used, and what can be done next."""
+def tell(execution: Json, *, asked: str = "", verdict: tuple[str, str] = ("", ""), next_steps: bool = True) -> None:
+    """Print how it ended, whether that is backed by checks, what it used, and what can be done next."""
     say()
-    say(f"state     {state(execution)}{f' — the agent asks for {asked}' if asked else ''}")
+    say(f"state     {state(execution, asked=asked)}")
+    if told := judged(*verdict):
+        say(f"checks    {told}")
+    for row in subagents(execution):
+        say(f"sub-agent {row}")
     if goal := codex.goal(execution):
         say(f"goal      {goal}")
     say(f"usage     {usage(execution)}")

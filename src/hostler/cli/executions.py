@@ -3,6 +3,7 @@
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,9 +11,10 @@ import typer
 
 from hostler.cli import codex, endings, ids, places, taking
 from hostler.cli.client import Client
-from hostler.cli.extras import noted, seen
+from hostler.cli.extras import noted, seen, verdict
 from hostler.cli.glance import PAGE, STANDINGS, Entry, glance, lasted
 from hostler.cli.kept import ask_before_executions, kept_of
+from hostler.cli.openness import Choice, asked_of
 from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.paper import fitting
 from hostler.cli.problems import usage
@@ -77,7 +79,7 @@ def show(
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Show one execution: its state, usage, outputs, environment.
+    """Show one execution: its state, what it asks, whether "done" is backed by checks, usage, outputs, environment.
 
     Examples:
 
@@ -97,7 +99,7 @@ def show(
     if json:
         emit(found)
         return
-    for name, value in _facts(found):
+    for name, value in _facts(found, endings.judged(*verdict(client, found["id"]))):
         say(f"{name:<12}{value}")
     for text in noted(found):
         say(f"{'note':<12}{paint(text, 'yellow')}")
@@ -206,9 +208,10 @@ def _row(one: Entry, short: str, now: float) -> tuple[str, ...]:
     return f"  {one.mark[0]} {short}", lasted(now - one.since) if one.since else "", name, one.doing
 
 
-def _facts(found: Json) -> list[tuple[str, str]]:
+def _facts(found: Json, checks: str = "") -> list[tuple[str, str]]:
     metadata, spec, status = (found.get(part, {}) for part in ("metadata", "spec", "status"))
     extra = found.get("hostler", {})
+    questions, steps = asked_of(extra)
     context = spec.get("codeContext", {})
     code = (
         context.get("contextUrl", {}).get("url")
@@ -219,7 +222,10 @@ def _facts(found: Json) -> list[tuple[str, str]]:
     facts = [
         ("id", found["id"]),
         ("name", clean(str(metadata.get("name", "")))),
-        ("state", endings.state(found)),
+        ("state", endings.state(found, asked="an answer" if questions else "")),
+        ("checks", checks),
+        *(("asks", _offer(one.text, one.choices)) for one in questions),
+        *(("proposes", f"{number} {one.title}") for number, one in enumerate(steps, 1)),
         ("activity", line(status.get("currentActivity", ""))),
         ("code", line(code)),
         ("agent", codex.described(extra) or line(spec.get("agentId", ""))),
@@ -231,10 +237,16 @@ def _facts(found: Json) -> list[tuple[str, str]]:
         ("environment", ", ".join(used.get("environmentId", "") for used in status.get("usedEnvironments", []))),
         ("changes", kept_of(extra)),
         ("queue", ", ".join(extra.get("queue", []))),
+        *(("sub-agent", row) for row in endings.subagents(found)),
         *(("output", f"{key} = {value}") for key, value in endings.outputs(found)),
         *(("annotation", f"{line(k)} = {line(v)}") for k, v in sorted(metadata.get("annotations", {}).items())),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _offer(text: str, choices: Sequence[Choice]) -> str:
+    offered = ", ".join(f"{number} {one.label}" for number, one in enumerate(choices, 1))
+    return paint(f"{line(text)}{f' ({offered})' if offered else ''}", "yellow")
 
 
 def _context(status: Json) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 
 from hostler.cli import codex, endings
 from hostler.cli.client import Client
+from hostler.cli.endings import SHORT
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import line
 
 PREFIX = "/api/hostler/v1"
-REFUSED = "{0} is refused by the allow list; allow it with: hostler allow {0}"
+REFUSED = "{0} is refused by the allow list; allow it with: hostler allow {0} --environment {1}"
 Json = dict[str, Any]
 
 
@@ -35,8 +36,17 @@ def noted(found: Json) -> list[str]:
     extra = found.get("hostler", {})
     hosts = [re.sub(r":(443|80)$", "", line(host)) for host in extra.get("refusedHosts", [])]
     said = [text for text in endings.warnings(found) if not text.startswith("refused by the allow list")]
-    script = codex.answered_by(extra)
-    return [*([script] if script else []), *said, *(REFUSED.format(host) for host in dict.fromkeys(hosts))]
+    script, id_ = codex.answered_by(extra), str(found.get("id", ""))[:SHORT]
+    return [*([script] if script else []), *said, *(REFUSED.format(host, id_) for host in dict.fromkeys(hosts))]
+
+
+def verdict(client: Client, execution: str) -> tuple[str, str]:
+    """Return whether "done" is backed by checks: a word for it, and a sentence; nothing where that cannot be had."""
+    try:
+        found: Json = client.json("GET", f"{PREFIX}/executions/{execution}/receipts").get("verdict", {})
+    except Problem:
+        return "", ""
+    return str(found.get("kind", "")), line(str(found.get("sentence", "")))
 
 
 def patch(client: Client, execution: str, turn: int = 0) -> Patch:

@@ -11,7 +11,7 @@ import typer
 from hostler.cli import endings, ids, places
 from hostler.cli.client import Client
 from hostler.cli.endings import SHORT
-from hostler.cli.extras import noted, seen
+from hostler.cli.extras import noted, seen, verdict
 from hostler.cli.options import AsJson, DataDir, Execution, Full, Thoughts
 from hostler.cli.problems import FAILED, Problem, Unreachable, usage
 from hostler.cli.screen import emit, note, paint, say
@@ -138,7 +138,7 @@ class Follower:
             return code
         self._story.close()
         self._news(found)
-        endings.tell(found, asked=self._story.asked)
+        endings.tell(found, asked=self._story.asked, verdict=verdict(self._client, self._execution))
         say(f"exit code {code}")
         return code
 
