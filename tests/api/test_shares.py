@@ -11,7 +11,7 @@ from hostler.api.server import build
 from hostler.core.commands import Send
 from hostler.web.routes import routes
 from tests.api.test_forgery import FORGED, filled, served
-from tests.api.test_sessions import Browser, browser
+from tests.api.test_signing import Browser, browser
 
 __all__ = ["browser"]
 OWNER = {"authorization": "Bearer owner-token"}
@@ -288,7 +288,7 @@ async def test_a_deleted_execution_has_no_visitors(browser: Browser) -> None:
     assert (await browser.get(f"/api/executions/{execution}/live")).status_code == 404
 
 
-@pytest.mark.parametrize("who", ["share", "session", "signed out", "token", "read with a link"])
+@pytest.mark.parametrize("who", ["share", "sign-in", "signed out", "token", "read with a link"])
 async def test_open_streams_end_at_once_when_what_let_them_in_is_taken_back(browser: Browser, who: str) -> None:
     execution = await browser.api.prepared()
     headers = {"authorization": "Bearer bot-token"} if who == "token" else {}
@@ -313,7 +313,7 @@ async def test_open_streams_end_at_once_when_what_let_them_in_is_taken_back(brow
     assert said.endswith('event: end\ndata: {"reason": "token_expired"}\n\n')
 
 
-async def test_watching_events_ends_when_the_session_does(browser: Browser) -> None:
+async def test_watching_events_ends_when_the_sign_in_does(browser: Browser) -> None:
     await browser.sign_in("bot-token")
     url = f"{browser.url}/api/gitpod.v1.EventService/WatchEvents"
     headers = {"origin": browser.url, "content-type": "application/connect+json"}

@@ -15,8 +15,8 @@ import pytest
 from hostler.api.house import House
 from hostler.api.ops_stream import Streams
 from hostler.api.saying import Saying
-from hostler.api.sessions import Sessions
 from hostler.api.shares import Shares
+from hostler.api.signing_in import SigningIn
 from hostler.contract.gitpod.v1 import (
     agent_pb,
     environment_pb,
@@ -191,7 +191,7 @@ def test_the_page_names_exactly_the_methods_that_are_served(hostler: HostlerProc
 
 def test_the_page_names_every_path_beside_the_contract() -> None:
     nothing = cast("Any", None)
-    served = (House, Streams, Saying, Shares, Sessions)
+    served = (House, Streams, Saying, Shares, SigningIn)
     routes = [route for kind in served for route in kind(nothing, nothing).routes()]
     paths = {
         f"{method} {route.path.removeprefix('/api/hostler/v1')}" for route in routes for method in route.methods or ()

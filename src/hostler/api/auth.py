@@ -129,7 +129,7 @@ class Credentials:
                 await self._sign_ins.used(sign_in.id, now)
         ends = min(sign_in.created_at + LONGEST, token.expires_at or sign_in.created_at + LONGEST)
         standing = self._standing(token.id, sign_in.sha256)
-        return Caller(token.principal, "session", token.scope, "", ends.timestamp(), token.id, standing)
+        return Caller(token.principal, "sign_in", token.scope, "", ends.timestamp(), token.id, standing)
 
     async def visiting(self, cookie: str, execution: str) -> Caller | None:
         """Return the visitor with a share of an execution; None when the share has ended."""

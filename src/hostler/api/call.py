@@ -9,8 +9,8 @@ from hostler.core.errors import NotFound, PermissionDenied, Unauthenticated
 from hostler.core.ports import Principal
 
 ShortKind = Literal["conversation", "environment", "logs"]
-CredentialKind = Literal["api", "session", "share"] | ShortKind
-"""A session is a browser that is signed in, a share a visitor's."""
+CredentialKind = Literal["api", "sign_in", "share"] | ShortKind
+"""By `sign_in` a browser that is signed in is meant, by `share` a visitor."""
 Power = Literal["see", "inspect", "send", "control"]
 """What may be done with an execution: see its conversation; read all else that is kept of it; say something; stop it,
 change its queue, share it and so on."""
@@ -57,7 +57,7 @@ class Caller:
     def powers(self) -> frozenset[Power]:
         """Return what the caller may do with an execution that he may see."""
         match self.kind:
-            case "api" | "session":
+            case "api" | "sign_in":
                 return ALL if self.scope == "all" else READS
             case "conversation":
                 return READS | SAYS

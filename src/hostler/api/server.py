@@ -34,8 +34,8 @@ from hostler.api.retries import Retries
 from hostler.api.runner_configuration import RunnerConfiguration
 from hostler.api.runners import Runners
 from hostler.api.saying import Saying
-from hostler.api.sessions import Sessions
 from hostler.api.shares import Shares
+from hostler.api.signing_in import SigningIn
 from hostler.api.usage import Usage
 from hostler.api.watching import Events
 from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
@@ -81,7 +81,7 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
         *Documents(parts, credentials).routes(),
         *House(parts, credentials).routes(),
         *Streams(parts, credentials).routes(),
-        *Sessions(parts, credentials).routes(),
+        *SigningIn(parts, credentials).routes(),
         *Shares(parts, credentials).routes(),
         *Saying(parts, credentials).routes(),
         Mount("/api", app=edge),

@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute
 from hostler.api.bodies import object_in, whole
 from hostler.api.call import current
 from hostler.api.cookies import check_not_foreign, cookies_of
-from hostler.api.sessions import Sessions, local_path
 from hostler.api.shares import Shares
+from hostler.api.signing_in import SigningIn, local_path
 from hostler.core.errors import NotFound, Unauthenticated
 from hostler.web.site import HEADERS, Site
 
@@ -25,7 +25,7 @@ class SignInPages:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._sessions = Sessions(site.parts, site.credentials)
+        self._signing = SigningIn(site.parts, site.credentials)
         self._shares = Shares(site.parts, site.credentials)
 
     def routes(self) -> list[BaseRoute]:
@@ -51,14 +51,14 @@ class SignInPages:
         check_not_foreign(request.headers)
         raw = await whole(request, MOST)
         if request.headers.get("content-type", "").startswith("application/json"):
-            cookie = await self._sessions.begin(str(object_in(raw).get("token", "")).strip())
+            cookie = await self._signing.begin(str(object_in(raw).get("token", "")).strip())
             response: Response = JSONResponse({"maxAgeSeconds": cookie.seconds}, headers=HEADERS)
             cookie.put(response)
             return response
         fields = parse_qs(raw.decode(errors="replace"))
         path = local_path(fields.get("next", ["/"])[-1])
         try:
-            cookie = await self._sessions.begin(fields.get("token", [""])[-1].strip())
+            cookie = await self._signing.begin(fields.get("token", [""])[-1].strip())
         except Unauthenticated as refused:
             current().code = "unauthenticated"
             return self._site.page("sign-in.html", status=401, path=path, problem=refused.message)
@@ -68,7 +68,7 @@ class SignInPages:
 
     async def sign_out(self, request: Request) -> Response:
         """Sign out."""
-        cookie = await self._sessions.end(request)
+        cookie = await self._signing.end(request)
         response = _to("/sign-in")
         cookie.put(response)
         return response
@@ -78,7 +78,7 @@ class SignInPages:
         if _ahead(request):
             return _not_yet()
         try:
-            cookie, path = await self._sessions.open(request.path_params["code"])
+            cookie, path = await self._signing.open(request.path_params["code"])
         except Unauthenticated:
             return self._site.page("gone.html", status=410, what="link")
         response = _to(path)

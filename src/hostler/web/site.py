@@ -58,7 +58,7 @@ class Site:
         return HTMLResponse(html, status, headers={**HEADERS, "content-security-policy": policy(styles)})
 
     def route(self, path: str, handler: Handler, methods: tuple[str, ...] = ("GET",)) -> Route:
-        """Return a route whose refusals are pages, and which sends people without a session to sign in."""
+        """Return a route whose refusals are pages, and which sends people who are not signed in to do so."""
 
         async def shown(request: Request) -> Response:
             try:

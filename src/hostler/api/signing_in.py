@@ -21,7 +21,7 @@ PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """One slash, and then no backslash, blank, control or non-ASCII character: what no browser takes for another host."""
 
 
-class Sessions:
+class SigningIn:
     """Begins and ends them, and makes the links."""
 
     def __init__(self, parts: ApiParts, credentials: Credentials) -> None:

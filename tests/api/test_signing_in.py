@@ -10,7 +10,7 @@ from httpx2 import AsyncClient, Response
 
 from hostler.api.auth import hashed
 from hostler.api.server import build
-from hostler.api.sessions import local_path
+from hostler.api.signing_in import local_path
 from hostler.core.ports import ApiToken
 from hostler.web.routes import routes
 from tests.api.conftest import OWNER, Api, Listening
@@ -148,7 +148,7 @@ async def test_over_tls_the_cookie_is_for_tls_alone(api: Api) -> None:
     await server.stop()
 
 
-async def test_signing_out_ends_the_session(browser: Browser) -> None:
+async def test_signing_out_ends_the_sign_in(browser: Browser) -> None:
     await browser.sign_in()
     kept = dict(browser.http.cookies)
     answer = await browser.fill_in("/sign-out")
@@ -159,14 +159,14 @@ async def test_signing_out_ends_the_session(browser: Browser) -> None:
     assert (await browser.fill_in("/sign-out")).status_code == 303
 
 
-async def test_a_session_ends_with_its_token(browser: Browser) -> None:
+async def test_a_sign_in_ends_with_its_token(browser: Browser) -> None:
     await browser.sign_in("bot-token")
     assert await browser.signed_in()
     await browser.api.tokens.revoke("t2")
     assert not await browser.signed_in()
 
 
-async def test_a_session_ends_when_its_token_expires(browser: Browser) -> None:
+async def test_a_sign_in_ends_when_its_token_expires(browser: Browser) -> None:
     api = browser.api
     soon = api.clock.now() + timedelta(hours=1)
     await api.tokens.add(ApiToken("t9", hashed("short"), OWNER, "short", "all", api.clock.now(), soon))
@@ -178,7 +178,7 @@ async def test_a_session_ends_when_its_token_expires(browser: Browser) -> None:
     assert not await browser.signed_in()
 
 
-async def test_a_session_lasts_thirty_days_when_it_is_used_and_seven_when_not(browser: Browser) -> None:
+async def test_a_sign_in_lasts_thirty_days_when_it_is_used_and_seven_when_not(browser: Browser) -> None:
     await browser.sign_in()
     for _ in range(5):
         browser.api.clock.advance(5.9 * DAY)
@@ -190,7 +190,7 @@ async def test_a_session_lasts_thirty_days_when_it_is_used_and_seven_when_not(br
     assert not await browser.signed_in()
 
 
-async def test_a_read_only_token_makes_a_read_only_session(browser: Browser) -> None:
+async def test_a_read_only_token_makes_a_read_only_sign_in(browser: Browser) -> None:
     await browser.sign_in("read-token")
     assert await browser.signed_in()
     for path in ("/api/gitpod.v1.AgentService/StartAgent", "/api/hostler/v1/environments"):
