@@ -126,7 +126,10 @@ def test_a_claim_stands_while_the_next_turn_runs_and_when_the_execution_is_stopp
 
 def test_kept_work_that_no_tool_explains_is_the_last_commands_that_can_have_made_it():
     turn = (TURN, ran("pytest"), ran("python generate.py"), END)
-    assert receipts(log(*turn)).verdict.kind == "nothing_changed"
+    assert receipts(log(*turn)).verdict == Verdict(
+        "unchecked", "Commands ran that may have changed files, and what changed is not known.", 1
+    )
+    assert receipts(log(*turn, WorkKept(1, ""))).verdict.kind == "nothing_changed"
     found = receipts(log(*turn, WorkKept(1, "c" * 40, files=2)))
     assert found.verdict.sentence == "`python generate.py` changed files, after the last check."
     assert found.kept_files == 2

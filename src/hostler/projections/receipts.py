@@ -202,16 +202,22 @@ class Book:
         before, self._kept = self._kept, kept
         differs = kept.commit != before.commit if before else bool(kept.commit)
         explained = any(change.seq > self._began for change in self._changes)
-        if not differs or explained:
-            return
-        turn = (ran for ran in self._commands.values() if ran.turn == kept.turn and _leaves(ran, "opaque"))
-        if last := max(turn, key=lambda ran: ran.ended_seq, default=None):
-            at = last.ended_at or last.at
-            self._changes.append(_Change(_changed_at(last), at, command=last.command))
-            if self._verdict.turn == kept.turn and self._verdict.kind != "none":
-                self._verdict = self._judged(kept.turn)
+        opaque = self._opaque(kept.turn)
+        if differs and opaque and not explained:
+            last = max(opaque, key=lambda ran: ran.ended_seq)
+            self._changes.append(_Change(_changed_at(last), last.ended_at or last.at, command=last.command))
+        if self._verdict.turn == kept.turn and self._verdict.kind != "none":
+            self._verdict = self._judged(kept.turn)
+
+    def _opaque(self, turn: int) -> list[Ran]:
+        """Return the commands of a turn that may have changed files for all that is known."""
+        return [ran for ran in self._commands.values() if ran.turn == turn and _leaves(ran, "opaque")]
 
     def _judged(self, turn: int) -> Verdict:
+        if not self._changes and self._opaque(turn) and (self._kept is None or self._kept.turn != turn):
+            return Verdict(
+                "unchecked", "Commands ran that may have changed files, and what changed is not known.", turn
+            )
         if not self._changes:
             return Verdict("nothing_changed", "No file was changed.", turn)
         last = max(self._changes, key=lambda change: change.seq)
@@ -307,6 +313,8 @@ def _passed_sentence(passed: Sequence[Ran], last: _Change) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "right"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
