@@ -13,7 +13,7 @@ from hostler.api.edge import Edge
 from hostler.api.server import build
 from hostler.web.routes import routes
 from tests.api.conftest import Api
-from tests.api.test_signing import Browser, browser
+from tests.api.test_signing_in import Browser, browser
 
 __all__ = ["browser"]
 NOWHERE = "00000000-0000-0000-0000-000000000000"

@@ -11,7 +11,7 @@ from hostler.api.server import build
 from hostler.core.commands import Send
 from hostler.web.routes import routes
 from tests.api.test_forgery import FORGED, filled, served
-from tests.api.test_signing import Browser, browser
+from tests.api.test_signing_in import Browser, browser
 
 __all__ = ["browser"]
 OWNER = {"authorization": "Bearer owner-token"}
