@@ -215,6 +215,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             host_tokens=stores.host_tokens,
             sign_ins=stores.sign_ins,
             shares=stores.shares,
+            spending=stores.spending,
             logins=logins,
             agents=Definitions(settings, models, missing),
             classes=truthful(classes_of(settings), preflight),

@@ -25,6 +25,7 @@ from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompt
 from hostler.testing.desk_admission import MemoryShares, MemorySignIns
 from hostler.testing.desk_environments import FakeEnvironments, MemoryEnvironmentRows
 from hostler.testing.desk_projects import MemoryHostTokens, MemoryLogins, MemoryProjects, MemoryProjectUse
+from hostler.testing.spending import MemorySpending
 from hostler.testing.world import MemoryBlobs
 
 OWNER = Principal("11111111-1111-4111-8111-111111111111", "user", "owner", admin=True)
@@ -186,6 +187,7 @@ async def api() -> AsyncIterator[Api]:
         host_tokens=MemoryHostTokens(),
         sign_ins=MemorySignIns(tokens),
         shares=MemoryShares(executions),
+        spending=MemorySpending(executions),
         logins=MemoryLogins(),
         agents=Agents(),
         classes=CLASSES,

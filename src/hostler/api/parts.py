@@ -13,6 +13,7 @@ from hostler.core.hosts import HostTokens, Logins
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
+from hostler.core.spending import SpendingBook
 from hostler.core.work import NoWork, WorkDesk
 
 
@@ -44,6 +45,7 @@ class ApiParts:
     host_tokens: HostTokens
     sign_ins: SignIns
     shares: Shares
+    spending: SpendingBook
     logins: Logins
     agents: AgentDefinitions
     classes: Sequence[EnvironmentClass]

@@ -149,6 +149,11 @@ class MemoryExecutions:
         """Return how many rows there are, up to a bound."""
         return len(await self.find(query, "", most))
 
+    def projections(self) -> dict[str, Projection]:
+        """Return what is kept beside each log that is not deleted."""
+        found = ((kept.row, kept.shown) for kept in self._kept.values())
+        return {row.id: shown for row, shown in found if shown is not None and row.deleted_at is None}
+
     async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
         """Return rows by the beginning of their id."""
         rows = (k.row for k in self._kept.values() if k.row.id.startswith(prefix) and k.row.deleted_at is None)

@@ -11,6 +11,7 @@ from hostler.web.prompts import PromptPages
 from hostler.web.signin import SignInPages
 from hostler.web.site import Site, static
 from hostler.web.terminal import Terminals
+from hostler.web.usage import UsagePages
 
 
 def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
@@ -23,5 +24,6 @@ def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
         *EnvironmentPages(site).routes(),
         *Terminals(site).routes(),
         *PromptPages(site).routes(),
+        *UsagePages(site).routes(),
         *ConversationPages(site).routes(),
     ]
