@@ -8,8 +8,8 @@ from hostler.core.spending import Spent
 from hostler.web.words import amount
 
 WIDTH, HEIGHT = 960, 240
-LEFT, TOP, BOTTOM = 52, 10, 24
-"""Room for the numbers of the axis, above the highest bar, and for the days."""
+LEFT, TOP, RIGHT, BOTTOM = 52, 10, 16, 24
+"""Room for the numbers of the axis, above the highest bar, for the end of the last day's name, and for the days."""
 GRID = 4
 LABELS = 10
 """Days that are named below the bars, at most."""
@@ -83,9 +83,9 @@ def chart(days: Sequence[Day]) -> Chart:
     """Return the chart of some days without a gap."""
     floor, room = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
     most = ceiling(max((day.tokens + day.guessed for day in days), default=0))
-    step = (WIDTH - LEFT) / max(1, len(days))
+    step = (WIDTH - LEFT - RIGHT) / max(1, len(days))
     bars = [_bar(day, LEFT + number * step, step, floor, room / most) for number, day in enumerate(days)]
-    lines = [(floor - room * number / GRID, amount(most * number // GRID)) for number in range(GRID + 1)]
+    lines = [(floor - room * number / GRID, amount(most * number // GRID).replace(".0", "")) for number in range(GRID + 1)]
     every = max(1, -(-len(days) // LABELS))
     shown = [(n, day) for n, day in enumerate(days) if (len(days) - 1 - n) % every == 0]
     labels = [(LEFT + (number + 0.5) * step, f"{day.day.day} {day.day:%b}") for number, day in shown]
