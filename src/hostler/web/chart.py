@@ -85,7 +85,8 @@ def chart(days: Sequence[Day]) -> Chart:
     most = ceiling(max((day.tokens + day.guessed for day in days), default=0))
     step = (WIDTH - LEFT - RIGHT) / max(1, len(days))
     bars = [_bar(day, LEFT + number * step, step, floor, room / most) for number, day in enumerate(days)]
-    lines = [(floor - room * number / GRID, amount(most * number // GRID).replace(".0", "")) for number in range(GRID + 1)]
+    heights = [(floor - room * number / GRID, amount(most * number // GRID)) for number in range(GRID + 1)]
+    lines = [(y, said.replace(".0", "")) for y, said in heights]
     every = max(1, -(-len(days) // LABELS))
     shown = [(n, day) for n, day in enumerate(days) if (len(days) - 1 - n) % every == 0]
     labels = [(LEFT + (number + 0.5) * step, f"{day.day.day} {day.day:%b}") for number, day in shown]
