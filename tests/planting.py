@@ -76,6 +76,23 @@ def short(number: int, began: datetime) -> tuple[str, list[Recorded]]:
     return id_at(began, number), w.log
 
 
+def family(began: datetime) -> list[tuple[str, list[Recorded]]]:
+    """Return an execution with two sub-agents, one of which has one of its own."""
+    names = ("Find out why the job is flaky", "Look into the flaky job", "Read its history", "Ask what changed")
+    parents = (None, 0, 0, 1)
+    made: list[tuple[str, list[Recorded]]] = []
+    for number, (title, parent) in enumerate(zip(names, parents, strict=True)):
+        w = Writing(f"family-{number}", began + timedelta(minutes=number))
+        annotations = {} if parent is None else {"hostler/parent": made[parent][0]}
+        w.add(started(w.name, name=title, session=named("family"), request={"annotations": annotations}))
+        asked = w.queued("1", f"{title}.")
+        w.add(ready(w.name), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((asked,)))
+        w.replied("c1", Text(f"I am done: {title.lower()}."))
+        w.add(ev.TurnEnded(1))
+        made.append((id_at(w.at, 90_000 + number), w.log))
+    return made
+
+
 def id_at(at: datetime, number: int) -> str:
     """Return an id that sorts by its time, as those of real executions do."""
     stamp = int(at.timestamp() * 1000)

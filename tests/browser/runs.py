@@ -29,7 +29,8 @@ class World:
         if not data.exists():
             data.mkdir(mode=0o711)
             planting.plant(data, [(PLANTED[name], _shown(name)) for name in corpus.LOGS])
-            planting.plant(data, [(PLANTED["long"], planting.long(3000))], commit=10)
+            planting.plant(data, FAMILY)
+            planting.plant(data, [(PLANTED["long"], planting.long(3000))], commit=100)
         (self.folder / "script.json").write_text(json.dumps(scripts.script()).replace("@/", f"{self.folder}/"))
         if not self.repository.exists():
             repository_at(self.repository, ROOT / "examples" / "wordcount")
@@ -72,7 +73,9 @@ class World:
         self.server.until(lambda: set(kinds) <= {kind for kind, _ in self.server.log(execution)})
 
 
+FAMILY = planting.family(BEGAN)
 PLANTED = {name: planting.id_at(BEGAN, number) for number, name in enumerate((*corpus.LOGS, "long"))}
+PLANTED["parent"] = FAMILY[0][0]
 """The executions that are there from the start, by the names of their logs."""
 
 
