@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from hostler.cli import codex
+from hostler.cli.paper import fact
 from hostler.cli.problems import ASKED, DONE, FAILED
 from hostler.cli.screen import clean, line, paint, say
 
 Json = dict[str, Any]
+ANSWER = "an answer"
+"""What an agent asks for that has open questions."""
 SHORT = 13
 """Characters of an id that tell executions apart unless two began in the same millisecond."""
 WORDS = {
@@ -101,19 +104,21 @@ def warnings(execution: Json) -> list[str]:
 def tell(execution: Json, *, asked: str = "", verdict: tuple[str, str] = ("", ""), next_steps: bool = True) -> None:
     """Print how it ended, whether that is backed by checks, what it used, and what can be done next."""
     say()
-    say(f"state     {state(execution, asked=asked)}")
+    fact("state", state(execution, asked=asked))
     if told := judged(*verdict):
-        say(f"checks    {told}")
+        fact("checks", told)
     for row in subagents(execution):
-        say(f"sub-agent {row}")
+        fact("sub-agent", row)
     if goal := codex.goal(execution):
-        say(f"goal      {goal}")
-    say(f"usage     {usage(execution)}")
+        fact("goal", goal)
+    fact("usage", usage(execution))
     for key, value in outputs(execution):
-        say(f"output    {key} = {value}")
+        fact("output", f"{key} = {value}")
     short = str(execution["id"])[:SHORT]
     if next_steps:
-        say(paint(f"next      hostler diff {short} · hostler apply {short} · hostler send {short} TEXT", "dim"))
+        first = f"hostler answer {short} ANSWER · " if asked == ANSWER else ""
+        last = f"hostler diff {short} · hostler apply {short} · hostler send {short} TEXT"
+        fact("next", paint(f"{first}{last}", "dim"))
 
 
 def _value(value: Json) -> str:

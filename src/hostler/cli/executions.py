@@ -16,7 +16,7 @@ from hostler.cli.glance import PAGE, STANDINGS, Entry, glance, lasted
 from hostler.cli.kept import ask_before_executions, kept_of
 from hostler.cli.openness import Choice, asked_of
 from hostler.cli.options import AsJson, DataDir, Execution
-from hostler.cli.paper import fitting
+from hostler.cli.paper import fact, fitting
 from hostler.cli.problems import usage
 from hostler.cli.screen import clean, emit, line, note, paint, say, table
 
@@ -100,9 +100,9 @@ def show(
         emit(found)
         return
     for name, value in _facts(found, endings.judged(*verdict(client, found["id"]))):
-        say(f"{name:<12}{value}")
+        fact(name, value, 12)
     for text in noted(found):
-        say(f"{'note':<12}{paint(text, 'yellow')}")
+        fact("note", paint(text, "yellow"), 12)
 
 
 def send(

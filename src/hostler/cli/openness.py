@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from hostler.cli.endings import ANSWER
 from hostler.cli.screen import clean, line
 from hostler.cli.stream import Frame
 
@@ -62,7 +63,7 @@ class Openness:
     def asked(self) -> str:
         """Return what the agent wants before it goes on; empty when it wants nothing."""
         if self.questions:
-            return "an answer"
+            return ANSWER
         return f"a credential for {self.host}" if self.host else ""
 
 

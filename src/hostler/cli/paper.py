@@ -10,6 +10,7 @@ from typing import Protocol
 from hostler.cli.screen import paint, say
 
 NARROWEST = 20
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _TOKEN = re.compile(r"\n|[^\S\n]+|\S+")
 
 
@@ -138,8 +139,19 @@ class Rows:
         del self.rows[: -self._most]
 
 
+def fact(name: str, value: str, indent: int = 10) -> None:
+    """Write a name and a value to standard output; on a terminal what is long is wrapped below the value."""
+    text = f"{name:<{indent}}{value}"
+    tty = sys.stdout.isatty()
+    width = max(shutil.get_terminal_size((100, 24)).columns, NARROWEST)
+    for row in wrapped(text, width, hang=indent) if tty else [text]:
+        say(row)
+
+
 def cells(text: str) -> int:
     """Return how many cells of a terminal a text takes: two for wide characters, none for marks above others."""
+    if "\x1b" in text:
+        text = _STYLE.sub("", text)
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -14,8 +14,8 @@ from hostler.cli.story_blocks import FAILED_SHOWN, SHOWN, Plan, asked_rows, chan
 from hostler.cli.stream import Frame
 
 Json = dict[str, Any]
-TODO = "update the to-do list"
-"""An action that is not shown: the list itself is."""
+SHOWN_ITSELF = ("update the to-do list", "ask the person", "propose next steps")
+"""Actions that are not shown, unless they fail: what they bring about is."""
 SHOWN_BELOW = ("edit ", "write ")
 """Actions whose result, when it is one line and well, says nothing that the change below it does not show."""
 
@@ -36,7 +36,7 @@ class Story:
         self._last = ""
         self._running: dict[str, str] = {}
         self._latest = ""
-        self._hidden: set[str] = set()
+        self._hidden: dict[str, str] = {}
         self._inputs: dict[str, str] = {}
         self._queue: list[str] = []
         self._fresh: list[str] = []
@@ -67,6 +67,10 @@ class Story:
             self._text(body, body["thought"], thinking=True)
         else:
             self._block(body)
+
+    def remark(self, text: str) -> None:
+        """Print what people should know."""
+        self._row("note", f"! {text}", "yellow")
 
     def close(self) -> None:
         """End the line that is being written."""
@@ -101,8 +105,8 @@ class Story:
 
     def _started(self, action: Json) -> None:
         said = line(str(action.get("intentDescription", "")))
-        if said == TODO and not self._full:
-            self._hidden.add(str(action.get("actionId", "")))
+        if said in SHOWN_ITSELF and not self._full:
+            self._hidden[str(action.get("actionId", ""))] = said
             return
         self._running[str(action.get("actionId", ""))] = self._latest = said
         self._row("action", f"▶ {said}", "bold")
@@ -111,11 +115,13 @@ class Story:
         """Show a result; when several actions run, it says which one's it is."""
         failed, id_ = bool(action.get("failed")), str(action.get("actionId", ""))
         text = clean(str(action.get("resultDescription", ""))).strip("\n").expandtabs(4)
-        rows = text.split("\n") if text else []
-        said = self._running.pop(id_, "")
+        rows = [row for row in text.split("\n") if self._full or row.strip()]
+        said, hidden = self._running.pop(id_, ""), self._hidden.pop(id_, "")
         short = len(rows) < 2 and not failed and not self._full
-        if short and (id_ in self._hidden or said.startswith(SHOWN_BELOW)):
+        if (hidden and not failed) or (short and said.startswith(SHOWN_BELOW)):
             return
+        if hidden:
+            self._row("action", f"▶ {hidden}", "bold")
         if said and (self._running or said != self._latest):
             self._row("body", f"  ↳ {said}", "dim")
         most = None if self._full else FAILED_SHOWN if failed else SHOWN

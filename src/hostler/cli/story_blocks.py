@@ -125,8 +125,8 @@ def asked_rows(open_: Openness, body: Json, execution: str) -> list[Row]:
             rows += [_choice(number, one.label, one.text) for number, one in enumerate(question.choices, 1)]
             if question.other and question.choices:
                 rows.append(("dim", "    or words of your own"))
-        several = " ".join(f"{one.id}=ANSWER" for one in open_.questions) if len(open_.questions) > 1 else "ANSWER"
-        return [*rows, _how("answer with", f"hostler answer {id_} {several}")]
+        answers = " ".join("ANSWER" for _ in open_.questions)
+        return [*rows, _how("answer with", f"hostler answer {id_} {answers}")]
     rows = [("cyan", "→ next steps"), *(_choice(n, one.title, one.prompt) for n, one in enumerate(open_.steps, 1))]
     return [*rows, _how("choose with", f"hostler answer {id_} NUMBER")]
 

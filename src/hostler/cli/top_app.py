@@ -21,7 +21,7 @@ from hostler.cli.feed import Feed, Peek
 from hostler.cli.glance import Entry, lasted
 from hostler.cli.problems import Problem
 from hostler.cli.top_asking import Answer, Confirm, Help, Link, Say
-from hostler.cli.top_list import Listing, Pane
+from hostler.cli.top_list import NARROW, Listing, Pane
 from hostler.cli.top_style import CSS
 
 TICK = 0.1
@@ -117,7 +117,8 @@ class Top(App[str]):
 
     def _head(self) -> None:
         feed, text = self._feed, Text(no_wrap=True, overflow="ellipsis")
-        text.append(" Hostler ", "bold reverse")
+        if self.size.width >= NARROW:
+            text.append(" Hostler ", "bold reverse")
         for name, words, style in self._counts():
             text.append(f"  {name} ", style)
             text.append(words, "dim" if style == "dim" else "")
@@ -232,7 +233,8 @@ class Top(App[str]):
         if entry is None:
             return
         if not entry.questions and not entry.steps:
-            self.notify("It asks nothing and proposes nothing. s says something to it.", markup=False)
+            wanted = f"It waits for {entry.doing}." if entry.standing == "needs" and not entry.failed else ""
+            self.notify(wanted or "It asks nothing and proposes nothing. s says something to it.", markup=False)
             return
 
         def done(given: list[str] | None) -> None:

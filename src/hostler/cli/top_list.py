@@ -95,7 +95,8 @@ class Listing(Widget, can_focus=True):
     def _row(self, one: Entry, now: float) -> Text:
         width, narrow = self.size.width, self.size.width < NARROW
         mark, style = one.mark
-        name = min(NAME, width // 3) if narrow else NAME + max(width - 90, 0) // 3
+        most = width // 3 if narrow else NAME + max(width - 90, 0) // 3
+        name = min(most, max((cells(other.name) for other in self._entries if other.doing), default=most))
         rest = width - 4 - name - 1 - SINCE - 1 - (0 if narrow else AGENT + USED + 2)
         chosen = one.id == self.chosen
         text = Text(no_wrap=True, overflow="crop", style="reverse" if chosen else "")

@@ -14,7 +14,7 @@ from hostler.cli.endings import SHORT
 from hostler.cli.extras import noted, seen, verdict
 from hostler.cli.options import AsJson, DataDir, Execution, Full, Thoughts
 from hostler.cli.problems import FAILED, Problem, Unreachable, usage
-from hostler.cli.screen import emit, note, paint, say
+from hostler.cli.screen import emit, note, say
 from hostler.cli.story import Story
 from hostler.cli.stream import PAUSES, TRIES, Conversation, Frame
 
@@ -147,8 +147,7 @@ class Follower:
         for text in noted(found):
             if text not in self._noted:
                 self._noted.add(text)
-                self._story.close()
-                say(paint(f"! {text}", "yellow"))
+                self._story.remark(text)
 
     def _lost(self, why: str) -> None:
         """Say once that the connection is lost; what further tries bring is not news."""
