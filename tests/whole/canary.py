@@ -20,6 +20,7 @@ CHANNELS = (
     "instructions",
     "model-text",
     "model-thought",
+    "spoken",
     "tool-arguments",
     "outputs",
     "todos",

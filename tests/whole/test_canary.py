@@ -5,6 +5,7 @@ prompts. Then a table of channels and surfaces: a cell that fails names both, an
 """
 
 import base64
+import http.client
 import io
 import json
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from hostler.testing.answers import Answer, Called, Failure, Reply
+from hostler.testing.answers import Answer, Called, Failure, Hold, Reply
 from hostler.testing.endpoints import Received
 from tests.agents.codex.provider import in_order, provider
 from tests.agents.codex.record import patch, runs
@@ -89,11 +90,17 @@ CODEX_STORY = in_order(
 )
 
 
+SPOKEN = Hold(Reply(f"{said('spoken')} and so on{', and on' * 20}.", chunk=7), after=26)
+"""A reply that stops in the middle, when people have seen some of it."""
+
+
 def answered(request: Received) -> Answer:
     """Speak for the provider: to Codex in its own protocol, to the built-in agent by what it has been told so far."""
     if "input" in request.body:
         return CODEX_STORY(request)
     text = json.dumps(request.body.get("messages"))
+    if "hold this" in text:
+        return Reply("Said again.") if SPOKEN.reached.is_set() else SPOKEN
     if "refuse this" in text:
         return Failure(401, f"the key {KEY} is not known")
     turns = [message for message in request.body["messages"] if message["role"] == "assistant"]
@@ -127,6 +134,8 @@ class Server:
         except urllib.error.HTTPError as refused:
             self.keep("refusals", told := refused.read())
             raise Refused(refused.code, json.loads(told)) from None
+        except http.client.HTTPException as broken:
+            raise AssertionError(f"{path} broke: {self.process.said()}") from broken
 
     def page(self, path: str) -> bytes:
         """A page as a signed-in browser gets it."""
@@ -149,19 +158,24 @@ class Server:
         raw = data if isinstance(data, bytes) else data.encode()
         self.surfaces[surface] = self.surfaces.get(surface, b"") + raw
 
-    def follow(self, execution: str) -> None:
-        """Read the live stream in the background, as the bytes come."""
+    def follow(self, path: str, surface: str, **headers: str) -> None:
+        """Read a stream in the background, as the bytes come, until the server ends it."""
 
         def read() -> None:
-            url = f"{self.process.url}/api/executions/{execution}/live?after=0&follow=1"
-            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.process.token}"})
-            with suppress(OSError), urllib.request.urlopen(request, timeout=600) as answer:
-                while piece := answer.read1(1 << 16):
-                    self.keep("the live stream as it came", piece)
+            request = urllib.request.Request(f"{self.process.url}{path}", headers=headers)
+            with suppress(OSError, http.client.HTTPException):
+                with urllib.request.urlopen(request, timeout=600) as answer:
+                    while piece := answer.read1(1 << 16):
+                        self.keep(surface, piece)
 
         thread = threading.Thread(target=read, daemon=True)
         thread.start()
         self.streams.append(thread)
+
+    def watch(self, execution: str) -> None:
+        """Follow the live stream of an execution."""
+        bearer = f"Bearer {self.process.token}"
+        self.follow(f"/api/executions/{execution}/live?after=0&follow=1", STREAM, Authorization=bearer)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +235,7 @@ def fly(server: Server, project: Path) -> None:
     known = f"{process.token} {CREDENTIAL} {KEY}"
     execution = process.start_agent(f"{said('message')} {known}", project, name=f"{said('name')}"[:100])
     server.executions.append(execution)
-    server.follow(execution)
+    server.watch(execution)
     note = {"annotations": {"note": f"{said('annotation')} {known}"}}
     process.call("UpdateAgentExecution", {"agentExecutionId": execution, "metadata": note})
     process.until(lambda: any(kind == "ToolStarted" for kind, _ in process.log(execution)))
@@ -235,12 +249,26 @@ def fly(server: Server, project: Path) -> None:
     process.rest(refused)
     inside = process.start_agent(said("agent-message"), project, agentId=CODEX)
     server.executions.append(inside)
-    server.follow(inside)
+    server.watch(inside)
     process.rest(inside)
     prompt = {"name": "one", "description": "a prompt", "prompt": said("prompt")}
     process.call("CreatePrompt", prompt)
     for one in (execution, inside):
         process.until(lambda one=one: any(kind.startswith("Work") for kind, _ in process.log(one)))
+    die_while_speaking(server, project)
+
+
+def die_while_speaking(server: Server, project: Path) -> None:
+    """Kill the server while the model speaks, and look at what it left behind at that moment."""
+    process = server.process
+    execution = process.start_agent("hold this", project)
+    server.executions.append(execution)
+    server.watch(execution)
+    process.until(lambda: b"mark.spoken" in frames_of(server.surfaces.get(STREAM, b"")))
+    process.kill()
+    kept(server, "after kill -9: ")
+    process.start()
+    process.rest(execution)
 
 
 def queue(server: Server, execution: str) -> None:
@@ -268,6 +296,8 @@ def by_hand(server: Server) -> None:
 
 
 TERMINAL = "a terminal as it came"
+EVENTS = "the page's events"
+STREAM = "the live stream as it came"
 
 
 def look(server: Server) -> None:
@@ -277,6 +307,8 @@ def look(server: Server) -> None:
     for execution in server.executions:
         documents(server, execution)
         pages(server, execution)
+    server.follow(f"/executions/{first}/events?after=0", EVENTS, Cookie=server.cookie)
+    process.until(lambda: b"mark.questions" in server.surfaces.get(EVENTS, b""))
     for path in ("/", "/environments", "/prompts", "/usage", f"/environments/{server.environment}"):
         with suppress(urllib.error.HTTPError):
             server.keep(f"the page {path.partition('/0')[0]}", server.page(path))
@@ -291,6 +323,7 @@ def look(server: Server) -> None:
     process.stop()
     for thread in server.streams:
         thread.join(30)
+    server.keep("frames as they came", frames_of(server.surfaces[STREAM]))
     server.keep("the server's log", (process.folder / "server.log").read_bytes())
     kept(server)
 
@@ -301,16 +334,13 @@ def got(process: HostlerProcess, environment: str) -> dict[str, Any]:
 
 def documents(server: Server, execution: str) -> None:
     below = f"/api/executions/{execution}"
-    live = server.get(f"{below}/live?after=0")
-    server.keep("the live stream", live)
-    for line in live.splitlines():
-        if line.startswith(b'data: {"frame"'):
-            server.keep("decoded frames", base64.b64decode(json.loads(line[6:])["frame"]) + b"\n")
+    server.keep("the live stream", live := server.get(f"{below}/live?after=0"))
+    server.keep("decoded frames", frames_of(live))
     server.keep("the live stream as JSON", server.get(f"{below}/live?after=0&format=json"))
     server.keep("history", server.get(f"{below}/history?format=json"))
     for form in ("jsonl", "md"):
         server.keep(f"transcript {form}", server.get(f"{below}/transcript?format={form}&tree=1"))
-    for form in ("json", "md"):
+    for form in ("json", "md", "html"):
         server.keep(f"export {form}", server.get(f"{below}/export?format={form}&tree=1"))
     with zipfile.ZipFile(io.BytesIO(server.get(f"{below}/bundle"))) as archive:
         for name in archive.namelist():
@@ -324,19 +354,25 @@ def documents(server: Server, execution: str) -> None:
             server.keep("blobs", server.get(f"{below}/blobs/{body['output']}"))
 
 
+def frames_of(stream: bytes) -> bytes:
+    """What the frames of a stream hold, as far as they are whole."""
+    lines = [line[6:] for line in stream.split(b"\n")[:-1] if line.startswith(b'data: {"frame"')]
+    return b"\n".join(base64.b64decode(json.loads(line)["frame"]) for line in lines)
+
+
 def pages(server: Server, execution: str) -> None:
     for path in ("", "/panel", "/tail", "?as=visitor"):
         with suppress(urllib.error.HTTPError):
             server.keep(f"the conversation page {path}", server.page(f"/executions/{execution}{path}"))
 
 
-def kept(server: Server) -> None:
+def kept(server: Server, when: str = "") -> None:
     """Take every file of the data folder but those that are meant to hold secrets, and the inside."""
     folder = server.process.folder
     for file in sorted(folder.rglob("*")):
         place = file.relative_to(folder)
         if file.is_file() and not file.is_symlink() and place.parts[0] not in INSIDE and str(place) not in HELD:
-            server.keep(f"the file {place.parts[0]}", file.read_bytes())
+            server.keep(f"{when}the file {place.parts[0]}", file.read_bytes())
 
 
 Secrets = Callable[[HostlerProcess], str]
@@ -383,7 +419,11 @@ def test_the_channel_was_open(server: Server, channel: str) -> None:
 
 def test_every_surface_was_looked_at(server: Server) -> None:
     wanted = {
-        "the live stream as it came",
+        STREAM,
+        "frames as they came",
+        "after kill -9: the file said",
+        "export html",
+        EVENTS,
         "decoded frames",
         "history",
         "blobs",

@@ -140,7 +140,7 @@ async def as_markdown(exported: Exported) -> AsyncGenerator[bytes]:
         line = await exported.timeline(member)
         told = await asyncio.to_thread(_told, line)
         head = heading(member.name or "Conversation", member.row.id, member.depth)
-        text = f"{head}Exported at {when(exported.at)}\n\n{told}"
+        text = f"{head}\nExported at {when(exported.at)}\n\n{told}"
         yield exported.parts.redactor.text(text).encode()
 
 

@@ -96,7 +96,8 @@ def _done(item: it.Action | it.FileChanged) -> str:
     facts = [state] if state else []
     facts += [f"exit code {item.exit_code}"] if item.exit_code else []
     facts += [f"{item.seconds:,.1f} s"] if item.seconds is not None else []
-    head = f"**{line(item.title)}**" + (f" ({', '.join(facts)})" if facts else "")
+    title = f"`{' '.join(item.title.replace('`', chr(39)).split())}`" if item.command else line(item.title)
+    head = f"**{title}**" + (f" ({', '.join(facts)})" if facts else "")
     command = f"\n\n{fenced(item.command, 'sh')}" if "\n" in item.command.strip() else ""
     return f"{head}{command}\n\n{fenced(item.output)}" if item.output.strip() else f"{head}{command}"
 
