@@ -3,7 +3,6 @@
 import dataclasses
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from hostler.web.rendering import Ways, prose, render, whole_output
 from hostler.web.words import amount, plain, size, span, terminal
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
-BASE: Any = ("item-1", 1, T0)
+BASE: tuple[str, int, datetime] = ("item-1", 1, T0)
 HOSTILE = (
     "<script>alert(1)</script>",
     '"onload=alert(1) x="',
