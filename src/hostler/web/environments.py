@@ -20,6 +20,7 @@ from hostler.web import places
 from hostler.web.lines import Line, Names, line
 from hostler.web.rendering import diff
 from hostler.web.site import HEADERS, Site
+from hostler.web.words import plain
 
 SHOWN = 50
 """Environments on one page."""
@@ -126,13 +127,13 @@ class EnvironmentPages:
             "steps": places.steps(row),
             "remarks": places.remarks(row),
             "hosts": places.hosts(await self._parts.hosts.of_environment(row.id)),
-            "project": projects.get(project, project),
+            "project": plain(projects.get(project, project)),
             "creator": people.get(row.creator_id, row.creator_id[:8]),
-            "branch": str(row.status.get("branch") or ""),
-            "base": str(row.status.get("base") or ""),
+            "branch": plain(str(row.status.get("branch") or "")),
+            "base": plain(str(row.status.get("base") or "")),
             "idle_minutes": round((size.idle_seconds if size and idle is None else float(idle or 0)) / 60),
-            "started": str(row.status.get("started_at") or ""),
-            "container": str(container.get("path") or ""),
+            "started": plain(str(row.status.get("started_at") or "")),
+            "container": plain(str(container.get("path") or "")),
         }
 
     async def _changes(self, row: EnvironmentRow) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Names:
 
     def person(self, principal: str) -> str:
         """Return the name of a person or service account."""
-        return "you" if principal == self.me else self.people.get(principal, principal[:8])
+        return "you" if principal == self.me else plain(self.people.get(principal, principal[:8]))
 
 
 @dataclass(frozen=True, slots=True)

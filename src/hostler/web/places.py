@@ -50,7 +50,7 @@ class Place:
 def place(row: EnvironmentRow, classes: Mapping[str, EnvironmentClass], now: datetime) -> Place:
     """Return what is shown of an environment wherever it is."""
     size = classes.get(row.class_id)
-    failure = str(row.status.get("failure", ""))
+    failure = plain(str(row.status.get("failure", "")))
     repository = address(row)
     return Place(
         id=row.id,
@@ -74,8 +74,8 @@ def place(row: EnvironmentRow, classes: Mapping[str, EnvironmentClass], now: dat
 
 def address(row: EnvironmentRow) -> str:
     """Return where its code came from; empty for an empty workspace."""
-    source: Mapping[str, Any] = row.spec.get("source") or {}
-    found = str(source.get("url") or source.get("path") or "")
+    source: Any = row.spec.get("source")
+    found = str(source.get("url") or source.get("path") or "") if isinstance(source, dict) else ""  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     parts = urlsplit(found) if "@" in found else None
     return found.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if parts and parts.netloc else found
 
@@ -109,7 +109,7 @@ def protections(told: Sequence[Mapping[str, Any]], size: EnvironmentClass | None
     )
     found = [
         Protection(
-            LIMITS.get(limit := str(one.get("limit", "")), limit.capitalize()),
+            LIMITS.get(limit := plain(str(one.get("limit", ""))), limit.capitalize()),
             sizes.get(limit, ""),
             plain(str(one.get("means", ""))),
             bool(one.get("holds", True)),
