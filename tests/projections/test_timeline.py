@@ -295,3 +295,15 @@ def test_an_output_is_folded_in_the_middle_and_wide_lines_are_cut():
     assert (folded.head[0], folded.tail[-1], folded.left_out, folded.lines) == ("0", "99", 64, 100)
     assert items.folded("a\nb").head == ("a", "b")
     assert len(items.folded("x" * 10_000).head[0]) < 2_100
+
+
+def test_restarts_in_a_row_are_one_note():
+    w = begun()
+    w.add(ev.TurnAdopted("life-2"), ev.TurnAdopted("life-3"))
+    w.replied("c1", Text("I go on."))
+    w.add(ev.TurnAdopted("life-4"))
+    told_of = [one.text for one in told(w).items if isinstance(one, Note) and one.kind == "restarted"]
+    assert told_of == [
+        "The server was restarted 2 times and took up the turn where it was.",
+        "The server was restarted and took up the turn where it was.",
+    ]

@@ -16,7 +16,8 @@ class Telling:
         self.items: dict[str, AnyItem] = {}
         self.previous: dict[str, str] = {}
         """Each item's neighbour before it; empty for the first."""
-        self._last = ""
+        self.last = ""
+        """The item at the end."""
         self.before = State()
         self.state = State()
         self.at = datetime.fromtimestamp(0, UTC)
@@ -45,7 +46,7 @@ class Telling:
     def put(self, item: AnyItem) -> None:
         """Add an item, or put it in the place of the one with its id."""
         if item.id not in self.items:
-            self.previous[item.id], self._last = self._last, item.id
+            self.previous[item.id], self.last = self.last, item.id
         self.items[item.id] = item
         self._touched[item.id] = None
 

@@ -39,6 +39,7 @@ class Timeline:
         self._turn_calls = 0
         self._turn_items = 0
         self._turn_began: datetime | None = None
+        self._restarts = ("", 0)
 
     @property
     def state(self) -> State:
@@ -87,7 +88,7 @@ class Timeline:
             case ev.TurnStarted():
                 self._start(at)
             case ev.TurnAdopted():
-                self._telling.note("restarted", "The server was restarted and took up the turn where it was.")
+                self._restart()
             case ev.TurnEnded() | ev.Stopped():
                 self._end(event, at)
             case ev.InputQueued() | ev.InputTaken() | ev.InputDeleted() | ev.InputDropped() | ae.InputSeen():
@@ -120,6 +121,16 @@ class Timeline:
         self._turn_usage, self._turn_calls = self.state.usage, self.state.iterations
         self._turn_items = len(telling.items)
         telling.put(TurnStart(f"turn-{telling.turn}", telling.turn, at))
+
+    def _restart(self) -> None:
+        """Tell of a restart; several in a row are one note."""
+        telling = self._telling
+        name, times = self._restarts
+        times = times + 1 if name and name == telling.last else 1
+        name = name if times > 1 else telling.name("restarted")
+        how = "was restarted" if times == 1 else f"was restarted {times} times"
+        telling.note("restarted", f"The server {how} and took up the turn where it was.", item=name)
+        self._restarts = (name, times)
 
     def _end(self, event: ev.TurnEnded | ev.Stopped, at: datetime) -> None:
         """Say how a turn ended; a stop without a turn is told too."""
