@@ -1,6 +1,7 @@
 """`hostler run --agent codex` against a real server, the real Codex and a scripted model: what a person sees."""
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ def hostler(server: HostlerProcess, *words: str) -> subprocess.CompletedProcess[
     return subprocess.run(argv, env={**env, "COLUMNS": "120"}, capture_output=True, text=True, timeout=120)
 
 
+def ended(ran: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    """The exit code, and what was said on the side beside the link to the page."""
+    return ran.returncode, re.sub(r"^watch it: http.*\n", "", ran.stderr)
+
+
 @contextmanager
 def serving(place: Path, **env: str) -> Iterator[HostlerProcess]:
     folder = place / "data"
@@ -63,7 +69,7 @@ def test_without_a_key_the_script_mends_through_codex_and_it_is_said(place: Path
     with serving(place) as server:
         words = ("--agent", "codex", "--model", "gpt-5.6-sol", "--effort", "high", "--repo", str(wordcount))
         ran = hostler(server, "run", "Mend the failing test", *words)
-        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ended(ran) == (0, "")
         id_, *shown = ran.stdout.splitlines()
         assert ran.stdout.count(SCRIPTED) == 1
         assert "▶ python3 -m unittest -q" in shown
@@ -91,7 +97,7 @@ def test_the_page_about_codex_does_what_it_says(place: Path, wordcount: Path) ->
             if "/ona:goal" in line:
                 argv = [*argv, "--detach"]  # a script does not know when a goal is reached
             ran = subprocess.run(argv, env=env, cwd=wordcount, capture_output=True, text=True, timeout=120)
-            assert (ran.returncode, ran.stderr) == (0, "")
+            assert ended(ran) == (0, "")
         assert hostler(server, "stop", ran.stdout.strip()).returncode == 0
 
 
@@ -104,7 +110,7 @@ def test_commands_changes_questions_and_goals_are_shown(place: Path, repository:
         env = {**model.endpoint.environ(), "HOSTLER_MODEL": "openai-responses:gpt-5.5"}
         with serving(place, **env) as server:
             ran = hostler(server, "run", "Change it", "--agent", "codex", "--repo", repository)
-            assert (ran.returncode, ran.stderr) == (0, "")
+            assert ended(ran) == (0, "")
             assert "> Change it\nI look first.\n▶ cat a.txt\n  │ old\n" in ran.stdout
             assert "± a.txt +1 -1\n    - old\n    + new\n" in ran.stdout
             assert "± sub/b.txt +2 -0\n" in ran.stdout

@@ -64,8 +64,8 @@ class Answer(ModalScreen[list[str]]):
     def _ask(self) -> None:
         question, count = self._question, len(self._questions)
         place = f"  {len(self._given) + 1} of {count}" if count > 1 else ""
-        head = Text(f"{self._name}{place}\n\n", "dim")
-        self.query_one("#asked", Static).update(head.append(question.text, "bold yellow"))
+        head = Text().append(f"{self._name}{place}\n\n", "dim").append(question.text, "bold yellow")
+        self.query_one("#asked", Static).update(head)
         choices, words = self.query_one(OptionList), self.query_one(Input)
         choices.clear_options()
         choices.add_options(
@@ -162,7 +162,7 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay out the card."""
         with Vertical(classes="card"):
-            yield Static(Text(self._asked, "bold").append(f"\n\n{self._more}", "not bold"), markup=False)
+            yield Static(Text().append(self._asked, "bold").append(f"\n\n{self._more}"), markup=False)
             yield Static("y yes · n no", classes="quiet", markup=False)
 
     def action_sure(self) -> None:
@@ -205,7 +205,7 @@ class Link(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the card."""
         with Vertical(classes="card"):
-            yield Static(Text(f"{self._name}\n\n", "dim").append(self._url, "bold"), markup=False)
+            yield Static(Text().append(f"{self._name}\n\n", "dim").append(self._url, "bold"), markup=False)
             told = "good once, for ten minutes · " if self._once else ""
             yield Static(f"{told}Esc goes back", classes="quiet", markup=False)
 

@@ -96,7 +96,7 @@ class Listing(Widget, can_focus=True):
         width, narrow = self.size.width, self.size.width < NARROW
         mark, style = one.mark
         most = width // 3 if narrow else NAME + max(width - 90, 0) // 3
-        name = min(most, max((cells(other.name) for other in self._entries if other.doing), default=most))
+        name = min(most, max((cells(other.name) + 1 for other in self._entries if other.doing), default=most))
         rest = width - 4 - name - 1 - SINCE - 1 - (0 if narrow else AGENT + USED + 2)
         chosen = one.id == self.chosen
         text = Text(no_wrap=True, overflow="crop", style="reverse" if chosen else "")
