@@ -94,6 +94,16 @@ class Group:
     older: str
 
 
+def once(groups: Sequence[Group]) -> Sequence[Group]:
+    """Return the groups with each execution once: where it was seen last, when it moved while they were read."""
+    left: list[Group] = []
+    known: set[str] = set()
+    for group in reversed(groups):
+        left.append(replace(group, lines=[line for line in group.lines if line.id not in known]))
+        known.update(line.id for line in group.lines)
+    return left[::-1]
+
+
 def asked(request: Request) -> Asked:
     """Return what the query of a request asks for; InvalidArgument names the parameter."""
     query = request.query_params
@@ -144,7 +154,7 @@ class ExecutionPages:
         caller = await self._site.credentials.person(request)
         wanted = asked(request)
         names = await self._names()
-        groups = [await self._group(one, wanted, names) for one in GROUPS if wanted.group in ("", one[0])]
+        groups = once([await self._group(one, wanted, names) for one in GROUPS if wanted.group in ("", one[0])])
         shown: dict[str, Any] = {"groups": groups, "asked": wanted, "total": sum(len(group.lines) for group in groups)}
         if request.query_params.get("part") == "list":
             return _part(request, shown)
