@@ -1,5 +1,7 @@
 """The page of all executions, with the keyboard alone."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -11,7 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.sandbox, pytest.mark.asyncio(loop
 
 async def test_everything_on_the_list_can_be_done_with_the_keyboard(page: Page, world: World):
     for name in ("backed", "question", "running"):
-        world.run(name)
+        await asyncio.to_thread(world.run, name)
     await page.goto("/")
     await expect(page.get_by_role("region", name="Needs input")).to_contain_text("Make the output nicer")
     await expect(page.get_by_role("region", name="Working")).to_contain_text("Run the slow integration suite")
@@ -30,9 +32,9 @@ async def test_everything_on_the_list_can_be_done_with_the_keyboard(page: Page, 
     await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     await page.keyboard.press("Escape")
     await page.keyboard.press("/")
-    await page.keyboard.type("slow integration")
+    await page.keyboard.type(world.run("running"))
     await page.keyboard.press("Enter")
-    await expect(page).to_have_url(f"{world.server.url}/?text=slow+integration")
+    await expect(page).to_have_url(f"{world.server.url}/?text={world.run('running')}")
     await expect(page.locator("[data-id]")).to_have_count(1)
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
