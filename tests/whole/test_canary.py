@@ -30,7 +30,7 @@ from tests.agents.codex.standing import CODEX
 from tests.server import HostlerProcess, Refused, repository_at, short_folder
 from tests.whole.canary import CHANNELS, ENCODINGS, LONG, SHARED, SPLIT, Canary, canary, forms
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.crash]
+pytestmark = [pytest.mark.sandbox, pytest.mark.crash, pytest.mark.timeout(600)]
 BIRDS: Mapping[str, Canary] = {channel: canary(channel) for channel in CHANNELS}
 KEY = "sk-cnry-of-the-provider-0123456789"
 CREDENTIAL = "cnry-of-the-code-host-0123456789"
