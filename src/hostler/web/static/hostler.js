@@ -116,11 +116,10 @@ function put({ id, after, html }) {
     if (old.classList.contains("streaming")) announce(fresh);
     return false;
   }
-  const before = after && $(after);
+  const feed = $("feed"), before = after && $(after);
   if (before) before.after(fresh);
-  else if (after && !$("feed").firstElementChild) $("feed").append(fresh);
-  else if (after) { const streaming = $("feed").querySelector(":scope > .streaming"); streaming ? streaming.before(fresh) : $("feed").append(fresh); }
-  else $("feed").prepend(fresh);
+  else if (after && feed.firstElementChild) return false; // it belongs to what was not loaded yet
+  else feed.prepend(fresh);
   $("silence").hidden = true;
   if (fresh.matches(".say")) announce(fresh);
   return true;
@@ -152,9 +151,12 @@ function text({ id, kind, offset, text: piece }) {
   return true;
 }
 
-document.addEventListener("selectionchange", () => {
-  if (getSelection().isCollapsed && held.size) { for (const one of [...held.values()]) keeping(() => put(one)); }
-});
+function release() {
+  if (held.size && getSelection().isCollapsed) for (const one of [...held.values()]) keeping(() => put(one));
+}
+
+document.addEventListener("selectionchange", release);
+document.addEventListener("focusout", () => setTimeout(release));
 document.addEventListener("click", (event) => {
   const summary = event.target.closest?.("summary");
   if (summary) summary.parentElement.dataset.touched = "yes";
@@ -200,6 +202,7 @@ const stream = {
     this.heard = Date.now();
     const answer = await fetch(`${base}/events?follow=1&after=${encodeURIComponent(this.cursor)}`, { signal, headers: { accept: "text/event-stream" } });
     if (answer.status === 401) return this.end("You are signed out", "Sign in again", `/sign-in?next=${encodeURIComponent(location.pathname)}`);
+    if (answer.status === 400) return renew();
     if (answer.status === 404) return this.end("This conversation is gone", "All executions", "/");
     if (!answer.ok) throw new Error(String(answer.status));
     this.say("catching", "Catching up");
@@ -541,7 +544,10 @@ const inBase64 = (file) => new Promise((resolve, reject) => {
 
 function compose(form) {
   const area = $("say");
-  area.oninput = () => grow(area);
+  const draft = `draft-${execution}`;
+  area.value ||= sessionStorage.getItem(draft) ?? "";
+  grow(area);
+  area.oninput = () => { grow(area); sessionStorage.setItem(draft, area.value); };
   area.onkeydown = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   };
@@ -567,7 +573,7 @@ async function send() {
   sendingNow = false;
   if (!done) return;
   area.value = "";
-  grow(area);
+  area.dispatchEvent(new Event("input"));
   for (const one of pictures.splice(0)) URL.revokeObjectURL(one.url);
   showPictures();
   following = true;
