@@ -105,6 +105,7 @@ async def test_what_an_older_release_wrote_is_in_lists_and_sums_after_an_upgrade
         "ALTER TABLE execution DROP COLUMN standing",
         "ALTER TABLE execution DROP COLUMN words",
         "DROP TABLE spent",
+        "DROP TABLE class_host",
         f"DELETE FROM schema_step WHERE number >= {PROJECTED}",
     ):
         behind.execute(text(undone))
