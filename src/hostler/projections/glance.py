@@ -63,7 +63,7 @@ def _idle(state: State) -> Stands:
         return Stands("Needs an answer", state.waiting_since, "ask")
     if state.refused_hosts:
         return Stands("Needs a decision", state.waiting_since, "ask")
-    return Stands("Idle", state.waiting_since, "good")
+    return Stands("Idle", state.waiting_since, "")
 
 
 def _stopped(state: State, since: datetime | None) -> Stands:

@@ -106,7 +106,7 @@ def _standing(seen: Seen) -> tuple[str, str, str]:
         return "", "Stopped", ""
     steps: Sequence[Mapping[str, Any]] = more.get("nextSteps", ())
     proposed = "; ".join(str(step.get("title", "")) for step in steps)
-    return "good", "Idle", f"proposes: {proposed}" if proposed else ""
+    return "", "Idle", f"proposes: {proposed}" if proposed else ""
 
 
 def _asked(question: Any) -> str:
