@@ -102,3 +102,16 @@ async def test_a_reader_may_not_edit(api: Api) -> None:
         json={"text": "x"},
     )
     assert answer.json()["code"] == "permission_denied"
+
+
+async def test_what_waits_is_listed_in_its_order(api: Api) -> None:
+    execution = await queued(api, A, B)
+    steer = {"controlInput": {"steerQueuedMessage": {"userInputId": B}}}
+    await api.call("SendToAgentExecution", {"agentExecutionId": execution, **steer})
+    move = {"controlInput": {"moveQueuedMessage": {"userInputId": B, "beforeUserInputId": A}}}
+    await api.call("SendToAgentExecution", {"agentExecutionId": execution, **move})
+    answer = await api.http.get(f"{api.url}/api/hostler/v1/executions/{execution}/queue", headers=api.headers())
+    first, second = answer.json()["queue"]
+    told = {"images": 0, "origin": "user", "at": "2026-01-01T00:00:00Z"}
+    assert first == {"id": B, "text": "say b", "steer": True, **told}
+    assert second == {"id": A, "text": "say a", "steer": False, **told}

@@ -13,6 +13,8 @@ from hostler.api.starting import refuse_while_draining
 from hostler.core import events as ev
 from hostler.core.commands import EditInput, Send
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from hostler.core.events import Recorded
+from hostler.core.state import fold
 from hostler.projections.status import stamp
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -28,7 +30,19 @@ class Queue:
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Return (method, path, handler)."""
-        return [("POST", "/executions/{execution}/queue/{input}/edit", self.edit)]
+        return [
+            ("GET", "/executions/{execution}/queue", self.list),
+            ("POST", "/executions/{execution}/queue/{input}/edit", self.edit),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """Return what waits, first to last; `steer` says that it joins the running turn at its next step."""
+        execution = cast("str", request.path_params["execution"]).lower()
+        await self._parts.desk.seen(execution)
+        log = await self._parts.desk.log(execution)
+        sent = {one.event.input_id: one for one in log if isinstance(one.event, ev.InputQueued)}
+        queue = [_entry(sent[queued.id], steer=queued.steer) for queued in fold(log).queue]
+        return JSONResponse({"queue": queue})
 
     async def edit(self, request: Request) -> Response:
         """Put another text in the place of a queued one, under a new id; its images and settings are kept.
@@ -65,6 +79,20 @@ class Queue:
         kept = {key: value for key, value in block.items() if key not in FORMS}
         said = [{"text": {"content": text}}] if text.strip() else []
         return {"id": new_id, "createdAt": stamp(self._parts.ambient.now()), **kept, "inputs": [*said, *images]}
+
+
+def _entry(recorded: Recorded, *, steer: bool) -> dict[str, Any]:
+    queued = cast("ev.InputQueued", recorded.event)
+    parts: Sequence[Mapping[str, Any]] = queued.block.get("inputs") or [queued.block]
+    texts = [str(part["text"].get("content", "")) for part in parts if "text" in part]
+    return {
+        "id": queued.input_id,
+        "text": "\n".join(texts) or str(queued.block.get("payload", "")),
+        "images": sum("image" in part for part in parts),
+        "origin": queued.origin,
+        "steer": steer,
+        "at": stamp(recorded.at),
+    }
 
 
 def _text(asked: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from hostler.cli import (
     opening,
     projects,
     prompts,
+    queues,
     replaying,
     running,
     secrets,
@@ -68,6 +69,7 @@ COMMANDS = (
 for command in COMMANDS:
     app.command()(command)
 GROUPS = (
+    ("queue", queues.app),
     ("prompt", prompts.app),
     ("token", tokens.app),
     ("env", environments.app),
