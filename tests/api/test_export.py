@@ -8,6 +8,10 @@ from httpx2 import Response
 from hostler.core import events as ev
 from hostler.core.conversation import Text, ToolCall, Usage
 from tests.api.conftest import Api
+from tests.api.test_shares import visit
+from tests.api.test_signing_in import Browser, browser
+
+__all__ = ["browser"]
 
 
 async def asked(api: Api, execution: str, query: str, token: str | None = "owner-token") -> Response:
@@ -104,3 +108,19 @@ async def test_a_secret_that_became_known_later_is_masked(api: Api) -> None:
     api.parts.redactor.add(["It fails **still**."])
     for form in ("md", "json"):
         assert "still" not in (await asked(api, execution, f"?format={form}")).text
+
+
+async def test_a_visitor_takes_along_what_is_shown_and_nothing_around_it(browser: Browser) -> None:
+    execution, child = await talked(browser.api), await talked(browser.api, "a part")
+    await browser.api.desk.append(execution, ev.AnnotationsSet({"team": "not for visitors"}))
+    await browser.api.desk.append(child, ev.AnnotationsSet({"hostler/parent": execution}))
+    await visit(browser, execution)
+    url = f"{browser.url}/api/executions/{execution}"
+    export = (await browser.http.get(f"{url}/export?format=json")).json()
+    assert export["execution"]["metadata"]["name"] == "mend it"
+    assert set(export["execution"]["status"]) == {"phase"}
+    assert (export["calls"], export["subagents"]) == ([], [])
+    assert "not for visitors" not in json.dumps(export)
+    assert "It fails" in (await browser.http.get(f"{url}/export?format=md")).text
+    for closed in ("export?format=json&tree=1", "transcript", "bundle"):
+        assert (await browser.http.get(f"{url}/{closed}")).status_code == 403
