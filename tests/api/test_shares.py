@@ -1,6 +1,7 @@
 """Shares: what a visitor may see and do, what he may not, and when it ends."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -138,6 +139,36 @@ async def test_a_visitor_reads_the_conversation_and_says_nothing(browser: Browse
     answer = await say(browser, execution)
     assert (answer.status_code, answer.json()["message"]) == (403, "this share does not reach so far")
     assert len(browser.api.desk.commands) == sent
+
+
+async def test_the_preview_is_what_a_visitor_sees(browser: Browser) -> None:
+    execution = await browser.api.prepared({"name": "Mend it"})
+    await browser.api.send(execution, "a question of the owner's")
+    path = f"/executions/{execution}"
+    headers = {"accept": "text/html"}
+    mine = await browser.http.get(browser.url + path, headers={**headers, **OWNER})
+    preview = await browser.http.get(f"{browser.url}{path}?as=visitor", headers={**headers, **OWNER})
+    await visit(browser, execution)
+    seen = await browser.http.get(browser.url + path, headers=headers)
+    assert [one.status_code for one in (mine, preview, seen)] == [200, 200, 200]
+    banner = r'<p class="said ask preview">.*?</p>'
+    assert re.search(banner, preview.text)
+    plain = re.sub(banner, "", preview.text).replace('data-preview="visitor"', 'data-preview=""')
+    assert plain.split() == seen.text.split()
+    assert "Mend it" in seen.text
+    row = await browser.api.parts.executions.row(execution)
+    assert row
+    metadata = row.view["metadata"]
+    for hidden in (
+        metadata["sessionId"],
+        metadata["creator"]["id"][:8],
+        "/environments",
+        "<textarea",
+        "/usage",
+    ):
+        assert hidden not in seen.text, hidden
+    assert "<textarea" in mine.text
+    assert "/usage" in mine.text
 
 
 async def test_what_comes_through_a_share_is_marked_with_it_in_the_log(browser: Browser) -> None:
