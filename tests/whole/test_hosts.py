@@ -89,10 +89,26 @@ class World:
 
         self.server.until(there)
 
+    def stop(self, environment: str) -> None:
+        """Stop an environment as soon as nobody works in it."""
+
+        def stopped() -> bool:
+            try:
+                self.server.call("StopEnvironment", {"environmentId": environment}, SERVICE)
+            except Refused as refused:
+                assert "works in the environment" in refused.message
+                return False
+            return True
+
+        self.server.until(stopped)
+        self.comes_to(environment, "STOPPED")
+
     def agent_in(self, environment: str) -> str:
         """Start an execution that uses an environment and has nothing to do."""
         context = {"codeContext": {"environmentId": environment}}
-        return str(self.server.call("StartAgent", context)["agentExecutionId"])
+        execution = str(self.server.call("StartAgent", context)["agentExecutionId"])
+        self.server.until(lambda: self.noted(execution, "EnvironmentReady"))
+        return execution
 
     def noted(self, execution: str, kind: str) -> list[dict[str, Any]]:
         """Return the events of a kind."""
@@ -143,8 +159,7 @@ def test_a_host_allowed_once_is_reached_until_the_environment_stops_and_not_else
 
     world.server.restart()
     assert world.fetch(here) == REACHED
-    world.server.call("StopEnvironment", {"environmentId": here}, SERVICE)
-    world.comes_to(here, "STOPPED")
+    world.stop(here)
     world.server.call("StartEnvironment", {"environmentId": here}, SERVICE)
     world.comes_to(here, "RUNNING")
     assert world.hosts(hosts) == []
@@ -192,8 +207,14 @@ def test_what_may_not_be_allowed_is_refused_with_the_reason(world: World) -> Non
     with pytest.raises(Refused) as refused:
         world.ask(path, {"host": "a.org"}, token=reader)
     assert refused.value.status == 403
+    execution = world.agent_in(environment)
+    talk = world.server.call("CreateAgentExecutionConversationToken", {"agentExecutionId": execution})["token"]
+    inside = world.server.call("CreateEnvironmentAccessToken", {"environmentId": environment}, SERVICE)["accessToken"]
+    for token in (talk, inside, "nonsense"):
+        with pytest.raises(Refused) as refused:
+            world.ask(path, {"host": "a.org"}, token=token)
+        assert refused.value.status in (401, 403)
     assert world.hosts(f"environments/{environment}/hosts") == []
-    world.server.call("StopEnvironment", {"environmentId": environment}, SERVICE)
-    world.comes_to(environment, "STOPPED")
+    world.stop(environment)
     with pytest.raises(Refused, match="the environment is stopped; start it first"):
         world.ask(path, {"host": "a.org"})
