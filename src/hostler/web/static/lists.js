@@ -456,10 +456,11 @@ function lost(executions, changes) {
   const lines = [];
   if (changes) lines.push(`${changes} changed ${changes === 1 ? "file is" : "files are"} kept nowhere else.`);
   for (const { id, phase, kept, notKept } of executions) {
+    const name = document.querySelector(`[data-user="${id}"]`)?.textContent ?? id.slice(0, 8);
     const works = phase === "RUNNING" || phase === "PENDING" ? " It works in there at this moment and would be cut off." : "";
-    const files = kept ? `${kept.files} changed ${kept.files === 1 ? "file" : "files"}` : "";
-    const what = notKept ? `its last work could not be kept: ${notKept}` : kept ? `${files} kept with it` : "it kept no change";
-    lines.push(`Execution ${id.slice(0, 8)} uses it; ${what}.${works}`);
+    const files = kept ? `${kept.files} changed ${kept.files === 1 ? "file is" : "files are"}` : "";
+    const what = notKept ? `its last work could not be kept (${notKept})` : kept ? `${files} kept with it` : "it has kept no change";
+    lines.push(`“${name}” uses it: ${what}.${works}`);
   }
   if (!lines.length) lines.push("Nobody uses it, and nothing in it has changed.");
   return lines.map((text) => Object.assign(document.createElement("p"), { textContent: text }));
@@ -625,7 +626,7 @@ class PromptEditor {
     const cleaned = hidden(refused.told);
     if (cleaned && PromptEditor.FIELDS.includes(name)) {
       this.cleaned = { name, text: cleaned };
-      $("prompt-hidden-said").textContent = `${text.slice(0, 1).toUpperCase()}${text.slice(1)} (${name === "prompt" ? "text" : name}).`;
+      $("prompt-hidden-said").textContent = `In the ${name === "prompt" ? "text" : name}: ${text}.`;
       $("prompt-hidden").hidden = false;
       $("prompt-clean").focus();
     } else if (PromptEditor.FIELDS.includes(name)) {
