@@ -12,6 +12,7 @@ import pytest
 
 from hostler.cli.main import main
 from tests.cli.scripted import TOKEN, Scripted, serving
+from tests.cli.seat import Seat
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,14 @@ def cli(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
         return Ended(code, out.buffer.getvalue(), err.getvalue())  # pyright: ignore[reportAttributeAccessIssue]
 
     return run
+
+
+@pytest.fixture
+def seats() -> Iterator[list[Seat]]:
+    """Terminals that were opened; what runs in them is ended."""
+    taken: list[Seat] = []
+    yield taken
+    for seat in taken:
+        seat.process.kill()
+        seat.process.wait()
+        os.close(seat.ours)

@@ -16,7 +16,7 @@ from tests.agents.codex.provider import in_order, provider
 from tests.agents.codex.record import PATCH, QUESTIONS, call, patch, runs
 from tests.cli.conftest import Cli
 from tests.cli.scripted import Scripted
-from tests.cli.test_env_live import command
+from tests.cli.seat import command
 from tests.conftest import ROOT
 from tests.docs.pages import blocks
 from tests.server import HostlerProcess, repository_at

@@ -1,26 +1,15 @@
 """`hostler env` against a real server with real sandboxes: as a person at a terminal uses it."""
 
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 
 import pytest
 
+from tests.cli.seat import PATIENCE, Seat, command
 from tests.server import HostlerProcess
 
 pytestmark = pytest.mark.sandbox
-PATIENCE = 60.0
-
-
-def command(server: HostlerProcess, *words: str) -> tuple[list[str], dict[str, str]]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HOSTLER_")}
-    return [sys.executable, "-m", "hostler", *words], {**kept, "HOSTLER_DATA_DIR": str(server.folder), "TERM": "xterm"}
 
 
 def hostler_env(server: HostlerProcess, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -33,48 +22,6 @@ def environment(hostler: HostlerProcess) -> str:
     made = hostler_env(hostler, "create", "--name", "box")
     assert made.returncode == 0, made.stderr
     return made.stdout.decode().strip()
-
-
-class Seat:
-    """A person's terminal with the command line in it."""
-
-    def __init__(self, server: HostlerProcess, *words: str) -> None:
-        argv, env = command(server, "env", *words)
-        self.ours, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            argv, env=env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        self.shown = b""
-
-    def until(self, mark: bytes) -> bytes:
-        end = time.monotonic() + PATIENCE
-        while mark not in self.shown:
-            assert time.monotonic() < end, self.shown
-            if select.select([self.ours], [], [], 0.1)[0]:
-                try:
-                    self.shown += os.read(self.ours, 65536)
-                except OSError:
-                    break
-        assert mark in self.shown, self.shown
-        return self.shown
-
-    def type(self, text: bytes) -> None:
-        os.write(self.ours, text)
-
-    def ended(self) -> int:
-        code = self.process.wait(PATIENCE)
-        return code
-
-
-@pytest.fixture
-def seats() -> Iterator[list[Seat]]:
-    taken: list[Seat] = []
-    yield taken
-    for seat in taken:
-        seat.process.kill()
-        seat.process.wait()
-        os.close(seat.ours)
 
 
 def test_an_environment_is_made_shown_used_stopped_started_and_removed(

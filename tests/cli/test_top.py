@@ -1,6 +1,7 @@
 """hostler top, with a person's keys: what is shown, what is asked of the server, and what happens when it goes away."""
 
 import re
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,11 +20,13 @@ from hostler.cli.top_app import Top
 from hostler.cli.top_list import Listing
 from tests.cli.conftest import Cli
 from tests.cli.scripted import ID, OTHER, OWN, TOKEN, Json, Scripted, block, seen, text
+from tests.cli.seat import Seat
 from tests.cli.test_answering import COLOUR, SIZE, STEPS
 from tests.server import HostlerProcess
 
 PATIENCE = 60.0
 SIZE_OF_SCREEN = (80, 24)
+HELLO = {"id": "0198c2aa-0005-7000-8000-000000000005", "inputs": [{"text": {"content": "hello"}}]}
 THIRD = "0198c2aa-0004-7000-8000-000000000004"
 
 
@@ -283,3 +286,22 @@ def test_numbers_and_times_are_short() -> None:
         *("0", "999", "1.0k", "12.3k", "100k", "1.0M", "4.1M")
     ]
     assert [lasted(n) for n in (-5, 59.9, 60, 7200, 90_000)] == ["0 s", "59 s", "1 min", "2 h", "1 d"]
+
+
+@pytest.mark.sandbox
+def test_a_person_at_a_terminal_watches_comes_back_and_quits(hostler: HostlerProcess, seats: list[Seat]) -> None:
+    id_ = hostler.call("StartAgent", {"name": "In the terminal"})["agentExecutionId"]
+    seat = Seat(hostler, "top", group=())
+    seats.append(seat)
+    seat.until(b"In the terminal")
+    seat.type(b"w")
+    seat.until(f"watching {id_}; Ctrl-C goes back to top".encode())
+    hostler.call("SendToAgentExecution", {"agentExecutionId": id_, "userInput": HELLO})
+    seat.until(b"> hello")
+    seat.process.send_signal(signal.SIGINT)
+    seat.until(b"it goes on. back to top")
+    seat.shown = seat.shown.partition(b"back to top")[2]
+    seat.until(b"In the terminal")
+    seat.type(b"q")
+    seat.rest()
+    assert seat.ended() == 0

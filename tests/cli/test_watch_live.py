@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_env_live import command
+from tests.cli.seat import command
 from tests.server import HostlerProcess
 
 pytestmark = pytest.mark.sandbox
