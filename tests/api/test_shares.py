@@ -201,6 +201,18 @@ async def test_everybody_else_says_something_at_the_same_place_unmarked(browser:
     assert sent.block["metadata"]["source"] == "page"
 
 
+async def test_nobody_else_says_that_it_came_through_a_share(browser: Browser) -> None:
+    execution = await browser.api.prepared()
+    await browser.sign_in()
+    block = {"text": {"content": "hi"}, "metadata": {"source": "share:1 (Ann)"}}
+    answer = await say(browser, execution, userInput=block)
+    assert answer.status_code == 400
+    assert "user_input.metadata.source" in answer.json()["message"]
+    body = {"agentExecutionId": execution, "userInput": block}
+    assert (await browser.api.refused("SendToAgentExecution", body))["status"] == 400
+    assert browser.api.desk.commands == []
+
+
 @pytest.mark.parametrize(
     ("more", "status"),
     [

@@ -103,6 +103,11 @@ class Call:
         assert self.caller is not None, "the edge authenticates before a service is called"
         return self.caller.principal
 
+    @property
+    def visited(self) -> bool:
+        """Return whether a visitor calls."""
+        return self.caller is not None and self.caller.kind == "share"
+
 
 _current: ContextVar[Call] = ContextVar("call")
 

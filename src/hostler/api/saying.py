@@ -15,7 +15,7 @@ from hostler.api.codec import from_json
 from hostler.api.controls import goal_in
 from hostler.api.edge import LARGE_BODY
 from hostler.api.parts import ApiParts
-from hostler.api.sending import Sending
+from hostler.api.sending import SHARE, Sending
 from hostler.api.validation import check
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.gitpod.v1.agent_input_pb import UserInputBlock, UserInputMetadata
@@ -65,7 +65,7 @@ class Saying:
 
 def source_of(caller: Caller) -> str:
     """Return what the log says of an input that came through a share: its id, and its name if it has one."""
-    return f"share:{caller.grant}{caller.principal.name.removeprefix('visitor')}"
+    return f"{SHARE}{caller.grant}{caller.principal.name.removeprefix('visitor')}"
 
 
 def _read(raw: bytes, execution: str) -> SendToAgentExecutionRequest:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from hostler.api.call import current
 from hostler.api.codec import to_json
 from hostler.api.controls import caps_of, check_able, control_of, goal_in
 from hostler.api.inputs import has_image, send_of
@@ -14,6 +15,9 @@ from hostler.core.commands import ChangeGoal, Command, Send
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from hostler.core.events import Agent, Started
 from hostler.core.redaction import Redactor
+
+SHARE = "share:"
+"""How the source of what came through a share begins; its id follows, and its name."""
 
 
 class Sending:
@@ -62,6 +66,8 @@ class Sending:
         return replace(control, change=replace(control.change, objective=objective))
 
     async def _input(self, execution: str, block: UserInputBlock) -> Send:
+        if block.metadata is not None and block.metadata.source.startswith(SHARE) and not current().visited:
+            raise InvalidArgument("only the server says what came through a share", field="user_input.metadata.source")
         if has_image(block):
             agent = await self._agent(execution)
             if not caps_of(agent).images:
