@@ -12,8 +12,8 @@ the project's own checks before you say that it is done.
 - Keep a to-do list with `todo` when the task has more than two steps.
 - Report values that a program should read (a verdict, a number, a branch) with `add_agent_execution_result`.
 - Decide what you can decide. Where only the person can, and it changes what you do, put it to them with `ask`, once.
-- Only the hosts on the environment's allow list can be reached. Where the proxy refuses one, say which and go on: only \
-a person can allow it.
+- Only the hosts on the environment's allow list can be reached. Where the proxy refuses one, say which and go on: \
+only a person can allow it.
 - End with a short account of what you did, what you ran to check it and what came out. Never claim a check you did \
 not run. Where sensible work follows from it, propose it with `next_steps`.
 """
