@@ -17,7 +17,8 @@ InputEvent = ev.InputQueued | ev.InputTaken | ev.InputDeleted | ev.InputDropped 
 class InputTeller:
     """Inputs wait outside the conversation, in the queue, and come into it when the agent takes them."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: Telling, *, pictures: bool) -> None:
+        self._pictures = pictures
         self._telling = telling
         self._waiting: dict[str, UserInput | AgentMessage] = {}
         self._items: dict[str, str] = {}
@@ -62,7 +63,8 @@ class InputTeller:
         name = telling.name("input")
         if event.origin == "agent":
             return message_of(name, telling, event.input_id, block)
-        return input_of(name, telling, event.input_id, block)
+        said = input_of(name, telling, event.input_id, block)
+        return said if self._pictures else replace(said, pictures=tuple(Picture(p.mime_type) for p in said.pictures))
 
     def _take(self, input_id: str, *, steered: bool) -> None:
         waiting = self._waiting.pop(input_id, None)

@@ -22,16 +22,16 @@ from hostler.projections.telling_steps import StepTeller
 
 
 class Timeline:
-    """The conversation of one execution, event by event."""
+    """The conversation of one execution, event by event; without `pictures`, the bytes of images are not kept."""
 
-    def __init__(self, execution: str) -> None:
+    def __init__(self, execution: str, *, pictures: bool = True) -> None:
         self.execution = execution
         self.stopped_at: datetime | None = None
         """When the execution stopped last; None while it is not stopped."""
         self.calling_since: datetime | None = None
         """Since when the model is being called, counted from the first try; None while it is not."""
         self._telling = Telling()
-        self._inputs = InputTeller(self._telling)
+        self._inputs = InputTeller(self._telling, pictures=pictures)
         self._steps = StepTeller(self._telling)
         self._hosts = HostTeller(self._telling)
         self._agents = AgentTeller(self._telling, self._steps, self._inputs)

@@ -15,8 +15,10 @@ from hostler.api.parts import ApiParts
 from hostler.api.work import Work
 from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound
+from hostler.core.events import InputQueued, Recorded
 from hostler.projections.changes import of_patch
 from hostler.projections.items import Action, AnyItem, FileChanged, UserInput
+from hostler.projections.telling_inputs import parts_of
 from hostler.web.page_form import PageForm
 from hostler.web.panel import Panel, panel
 from hostler.web.pictures import picture
@@ -160,15 +162,17 @@ class ConversationPages:
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… ({len(text) - LONGEST} more characters)"
 
     async def image(self, request: Request) -> Response:
-        """Return an image that was sent."""
+        """Return an image that was sent; it is read from the event that its item is named by."""
         _, _, reading = await self._look(request)
-        found = reading.line.item(request.path_params["item"])
-        inputs = (found, *reading.line.waiting)
-        number = int(request.path_params["number"])
-        for one in inputs:
-            if isinstance(one, UserInput) and one.id == request.path_params["item"] and number < len(one.pictures):
-                return picture(one.pictures[number])
-        raise NotFound("there is no such image")
+        item, number = str(request.path_params["item"]), int(request.path_params["number"])
+        found = next((one for one in (reading.line.item(item), *reading.line.waiting) if one and one.id == item), None)
+        if not isinstance(found, UserInput) or number >= len(found.pictures):
+            raise NotFound("there is no such image")
+        match await self._parts.executions.read(reading.line.execution, int(item.rpartition("-")[2]) - 1, 1):
+            case (Recorded(event=InputQueued(block=block)),):
+                return picture(parts_of(block)[1][number])
+            case _:
+                raise NotFound("there is no such image")
 
     async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream the conversation to one page."""

@@ -41,7 +41,7 @@ class Readings:
     def begun(self, execution: str) -> Reading:
         """Return a conversation as far as it was read."""
         known = self._known.get(execution)
-        reading = self._known[execution] = known or Reading(Timeline(execution))
+        reading = self._known[execution] = known or Reading(Timeline(execution, pictures=False))
         self._known.move_to_end(execution)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)

@@ -300,22 +300,27 @@ document.addEventListener("visibilitychange", () => {
 // ---- the panel, the queue, the controls ------------------------------------------------------------------------
 
 const shown = new Map();
-let refreshing = null, stale = false;
+let refreshing = null, stale = false, refreshed = 0, panelSeq = 0;
 
-function refresh() {
+function refresh(soon) {
+  if (refreshing && soon) { clearTimeout(refreshing); refreshing = null; }
   if (refreshing) { stale = true; return; }
+  const pause = soon === true ? 0 : Math.max(150, refreshed + (document.hidden ? 5000 : 1000) - Date.now());
   refreshing = setTimeout(async () => {
     stale = false;
+    refreshed = Date.now();
     try {
       const answer = await fetch(`${base}/panel${preview ? `?as=${preview}` : ""}`);
       if (answer.ok) renewed(await answer.json());
     } catch { stale = false; }
     refreshing = null;
     if (stale) refresh();
-  }, document.hidden ? 2000 : 150);
+  }, pause);
 }
 
 function renewed(panel) {
+  if (panel.seq < panelSeq) return; // a later answer was faster
+  panelSeq = panel.seq;
   for (const [id, html] of Object.entries(panel.html)) {
     const old = $(id);
     if (!old || shown.get(id) === html || busy(old)) continue;
@@ -370,7 +375,7 @@ async function attempt(work, where) {
     if (!(error instanceof Refused)) throw error;
     problem(error.message, where);
     return null;
-  } finally { refresh(); }
+  } finally { refresh(true); }
 }
 
 const said = (inputs, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`) =>
