@@ -151,3 +151,27 @@ async def spills(page: Page) -> list[str]:
             .slice(0, 8).map(e => e.tagName + '.' + e.className + ' ' + Math.round(e.getBoundingClientRect().right));
         }"""
     )
+
+
+async def deaf(page: Page) -> list[str]:
+    """Return what somebody who listens to the page would miss, and ids that are there twice."""
+    return await page.evaluate(
+        """() => {
+          const faults = [], seen = new Set();
+          for (const e of document.querySelectorAll('[id]')) {
+            if (seen.has(e.id)) faults.push('the id ' + e.id + ' twice');
+            seen.add(e.id);
+          }
+          for (const e of document.querySelectorAll('img:not([alt])')) faults.push('an image without words: ' + e.src);
+          for (const e of document.querySelectorAll('button, a[href], input:not([type=hidden]), select, textarea')) {
+            const label = e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.textContent.trim();
+            const named = label ||
+              [...(e.labels ?? [])].some(one => one.textContent.trim()) || e.querySelector('img[alt]:not([alt=""])');
+            if (!named) faults.push('no name: ' + e.outerHTML.slice(0, 120));
+          }
+          if (document.querySelectorAll('h1').length !== 1) faults.push('not one h1');
+          if (!document.documentElement.lang) faults.push('no language');
+          if (document.querySelectorAll('main').length !== 1) faults.push('not one main');
+          return faults;
+        }"""
+    )

@@ -45,7 +45,7 @@ async def test_a_long_output_is_folded_and_loaded_on_demand(page: Page, world: W
     await expect(action).to_contain_text("2500")
 
 
-async def test_every_page_fits_a_phone(phone: Page, world: World):
+async def test_every_page_fits_a_phone_and_can_be_listened_to(phone: Page, world: World):
     execution = await asyncio.to_thread(world.run, "backed")
     environment = world.server.get(execution)["status"]["usedEnvironments"][0]["environmentId"]
     paths = {
@@ -57,15 +57,18 @@ async def test_every_page_fits_a_phone(phone: Page, world: World):
         "environment": f"/environments/{environment}",
         "prompts": "/prompts",
         "prompt": "/prompts/new",
+        "changes": f"/executions/{execution}/changes",
+        "visitor": f"/executions/{execution}?as=visitor",
+        "log": f"/environments/{environment}?show=log",
         "usage": "/usage",
     }
-    spilled: dict[str, list[str]] = {}
+    faults: dict[str, list[str]] = {}
     for name, path in paths.items():
         await phone.goto(path)
         await chromium.picture(phone, f"story-phone-{name}", looks=("phone",))
-        if found := await chromium.spills(phone):
-            spilled[name] = found
-    assert not spilled
+        if found := [*await chromium.spills(phone), *await chromium.deaf(phone)]:
+            faults[name] = found
+    assert not faults
 
 
 async def test_a_picture_is_sent(page: Page, world: World):
