@@ -182,6 +182,19 @@ def test_the_queue_tells_what_waits_what_is_read_and_a_new_order() -> None:
     ]
 
 
+def test_a_result_that_does_not_stand_below_its_action_names_it() -> None:
+    def begun(id_: str) -> tuple[int, dict[str, Any]]:
+        return 1, {"actionStarted": {"actionId": id_, "intentDescription": f"run {id_}"}}
+
+    def ended(id_: str) -> tuple[int, dict[str, Any]]:
+        return 1, {"actionCompleted": {"actionId": id_, "resultDescription": "ok"}}
+
+    todo = (1, {"todoGroup": {"todos": [{"id": "1", "title": "Look"}]}})
+    assert told(80, [begun("a"), ended("a")]) == ["▶ run a", "  │ ok"]
+    assert told(80, [begun("a"), todo, ended("a")])[-2:] == ["  ↳ run a", "  │ ok"]
+    assert told(80, [begun("a"), begun("b"), ended("b"), ended("a")])[2:] == ["  │ ok", "  ↳ run a", "  │ ok"]
+
+
 def test_full_shows_results_and_changes_whole() -> None:
     long = "\n".join(f"row {n}" for n in range(30))
     frames = [

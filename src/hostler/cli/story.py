@@ -35,7 +35,7 @@ class Story:
         self._open = ""
         self._last = ""
         self._running: dict[str, str] = {}
-        self._latest = ""
+        self._above = ""
         self._hidden: dict[str, str] = {}
         self._inputs: dict[str, str] = {}
         self._queue: list[str] = []
@@ -108,11 +108,13 @@ class Story:
         if said in SHOWN_ITSELF and not self._full:
             self._hidden[str(action.get("actionId", ""))] = said
             return
-        self._running[str(action.get("actionId", ""))] = self._latest = said
+        id_ = str(action.get("actionId", ""))
+        self._running[id_] = said
         self._row("action", f"▶ {said}", "bold")
+        self._above = id_
 
     def _result(self, action: Json) -> None:
-        """Show a result; when several actions run, it says which one's it is."""
+        """Show a result; when it does not stand right below its action, it says which one's it is."""
         failed, id_ = bool(action.get("failed")), str(action.get("actionId", ""))
         text = clean(str(action.get("resultDescription", ""))).strip("\n").expandtabs(4)
         rows = [row for row in text.split("\n") if self._full or row.strip()]
@@ -122,7 +124,7 @@ class Story:
             return
         if hidden:
             self._row("action", f"▶ {hidden}", "bold")
-        if said and (self._running or said != self._latest):
+        if said and self._above != id_:
             self._row("body", f"  ↳ {said}", "dim")
         most = None if self._full else FAILED_SHOWN if failed else SHOWN
         for row in folded(rows, most, self._paper.width - 4):
@@ -205,7 +207,7 @@ class Story:
         begins = kind in ("input", "ask") and self._last not in ("", kind)
         if begins or (kind in ("text", "thought") and self._last in ("body", "note")):
             self._paper.row("")
-        self._last = kind
+        self._last, self._above = kind, ""
 
 
 def place(index: int) -> str:
