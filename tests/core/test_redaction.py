@@ -43,7 +43,11 @@ def test_a_secret_is_masked_in_its_encodings(hidden: str):
         assert form not in masked
 
 
-@pytest.mark.parametrize("written", [json.dumps, lambda text: json.dumps(text, ensure_ascii=False), repr, str])
+def with_its_letters(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("written", [json.dumps, with_its_letters, repr, str])
 def test_a_secret_with_letters_of_any_language_is_masked(written: Callable[[str], str]):
     secret = "schlüssel-der-tür"
     redactor = Redactor([secret])
@@ -77,3 +81,28 @@ def test_a_stream_says_what_the_whole_text_says_however_it_is_cut(before: str, a
     said += stream.feed(text[last:]) + stream.flush()
     assert "sabs-absab" not in said
     assert said.replace(MASK, "") == redactor.text(text).replace(MASK, "") or MASK in said
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "\n… [12 characters left out] …\n",
+        "\n[1,200 characters left out]\n",
+        "\n[... 7 bytes are left out ...]\n",
+        "…12 tokens truncated…",
+    ],
+)
+@pytest.mark.parametrize("end", [8, 12, len(SECRET) - 1])
+def test_a_part_of_a_secret_beside_a_cut_is_masked(mark: str, end: int):
+    redactor = Redactor([SECRET])
+    text = f"head {SECRET[:end]}{mark}{SECRET[-end:]} tail"
+    assert redactor.text(text) == f"head {MASK}{mark}{MASK} tail"
+    if "…" not in mark:
+        assert redactor.data(text.encode()).decode() == f"head {MASK}{mark}{MASK} tail"
+
+
+def test_a_text_that_ends_or_begins_in_the_middle_shows_no_part_of_a_secret():
+    redactor = Redactor([SECRET])
+    assert redactor.text(f"the key {SECRET[:12]}…") == f"the key {MASK}…"
+    assert redactor.text(f"…{SECRET[9:]} is refused") == f"…{MASK} is refused"
+    assert redactor.text(f"{SECRET[:12]} … {SECRET[9:]}") == f"{SECRET[:12]} … {SECRET[9:]}"

@@ -6,11 +6,20 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 MASK = "[redacted]"
 SHORTEST = 8
 """Values below this many characters are not taken for secrets: they would blot out ordinary words."""
+CUT = re.compile(
+    r"\A…|…\Z|\n?(?:… )?\[(?:\.\.\. )?[\d,]+ \w+ (?:are )?left out(?: \.\.\.)?\](?: …)?\n?|\n?…[\d,]+ \w+ truncated…\n?"
+)
+"""Where something was cut out of a text before it came here: what stands beside it may be a part of a secret."""
+SIGNS = ("left out", "truncated", "…")
+"""One of these is in every text that was cut."""
+MOST_CUTS = 1000
+"""Cuts in one text that are looked at; nobody who is honest cuts more often."""
 
 
 class Redactor:
@@ -19,6 +28,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: tuple[str, ...] = ()
         self._beginnings: dict[str, tuple[str, ...]] = {}
+        self._endings: dict[str, tuple[str, ...]] = {}
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -28,15 +38,43 @@ class Redactor:
             if len(secret) >= SHORTEST:
                 forms |= _encodings(secret)
         self._forms = tuple(sorted(forms, key=len, reverse=True))
-        first = {form[0] for form in forms}
+        first, last = {form[0] for form in forms}, {form[-1] for form in forms}
         self._beginnings = {letter: tuple(form for form in self._forms if form[0] == letter) for letter in first}
+        self._endings = {letter: tuple(form for form in self._forms if form[-1] == letter) for letter in last}
 
     def text(self, text: str) -> str:
         """Return the text with every known secret masked."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, MASK)
-        return text
+        return self._at_cuts(text) if self._forms and any(sign in text for sign in SIGNS) else text
+
+    def _at_cuts(self, text: str) -> str:
+        """Return a text with parts of secrets masked beside where it was cut."""
+        pieces: list[str] = []
+        last = 0
+        for cut in islice(CUT.finditer(text), MOST_CUTS):
+            pieces += [text[last : cut.start()], cut[0]]
+            last = cut.end()
+        pieces.append(text[last:])
+        for before in range(0, len(pieces) - 1, 2):
+            pieces[before] = self._without_beginning(pieces[before])
+            pieces[before + 2] = self._without_rest(pieces[before + 2])
+        return "".join(pieces)
+
+    def _without_beginning(self, head: str) -> str:
+        """Return a text whose end is not the beginning of a secret."""
+        window = head[-len(self._forms[0]) :]
+        part = len(window) - self.safe_end(window)
+        return head[:-part] + MASK if part >= SHORTEST else head
+
+    def _without_rest(self, tail: str) -> str:
+        """Return a text whose beginning is not the rest of a secret."""
+        for end in range(min(len(tail), len(self._forms[0]) - 1), SHORTEST - 1, -1):
+            forms = self._endings.get(tail[end - 1], ())
+            if any(len(form) > end and form.endswith(tail[:end]) for form in forms):
+                return MASK + tail[end:]
+        return tail
 
     def json(self, value: Any) -> Any:
         """Return a JSON value with every string in it, keys included, masked."""
@@ -56,7 +94,7 @@ class Redactor:
             raw = form.encode()
             if raw in data:
                 data = data.replace(raw, MASK.encode())
-        return data
+        return self._at_cuts(data.decode("latin-1")).encode("latin-1") if self._forms and b"left out" in data else data
 
     def stream(self) -> "RedactingStream":
         """Return a masker for one text that arrives in pieces."""

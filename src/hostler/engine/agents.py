@@ -229,7 +229,7 @@ class Agents:
 
     async def _ended(self, effect: RunAgent, attached: Attached, scene: Scene) -> tuple[Fact, ...]:
         outcome = await attached.wait()
-        words = (await attached.errors()).decode(errors="replace").strip()[-LAST_WORDS:]
+        words = self._redactor.text((await attached.errors()).decode(errors="replace").strip())[-LAST_WORDS:]
         how = f"exit code {outcome.code}" if isinstance(outcome, Exited) else type(outcome).__name__.lower()
         text = f"the agent's process ended by itself ({how}){': ' if words else ''}{words}"
         return self._death(effect, text, scene)

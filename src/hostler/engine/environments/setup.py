@@ -223,4 +223,4 @@ def _ended(outcome: Outcome) -> str:
 
 def _last_words(result: ExecResult) -> str:
     said = (result.out.tail or result.out.head).decode(errors="replace").replace("\0", "").strip()
-    return said[-SHOWN:] or "it said nothing"
+    return (said if len(said) <= SHOWN else f"…{said[-SHOWN:]}") or "it said nothing"
