@@ -13,7 +13,7 @@ from hostler.projections.items import Action
 from hostler.projections.timeline import Timeline
 
 Tone = Literal["", "run", "ask", "good", "bad"]
-LONGEST = 70
+LONGEST = 52
 """Characters of a command or a question."""
 
 
