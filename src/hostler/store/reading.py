@@ -17,7 +17,7 @@ from hostler.store.database import Database, refusal
 from hostler.store.schema import execution
 
 T = TypeVar("T")
-Rows = Select[Any]
+Rows = Select[*tuple[Any, ...]]
 
 THREADS = 4
 LOG = "SELECT seq, at, kind, version, body FROM event WHERE execution_id = :id AND seq > :after ORDER BY seq"
