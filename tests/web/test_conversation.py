@@ -160,6 +160,8 @@ async def test_only_the_tail_is_shown_and_the_rest_comes_on_demand(owner: Browse
         first = answer.headers["x-first"] if int(answer.headers["x-more"]) else ""
     assert counted == 58 * 2 + 5
     assert (await owner.get(f"/executions/{execution}/earlier?before=none")).status_code == 404
+    whole = await owner.get(f"/executions/{execution}?all=1")
+    assert whole.text.count('class="item ') == counted
     tail = await owner.get(f"/executions/{execution}/tail")
     assert tail.text.count('class="item ') == 60
     assert int(tail.headers["x-seq"]) > 100

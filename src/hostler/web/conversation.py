@@ -71,12 +71,13 @@ class ConversationPages:
         caller, seen, reading = await self._look(request)
         shown = await self._shown(caller, seen, reading)
         items = reading.line.items
+        tail = len(items) if request.query_params.get("all") == "1" else TAIL
         return self._site.page(
             "conversation/page.html",
             **shown,
-            items=render(items[-TAIL:], self._ways(caller, seen)),
-            first=items[-TAIL].id if len(items) > TAIL else "",
-            earlier=max(0, len(items) - TAIL),
+            items=render(items[-tail:], self._ways(caller, seen)),
+            first=items[-tail].id if len(items) > tail else "",
+            earlier=max(0, len(items) - tail),
             seq=reading.line.seq,
             preview=request.query_params.get("as") == "visitor",
         )
