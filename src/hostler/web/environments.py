@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 
 from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, InvalidArgument, NotFound
-from hostler.core.ports import EnvironmentRow
+from hostler.core.ports import EnvironmentRow, Row
 from hostler.core.projects import ProjectQuery
 from hostler.projections.changes import of_patch
 from hostler.web import places
@@ -68,7 +68,7 @@ class EnvironmentPages:
         return self._site.page(
             "environments.html",
             here="/environments",
-            rows=[(one, await self._users(users)) for one, users in shown],
+            rows=[(one, self._lines(await self._rows(users))) for one, users in shown],
             older=page[SHOWN - 1].id if len(page) > SHOWN else "",
             total=len(rows),
             state=state,
@@ -84,20 +84,19 @@ class EnvironmentPages:
         tab = request.query_params.get("show", "overview")
         if tab not in TABS:
             raise InvalidArgument(", ".join(TABS), field="show")
-        users = await self._users(await self._parts.environment_rows.users(environment))
+        rows = await self._rows(await self._parts.environment_rows.users(environment))
         shown: dict[str, Any] = {
             "here": "/environments",
             "one": places.place(row, self._classes, self._parts.ambient.now()),
             "tab": tab,
             "tabs": TABS,
-            "users": users,
-            "busy": [user for user in users if user.stoppable],
+            "users": self._lines(rows),
             "may_change": caller.scope == "all",
-            "lost": await self._lost(row),
+            "lost": _lost(row),
         }
         match tab:
             case "overview":
-                shown |= await self._overview(row)
+                shown |= {**await self._overview(row), "refused": places.refused(rows)}
             case "terminal":
                 shown |= {"xterm": xterm_version() if row.phase == "running" else ""}
             case "changes":
@@ -149,19 +148,20 @@ class EnvironmentPages:
         shown = [(one, diff(one.hunks, one.path, MOST_ROWS)) for one in files[:MOST_FILES]]
         return {"files": shown, "cut": patch.cut, "problem": "", "count": len(files), "more": len(files) - len(shown)}
 
-    async def _users(self, executions: Sequence[str]) -> Sequence[Line]:
+    async def _rows(self, executions: Sequence[str]) -> Sequence[Row]:
         """Return the executions that use an environment."""
         found = [await self._parts.executions.row(one) for one in executions]
-        now, desk, names = self._parts.ambient.now(), self._parts.desk, Names({}, {}, "")
-        return [line(Seen(row, desk.liveness(row)), names, now) for row in found if row and row.deleted_at is None]
+        return [row for row in found if row is not None and row.deleted_at is None]
 
-    async def _lost(self, row: EnvironmentRow) -> str:
-        """Return what is said before somebody deletes it."""
-        if row.phase != "running":
-            return "Its files are removed. What executions kept of their work stays with them."
-        return (
-            "Its files and everything that runs in it are removed. What executions kept of their work stays with them."
-        )
+    def _lines(self, rows: Sequence[Row]) -> Sequence[Line]:
+        now, desk, names = self._parts.ambient.now(), self._parts.desk, Names({}, {}, "")
+        return [line(Seen(row, desk.liveness(row)), names, now) for row in rows]
+
+
+def _lost(row: EnvironmentRow) -> str:
+    """Return what is said before somebody deletes it."""
+    runs = " and everything that runs in it" if row.phase == "running" else ""
+    return f"Its files{runs} are removed. What executions kept of their work stays with them."
 
 
 def _matches(row: EnvironmentRow, state: str, text: str) -> bool:

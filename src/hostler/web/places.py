@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from hostler.core.desk import EnvironmentClass
 from hostler.core.egress import Allowed
-from hostler.core.ports import EnvironmentRow
+from hostler.core.ports import EnvironmentRow, Row
 from hostler.projections.environments import setup_failures
 from hostler.web.lines import ago, short, shortened
 from hostler.web.words import iso, plain, span
@@ -35,6 +35,7 @@ class Place:
     tone: str
     archived: bool
     failure: str
+    class_id: str
     class_name: str
     cpus: str
     memory: str
@@ -59,6 +60,7 @@ def place(row: EnvironmentRow, classes: Mapping[str, EnvironmentClass], now: dat
         tone="bad" if failure else TONES.get(row.phase, ""),
         archived=bool(row.status.get("archived_at")),
         failure=failure,
+        class_id=row.class_id,
         class_name=size.name if size else row.class_id[:8],
         cpus=f"{size.cpus:g}" if size else "",
         memory=gibibytes(size.memory_bytes) if size else "",
@@ -152,6 +154,31 @@ def remarks(row: EnvironmentRow) -> list[str]:
     return [plain(one) for one in dict.fromkeys(said) if one]
 
 
-def hosts(allowed: Iterable[Allowed]) -> list[tuple[str, str, str]]:
-    """Return (host, why, who) of what an environment may reach."""
-    return [(plain(one.host), WHYS[one.why], f"by {plain(one.by)}" if one.by else "") for one in allowed]
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A host that an environment may reach; `undo` says from what it can be taken back: once, class or nothing."""
+
+    host: str
+    why: str
+    who: str
+    undo: str
+
+
+def hosts(allowed: Iterable[Allowed]) -> list[Reached]:
+    """Return what an environment may reach; what people allowed comes first."""
+    found = [
+        Reached(
+            plain(one.host),
+            WHYS[one.why],
+            f"by {plain(one.by)}" if one.by else "",
+            one.why if one.why in ("once", "class") else "",
+        )
+        for one in allowed
+    ]
+    return sorted(found, key=lambda one: not one.undo)
+
+
+def refused(users: Iterable[Row]) -> list[str]:
+    """Return the hosts that the executions which use an environment were refused, and nobody has allowed since."""
+    found = [str(host) for row in users for host in row.view.get("hostler", {}).get("refusedHosts", ())]
+    return [plain(host) for host in dict.fromkeys(found)]

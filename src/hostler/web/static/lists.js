@@ -386,6 +386,9 @@ class OneEnvironment {
     for (const button of document.querySelectorAll("[data-act]")) {
       button.addEventListener("click", () => this.act(button));
     }
+    for (const button of document.querySelectorAll("[data-allow], [data-forbid]")) {
+      button.addEventListener("click", () => this.host(button));
+    }
     $("delete")?.addEventListener("click", () => this.ask());
     $("delete-yes")?.addEventListener("click", () => this.remove());
     if ($("log")) new Log(this.id);
@@ -397,6 +400,23 @@ class OneEnvironment {
     problem($("problem"), "");
     try {
       await call(`${ENVIRONMENTS}/${button.dataset.act}`, { environmentId: this.id });
+      location.reload();
+    } catch (refused) {
+      problem($("problem"), refused.message);
+      button.disabled = false;
+    }
+  }
+
+  /** Allows a host, or takes that back. */
+  async host(button) {
+    const { host, allow, forbid } = button.dataset;
+    const mine = `/api/hostler/v1/environments/${this.id}/hosts`;
+    const ofClass = `/api/hostler/v1/environment-classes/${document.body.dataset.class}/hosts`;
+    button.disabled = true;
+    problem($("problem"), "");
+    try {
+      if (allow) await call(mine, { host, for: allow });
+      else await call(`${forbid === "once" ? mine : ofClass}/${encodeURIComponent(host)}`, {}, { method: "DELETE" });
       location.reload();
     } catch (refused) {
       problem($("problem"), refused.message);
