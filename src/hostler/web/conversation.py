@@ -89,7 +89,12 @@ class ConversationPages:
         module: Any = prepared().get_template("conversation/panel.html").module
         told: Panel = shown["panel"]
         html = {name: str(getattr(module, name)(told, shown["about"], caller)).strip() for name in FRAGMENTS}
-        said = {"word": told.stands.word, "tone": told.stands.tone, "running": told.controls.running}
+        said = {
+            "name": shown["about"]["name"],
+            "word": told.stands.word,
+            "tone": told.stands.tone,
+            "running": told.controls.running,
+        }
         return JSONResponse({"seq": reading.line.seq, "html": html, **said}, headers=HEADERS)
 
     async def _shown(self, caller: Caller, seen: Seen, reading: Reading) -> dict[str, Any]:

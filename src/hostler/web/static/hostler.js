@@ -331,7 +331,9 @@ function renewed(panel) {
   }
   dressQueue();
   tick();
-  document.title = document.title.replace(/^(● )?/, panel.tone === "ask" ? "● " : "");
+  const heading = document.querySelector("h1");
+  if (heading.textContent !== panel.name) heading.textContent = heading.title = panel.name;
+  document.title = `${panel.tone === "ask" ? "● " : ""}${panel.name.slice(0, 80)} · Hostler`;
 }
 
 setInterval(tick, 1000);
@@ -554,7 +556,8 @@ function compose(form) {
   grow(area);
   area.oninput = () => { grow(area); sessionStorage.setItem(draft, area.value); };
   area.onkeydown = (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+    const sends = event.ctrlKey || event.metaKey || !(event.shiftKey || matchMedia("(pointer: coarse)").matches);
+    if (event.key === "Enter" && sends && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   };
   area.onpaste = (event) => { const files = [...event.clipboardData.files]; if (files.length) { event.preventDefault(); addPictures(files); } };
   $("files").onchange = (event) => { addPictures([...event.target.files]); event.target.value = ""; };
