@@ -38,6 +38,10 @@ CHANNELS = (
     "terminal",
     "exec",
     "prompt",
+    "share-name",
+    "token-name",
+    "environment-name",
+    "input-of-the-page",
 )
 """Each has a secret of its own, so that what leaks names the way it took."""
 SHARED = ("model-key", "api-token", "host-credential")

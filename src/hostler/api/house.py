@@ -141,7 +141,7 @@ class House:
             id=self._parts.ambient.new_id(),
             sha256=hashed(text),
             principal=self._principal(asked),
-            name=_text(asked, "name"),
+            name=self._parts.redactor.text(_text(asked, "name")),
             scope=_choice(asked, "scope", ("all", "read")),
             created_at=now,
             expires_at=_expiry(asked, now),
@@ -204,7 +204,7 @@ class House:
         if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
             raise InvalidArgument(f"a name of at most {LONGEST_NAME} printable characters", field="service_account")
         admin = asked.get("admin", False) is True
-        return Principal(self._parts.ambient.new_id(), "service_account", name, admin)
+        return Principal(self._parts.ambient.new_id(), "service_account", self._parts.redactor.text(name), admin)
 
 
 def token_json(token: ApiToken) -> dict[str, Any]:

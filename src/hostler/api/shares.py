@@ -66,7 +66,7 @@ class Shares:
             sha256=hashed(code),
             execution_id=execution,
             may=_may(asked),
-            name=_name(asked),
+            name=self._parts.redactor.text(_name(asked)),
             creator_id=current().principal.id,
             created_at=now,
             expires_at=now + timedelta(hours=_hours(asked)),
