@@ -125,17 +125,19 @@ class StepTeller:
         telling, given = self._telling, _object(arguments)
         command = str(given.get("command", "")) if name == "bash" else ""
         checks = dict.fromkeys(check for simple in inner(command) if (check := check_of(simple))) if command else {}
+        who = given.get("agent")
+        agent = who if isinstance(who, str) else ""
         action = Action(
             telling.name("action"),
             telling.turn,
             telling.at,
             call,
             name,
-            intent(name, arguments),
+            intent(name, arguments).removeprefix(f"{agent}: "),
             command,
             arguments,
             check=", ".join(checks),
-            agent=str(given.get("agent", "")) if isinstance(given.get("agent"), str) else "",
+            agent=agent,
         )
         if call in self._open:
             action = replace(action, id=self._open[call].id, at=self._open[call].at)
