@@ -221,6 +221,17 @@ async def test_after_zero_shows_everything_and_after_a_number_what_follows(api: 
         assert [e.id for e in await stream.rest()] == [events[-2].id, ""]
 
 
+async def test_after_takes_a_whole_cursor_for_readers_who_cannot_send_headers(api: Api) -> None:
+    execution = await calling(api)
+    api.desk.say(saying("one two"))
+    async with live(api, execution, f"?after=4:{BLOCK}:4") as stream:
+        assert (await stream.text()).said == ("DELTA", "two")
+    bad = await api.http.get(
+        f"{api.url}/api/executions/{execution}/live?after=4:x", headers={"authorization": "Bearer owner-token"}
+    )
+    assert (bad.status_code, bad.json()["code"]) == (400, "invalid_argument")
+
+
 async def test_plain_json_for_readers_without_protobuf(api: Api) -> None:
     execution = await two_turns(api)
     async with live(api, execution, "?format=json") as stream:

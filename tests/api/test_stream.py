@@ -1,20 +1,23 @@
 """Whatever the pieces, and wherever a reader loses his line, he ends with the whole text, each piece once."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hostler.api.cursors import Cursor, cursor_of
-from hostler.api.forms import JsonForm
+from hostler.api.forms import JsonForm, Told
 from hostler.api.stream import Reader, Telling
 from hostler.core import events as ev
 from hostler.core.conversation import Text, Usage
 from hostler.core.errors import InvalidArgument
 from hostler.core.events import Agent, Event, Recorded
 from hostler.core.ports import OpenBlock
+from hostler.projections.blocks import Frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BLOCK = "0190aaaa-0000-7000-8000-000000000001"
@@ -146,6 +149,51 @@ def test_readers_who_come_go_and_fall_behind_all_end_with_the_same(data: st.Data
         assert client.frames == everything.frames
         for block, text in client.deltas.items():
             assert everything.completed[block].startswith(text)
+
+
+class ByEvent:
+    """A form of pages: nothing for most events, several Tolds for others, made only when they are needed."""
+
+    by_event: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def event(self, recorded: Recorded, frames: Sequence[Frame]) -> Sequence[Told]:
+        if not isinstance(recorded.event, ev.ModelReplied | ev.TurnEnded):
+            return ()
+        return [Told("put", lambda: self.put(recorded.seq)), Told("panel", {"seq": recorded.seq})]
+
+    def put(self, seq: int) -> dict[str, int]:
+        self.made.append(seq)
+        return {"seq": seq}
+
+    def text(self, block: OpenBlock, offset: int, piece: str, at: datetime) -> Told:
+        return Told("text", {"id": block.block, "offset": offset, "text": piece})
+
+    def broken(self, block: str, kind: str, text: str, at: datetime) -> Told | None:
+        return None
+
+
+def test_a_form_that_counts_events_gives_one_id_to_all_that_an_event_comes_to() -> None:
+    form = ByEvent()
+    telling = Telling("x", form)
+    telling.grow(log(), NOW)
+    telling.say([OpenBlock(BLOCK, "c1", 0, "text", 1, "Hello")], NOW)
+    follower = Reader(Cursor(6, {BLOCK: 2}))
+    first = follower.take(telling, NOW)
+    assert first == f'id: 6:{BLOCK}:5\nevent: text\ndata: {{"id": "{BLOCK}", "offset": 2, "text": "llo"}}\n\n'.encode()
+    telling.grow(log(ev.ModelReplied("c1", (Text("Hello"),), Usage(), blocks=(BLOCK,)), ev.TurnEnded(1)), NOW)
+    assert form.made == []
+    both = follower.take(telling, NOW)
+    assert both is not None
+    assert [line for line in both.decode().splitlines() if line] == [
+        *("event: put", 'data: {"seq": 7}', "id: 7", "event: panel", 'data: {"seq": 7}'),
+        *("event: put", 'data: {"seq": 8}', "id: 8", "event: panel", 'data: {"seq": 8}'),
+    ]
+    again = Reader(Cursor(7))
+    assert again.take(telling, NOW) == both[both.rindex(b"event: put") :]
+    assert form.made == [7, 8]
 
 
 def test_steps_that_are_known_are_not_told_again() -> None:

@@ -190,7 +190,7 @@ async def test_a_reader_who_does_not_read_holds_up_nobody_and_gets_everything_on
     slow, quick = Torn(), Torn()
     slow_reader, slow_writer = await line(api, execution, slow)
     quick_reader, quick_writer = await line(api, execution, quick)
-    text = WORDS * 3000
+    text = WORDS * 5000  # more in all than is kept in memory for those who are late
     for number in range(1, 61):
         open_block = api.desk.say(OpenBlock(block(number), f"c{number}", 0, "text", 1, text[:100]))
         while block(number) not in quick.said:

@@ -84,6 +84,7 @@ class Ticket:
                 yield seat
             finally:
                 channel.seats.discard(seat)
+                await seat.leave()
 
 
 class Channel:
@@ -103,6 +104,7 @@ class Channel:
         self._wake = asyncio.Event()
         self._grown = True
         self._past: asyncio.Task[Telling] | None = None
+        self._reading = 0
         self._closing: asyncio.Task[None] | None = None
         self._work = asyncio.create_task(self._run())
 
@@ -111,13 +113,20 @@ class Channel:
         """Return whether nothing will be told here any more."""
         return self._work.done()
 
-    async def past(self, reader: Reader) -> AsyncIterator[bytes]:
+    async def past(self, reader: Reader) -> AsyncGenerator[bytes]:
         """Yield what memory has not got any more, from the log; those who ask at one time share the work."""
-        if self._past is None or self._past.done():
+        if self._past is None:
             self._past = asyncio.create_task(self._replay())
-        telling = await asyncio.shield(self._past)
-        while data := reader.owed(telling):
-            yield data
+        work = self._past
+        self._reading += 1
+        try:
+            telling = await asyncio.shield(work)
+            while data := reader.owed(telling):
+                yield data
+        finally:
+            self._reading -= 1
+            if self._past is work and (not self._reading or work.done()):
+                self._past = None  # Whoever comes later needs a later one, and those who have it keep it.
 
     def linger(self, closed: Callable[[], None]) -> None:
         """Close after a while, unless somebody comes."""
@@ -221,7 +230,7 @@ class Seat:
         self._channel = channel
         self._reader = Reader(start)
         self._wake = asyncio.Event()
-        self._past: AsyncIterator[bytes] | None = None
+        self._past: AsyncGenerator[bytes] | None = None
         self.look_at = datetime.max.replace(tzinfo=UTC)
         """When he is woken although nothing was said."""
 
@@ -237,6 +246,11 @@ class Seat:
         if self._channel.growing or not telling.idle:
             return ""
         return "stopped" if telling.phase == "STOPPED" else "waiting_for_input"
+
+    async def leave(self) -> None:
+        """Let go of what was read for this watcher alone."""
+        if self._past is not None:
+            await self._past.aclose()
 
     def wake(self) -> None:
         """Let the watcher look."""
