@@ -9,7 +9,7 @@ import pytest
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.agents import Question
-from hostler.core.conversation import Usage
+from hostler.core.conversation import ToolCall, Usage
 from hostler.core.desk import NewEnvironment
 from hostler.core.machines import Patch
 from hostler.core.providers import Scratch
@@ -127,6 +127,21 @@ async def test_the_list_alone_is_sent_again_when_it_has_changed(browser: Browser
     again = await browser.get("/?part=list", if_none_match=tag)
     assert again.status_code == 200
     assert "Stopped" in again.text
+
+
+async def test_a_row_that_is_done_says_whether_that_is_backed(browser: Browser) -> None:
+    api = browser.api
+    await browser.sign_in()
+    execution = await api.prepared()
+    command = ToolCall("t", "bash", '{"command": "pytest -q"}')
+    turn = [ev.TurnStarted(1, "s"), ev.ModelCallStarted("c", "m"), ev.ModelReplied("c", (command,), Usage(), "tools")]
+    ended = ev.ToolFinished("c.0", "ok", "1 passed", 0)
+    await api.desk.append(execution, *turn, ev.ToolStarted("c.0", "bash", command.arguments, "i"), ended)
+    assert "Nothing changed" not in (await shown(browser, "/")).text
+    await api.desk.append(execution, ev.TurnEnded(1))
+    assert "Nothing changed" in (await shown(browser, "/")).text
+    await api.desk.append(execution, ev.TurnStarted(2, "s"))
+    assert "Nothing changed" not in (await shown(browser, "/")).text
 
 
 async def test_a_newcomer_is_told_what_to_do(browser: Browser) -> None:

@@ -15,8 +15,11 @@ from hostler.core.desk import Seen
 from hostler.core.errors import InvalidArgument
 from hostler.core.ports import ExecutionQuery
 from hostler.core.projects import ProjectQuery
-from hostler.web.lines import Line, Names, line
+from hostler.projections.receipts import Verdict
+from hostler.web.lines import Line, Names, line, short
+from hostler.web.panel import VERDICTS
 from hostler.web.site import HEADERS, Site, templates
+from hostler.web.verdicts import Verdicts
 
 GROUPS = (
     ("needs", "Needs input", "Somebody has to answer, decide or mend something."),
@@ -144,6 +147,7 @@ class ExecutionPages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._parts = site.parts
+        self._verdicts = Verdicts(site.parts.executions)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
@@ -175,6 +179,9 @@ class ExecutionPages:
         count = await self._parts.executions.count(query, COUNTED + 1)
         now, desk = self._parts.ambient.now(), self._parts.desk
         lines = [line(Seen(row, desk.liveness(row)), names, now) for row in rows[:SHOWN]]
+        if standing == "done":
+            verdicts = await self._verdicts.of(rows[:SHOWN])
+            lines = [_backed(one, verdicts.get(one.id)) for one in lines]
         older = wanted.older(standing, rows[SHOWN - 1].id) if len(rows) > SHOWN else ""
         return Group(standing, title, meaning, f"{COUNTED}+" if count > COUNTED else str(count), lines, older)
 
@@ -193,6 +200,14 @@ class ExecutionPages:
         if wanted.project and wanted.project not in names.projects:
             chips.append((f"project {wanted.project[:8]}", wanted.without("project")))
         return chips
+
+
+def _backed(one: Line, verdict: Verdict | None) -> Line:
+    """Return a row with what the log can show for its last turn."""
+    if verdict is None or verdict.kind == "none":
+        return one
+    tone, said = VERDICTS[verdict.kind]
+    return replace(one, backing=said, backing_tone=tone, backing_why=short(verdict.sentence.replace("`", "")))
 
 
 def _part(request: Request, shown: dict[str, Any]) -> Response:

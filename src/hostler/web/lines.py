@@ -52,6 +52,10 @@ class Line:
     by: str
     child: bool
     stoppable: bool
+    backing: str = ""
+    """Whether its "done" is backed, in words; empty where that is not known, or there is nothing to judge."""
+    backing_tone: str = ""
+    backing_why: str = ""
 
 
 def line(seen: Seen, names: Names, now: datetime) -> Line:
