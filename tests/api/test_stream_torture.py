@@ -200,10 +200,13 @@ async def test_a_reader_who_does_not_read_holds_up_nobody_and_gets_everything_on
         while block(number) not in quick.whole:
             quick.read(await chunk(quick_reader))
     await api.desk.append(execution, ev.StopRequested(1), ev.Stopped(1))
-    for torn, reader, writer in ((quick, quick_reader, quick_writer), (slow, slow_reader, slow_writer)):
+    late, later = Torn(), Torn()
+    lines = [(quick, quick_reader, quick_writer), (slow, slow_reader, slow_writer)]
+    lines += [(torn, *await line(api, execution, torn, "?after=0")) for torn in (late, later)]
+    for torn, reader, writer in lines:
         while not torn.ended:
             torn.read(await chunk(reader))
         writer.close()
     expected = [frame.number for frame in frames(execution, await api.parts.executions.read(execution))]
-    assert quick.frames == slow.frames == expected
-    assert quick.whole == slow.whole == {block(number): text for number in range(1, 61)}
+    assert quick.frames == slow.frames == late.frames == later.frames == expected
+    assert quick.whole == slow.whole == late.whole == later.whole == {block(n): text for n in range(1, 61)}
