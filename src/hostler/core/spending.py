@@ -5,7 +5,7 @@ off) are never added together.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hostler.core import agent_events as ae
@@ -47,13 +47,13 @@ class Spending:
         """Return what is spent after one more event."""
         match recorded.event:
             case ev.ModelCallStarted(call_id, model) | ae.AgentCallStarted(call_id, model):
-                return replace(self, under_way={**self.under_way, call_id: plain(model)})
+                return Spending({**self.under_way, call_id: plain(model)}, self.days)
             case ev.ModelReplied(call_id=call_id, usage=usage) | ae.AgentCallFinished(call_id=call_id, usage=usage):
                 return self._ended(call_id, recorded, Spent(calls=1, usage=usage))
             case ae.AgentCallCut(call_id, estimate):
                 return self._ended(call_id, recorded, Spent(guessed_calls=1, guess=estimate))
             case ev.Stopped():
-                return replace(self, under_way={}) if self.under_way else self
+                return Spending({}, self.days) if self.under_way else self
             case _:
                 return self
 
