@@ -176,7 +176,8 @@ class ExecutionPages:
         standing, title, meaning = group
         query = wanted.query(standing, names.me)
         rows = await self._parts.executions.find(query, wanted.before if wanted.group else "", SHOWN + 1)
-        count = await self._parts.executions.count(query, COUNTED + 1)
+        whole = len(rows) <= SHOWN and not wanted.before
+        count = len(rows) if whole else await self._parts.executions.count(query, COUNTED + 1)
         now, desk = self._parts.ambient.now(), self._parts.desk
         lines = [line(Seen(row, desk.liveness(row)), names, now) for row in rows[:SHOWN]]
         if standing == "done":
