@@ -272,6 +272,27 @@ async def test_what_an_agent_was_saying_when_its_process_died_is_in_the_log() ->
     await stage.kill()
 
 
+async def test_what_an_agent_began_to_say_and_said_anew_is_in_the_log_with_the_end_of_its_turn() -> None:
+    """Its model call was cut, say, and what the next one says comes under another name."""
+    stage = Stage(Registry({}))
+    stage.world.machine.script = (("wait",),)
+    await stage.boot()
+    execution = await stage.start("x:y", "go", driver="resident")
+    await stage.until(execution, lambda state: bool(state.external.turn) and not state.external.given)
+    resident = stage.world.machine.residents["agent-1"]
+    watcher = Watcher()
+    watching = asyncio.create_task(watched(stage, execution, watcher))
+    await resident.put(piece="m1", text="A long ")
+    await watcher.has("A long ")
+    await resident.put(piece="m2", text="A long answer.")
+    await resident.put(said="m2", text="A long answer.")
+    await resident.put(done="turn-1")
+    await watching
+    assert sorted(watcher.whole.values()) == ["A long ", "A long answer."]
+    check(watcher, stage, execution, await stage.log(execution))
+    await stage.kill()
+
+
 async def test_a_secret_that_was_held_back_at_a_crash_never_shows_and_the_text_comes_whole() -> None:
     secret = "canary-0123456789"
     stage = Stage(Registry({}), secrets=(secret,))

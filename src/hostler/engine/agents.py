@@ -237,14 +237,20 @@ class Agents:
     def _death(self, effect: RunAgent, message: str, scene: Scene) -> tuple[Fact, ...]:
         """Return that the process is gone, after what it was saying."""
         text = self._redactor.text(message)
-        said = [
+        said = self.unsaid(scene, effect.process)
+        return (*said, Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process, text, died=True)))
+
+    def unsaid(self, scene: Scene, process: str, besides: Iterable[Fact] = ()) -> list[Fact]:
+        """Return what people were shown of blocks that nothing more will be said of, `besides` what is on its way."""
+        whole = {fact.event.block for fact in besides if isinstance(fact.event, ae.AgentSaid)}
+        return [
             Fact(
-                f"{effect.process}/{one.block}",
+                f"{process}/{one.block}",
                 ae.AgentSaid(one.call_id, one.text, one.kind == "thinking", one.block, cut=True),
             )
             for one in self._live.open_blocks(scene.execution)
+            if one.block not in whole
         ]
-        return (*said, Fact(f"{effect.process}/ended", ae.AgentEnded(effect.process, text, died=True)))
 
     def facts(self, scene: Scene, process: str, offset: int, heard: Heard) -> list[Fact]:
         """Return the facts of the line that begins at `offset`, without secrets."""
@@ -286,6 +292,8 @@ class _Hearing:
                     facts = await self._append(facts, start)
                 for piece in heard.pieces:
                     self._agents.say(self._scene, self._process, start, piece)
+                if any(isinstance(event, ae.AgentTurnDone) for event in heard.events):
+                    facts.extend(self._agents.unsaid(self._scene, self._process, facts))
                 facts.extend(self._agents.facts(self._scene, self._process, start, heard))
                 if any(isinstance(event, ae.AgentOpened) for event in heard.events):
                     opened()
