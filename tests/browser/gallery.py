@@ -51,6 +51,11 @@ SHOTS = (
 )
 
 
+READY = """() => document.fonts.status === 'loaded' &&
+  (!document.getElementById('live') || document.getElementById('live').dataset.is === 'live')"""
+"""The letters are there, and a page that follows along does."""
+
+
 @contextmanager
 def _folder(kept: str) -> Iterator[Path]:
     if not kept:
@@ -90,9 +95,8 @@ async def _shoot(page: Page, shot: Shot, world: World, out: Path) -> str:
     status = answer.status if answer else 0
     if shot.open:
         await page.locator(shot.open).first.click()
-    with contextlib.suppress(TooLate):  # the tail of a live page settles; a page without it is done at once
-        await page.wait_for_function("document.fonts.status === 'loaded'", timeout=2000)
-    await page.wait_for_timeout(150)
+    with contextlib.suppress(TooLate):  # the missing page has nothing to be ready
+        await page.wait_for_function(READY, timeout=5000)
     await chromium.picture(page, shot.name, full=shot.full, folder=out)
     await page.set_viewport_size(chromium.PHONE)
     spilled = await chromium.spills(page)
