@@ -1,5 +1,6 @@
 """The pages that are lists, over HTTP: what they find, how they are paged, and that whatever they show stays text."""
 
+import asyncio
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -127,6 +128,33 @@ async def test_the_list_alone_is_sent_again_when_it_has_changed(browser: Browser
     again = await browser.get("/?part=list", if_none_match=tag)
     assert again.status_code == 200
     assert "Stopped" in again.text
+
+
+async def test_a_page_that_waits_for_news_hears_of_them(browser: Browser) -> None:
+    api = browser.api
+    await browser.sign_in()
+    execution = await api.prepared()
+    tag = (await browser.get("/?part=list")).headers["etag"]
+    asked = len(api.desk.executions.queries)
+    waiting = asyncio.create_task(browser.get("/?part=list&wait=1", if_none_match=tag))
+    while len(api.desk.executions.queries) < asked + 3:
+        await asyncio.sleep(0)
+    await stopped(api, execution)
+    while not waiting.done():
+        api.clock.advance(0.5)
+        await asyncio.sleep(0)
+    assert (await waiting).status_code == 200
+    assert "Stopped" in (await waiting).text
+
+
+async def test_a_page_that_waits_in_vain_is_told_so(browser: Browser) -> None:
+    await browser.sign_in()
+    tag = (await browser.get("/?part=list")).headers["etag"]
+    waiting = asyncio.create_task(browser.get("/?part=list&wait=1", if_none_match=tag))
+    while not waiting.done():
+        browser.api.clock.advance(5)
+        await asyncio.sleep(0)
+    assert (await waiting).status_code == 304
 
 
 async def test_a_row_that_is_done_says_whether_that_is_backed(browser: Browser) -> None:

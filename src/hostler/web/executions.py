@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute
 
-from hostler.api.call import current
+from hostler.api.call import Caller, current
 from hostler.core.desk import Seen
 from hostler.core.errors import InvalidArgument
 from hostler.core.ports import ExecutionQuery
@@ -32,6 +33,12 @@ COUNTED = 200
 """Up to this many are counted; of more, it is only said that there are more."""
 MOST = 300
 """Characters of a filter."""
+PATIENCE = timedelta(seconds=20)
+"""How long a page that waits for news is kept waiting."""
+MOMENT = timedelta(seconds=1)
+"""What happens within it is shown at once together."""
+TICK = 1.0
+"""Seconds after which it is looked whether the page is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +164,10 @@ class ExecutionPages:
         """Show all executions; with part=list only the groups, for a page that keeps itself up to date."""
         caller = await self._site.credentials.person(request)
         wanted = asked(request)
-        names = await self._names()
-        groups = once([await self._group(one, wanted, names) for one in GROUPS if wanted.group in ("", one[0])])
-        shown: dict[str, Any] = {"groups": groups, "asked": wanted, "total": sum(len(group.lines) for group in groups)}
         if request.query_params.get("part") == "list":
-            return _part(request, shown)
+            return await self._news(request, wanted, caller)
+        names = await self._names()
+        shown = await self._shown(wanted, names)
         return self._site.page(
             "executions.html",
             here="/",
@@ -171,6 +177,24 @@ class ExecutionPages:
             may_change=caller.scope == "all",
             **shown,
         )
+
+    async def _shown(self, wanted: Asked, names: Names) -> dict[str, Any]:
+        groups = once([await self._group(one, wanted, names) for one in GROUPS if wanted.group in ("", one[0])])
+        return {"groups": groups, "asked": wanted, "total": sum(len(group.lines) for group in groups)}
+
+    async def _news(self, request: Request, wanted: Asked, caller: Caller) -> Response:
+        """Return the groups; with wait=1 a moment after they have changed, or unchanged after a while."""
+        ambient = self._parts.ambient
+        end = ambient.now() + (PATIENCE if request.query_params.get("wait") == "1" else timedelta())
+        async with self._parts.executions.watch() as watch:
+            while True:
+                answer = _part(request, await self._shown(wanted, await self._names()))
+                if answer.status_code != 304 or caller.standing.over:
+                    return answer
+                while not await watch.changed(TICK if ambient.now() < end else 0.0):
+                    if ambient.now() >= end or self._parts.draining() or await request.is_disconnected():
+                        return answer
+                await ambient.until(ambient.now() + MOMENT)
 
     async def _group(self, group: tuple[str, str, str], wanted: Asked, names: Names) -> Group:
         standing, title, meaning = group

@@ -1,6 +1,7 @@
 // The pages that are lists: they keep themselves up to date, and everything on them can be done with the keyboard.
 
-const EVERY = 2500; // milliseconds between two looks while the page is seen
+const EVERY = 5000; // milliseconds between two looks while the page is seen
+const PAUSE = 500; // between two answers of a server that answers when there is news
 const CLOCK = 10000;
 
 /** Calls an RPC or a path of the server with JSON; throws a Refusal with what it said. */
@@ -109,7 +110,7 @@ class Executions {
     this.groups.addEventListener("focusin", (event) => {
       this.selected = event.target.closest(".entry")?.dataset.id ?? this.selected;
     });
-    document.addEventListener("visibilitychange", () => document.hidden || this.look());
+    document.addEventListener("visibilitychange", () => this.look());
     const filters = $("filters");
     filters.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -128,13 +129,19 @@ class Executions {
 
   // Keeping up to date
 
+  /** Asks for news; the server answers when there are some, or after a while. One question at a time. */
   async look() {
     clearTimeout(this.timer);
+    this.asking?.abort();
     if (document.hidden) return;
+    const asking = new AbortController();
+    this.asking = asking;
     try {
       const query = new URLSearchParams(location.search);
       query.set("part", "list");
-      const answer = await fetch(`/?${query}`, { headers: this.tag ? { "if-none-match": this.tag } : {}, cache: "no-store" });
+      if (this.tag) query.set("wait", "1");
+      const headers = this.tag ? { "if-none-match": this.tag } : {};
+      const answer = await fetch(`/?${query}`, { headers, cache: "no-store", signal: asking.signal });
       if (answer.redirected || answer.status === 401) {
         this.say("Signed out: load the page again");
         return;
@@ -148,10 +155,12 @@ class Executions {
       this.failures = 0;
       this.say(this.waiting ? "Changes wait until the pointer leaves the list" : "");
     } catch {
+      if (asking.signal.aborted) return;
       this.failures += 1;
+      this.tag = "";
       if (this.failures > 1) this.say("Offline: what you see may be old");
     }
-    this.timer = setTimeout(() => this.look(), EVERY * Math.min(8, 1 + this.failures));
+    this.timer = setTimeout(() => this.look(), this.failures ? Math.min(20000, 1000 * 2 ** this.failures) : PAUSE);
   }
 
   say(text) {
