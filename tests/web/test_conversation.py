@@ -274,3 +274,21 @@ async def test_what_a_run_changed_is_shown_file_by_file(owner: Browser):
     answer = await owner.get(f"/executions/{execution}/changes")
     assert answer.status_code == 200
     assert "<h1>Changes</h1>" in answer.text
+
+
+async def test_a_very_long_conversation_begins_with_its_head_and_comes_whole(owner: Browser):
+    execution = await said(owner)
+    await ended(owner, execution, "c1")
+    for number in range(2, 220):
+        await ran(owner, execution, f"c{number}", "true")
+        await ended(owner, execution, f"c{number}")
+    async with owner.http.stream("GET", f"{owner.url}/executions/{execution}") as answer:
+        pieces = [piece async for piece in answer.aiter_bytes()]
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert b"<h1" in pieces[0]
+    assert b'id="feed"' not in pieces[0]
+    page = b"".join(pieces).decode()
+    assert page.count('class="item ') == 60
+    assert page.rstrip().endswith("</html>")
+    assert "<!--body-->" not in page

@@ -1,10 +1,10 @@
 """The page of one conversation, its live stream, and the fragments that it asks for."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
@@ -30,6 +30,10 @@ TAIL = 60
 """Items that a page shows at first, and that are loaded at a time."""
 LONGEST = 1 << 20
 """Characters of an output that are shown in the page."""
+BODY = "<!--body-->"
+"""Where the page's template leaves a place for what needs the conversation to be read."""
+SLOW = 800
+"""Events that take so long to read that the page begins without them."""
 FRAGMENTS = ("glance", "more", "queue", "controls")
 
 
@@ -59,27 +63,49 @@ class ConversationPages:
 
     async def _look(self, request: Request) -> tuple[Caller, Seen, Reading]:
         """Return who looks, and the conversation as it is now."""
+        caller, seen = await self._who(request)
+        return caller, seen, await self._readings.of(seen.row.id)
+
+    async def _who(self, request: Request) -> tuple[Caller, Seen]:
+        """Return who looks, and at what."""
         execution = cast("str", request.path_params["execution"]).lower()
         caller = await self._site.credentials.viewer(request, execution, needs="see")
         if request.query_params.get("as") == "visitor" and caller.may("control"):
             caller = current().caller = caller.visitor(execution)
-        seen = await self._parts.desk.seen(execution)
-        return caller, seen, await self._readings.of(execution)
+        return caller, await self._parts.desk.seen(execution)
 
     async def page(self, request: Request) -> Response:
-        """Show the conversation, from its tail."""
-        caller, seen, reading = await self._look(request)
+        """Show the conversation, from its tail; of a long one that was not read lately the head comes at once."""
+        caller, seen = await self._who(request)
+        preview = request.query_params.get("as") == "visitor"
+        page = self._site.page("conversation/page.html", about=_about(seen), who=caller, preview=preview)
+        head, _, foot = bytes(page.body).decode().partition(BODY)
+        whole = request.query_params.get("all") == "1"
+        if seen.row.last_seq - self._readings.begun(seen.row.id).line.seq < SLOW:
+            return HTMLResponse(head + await self._body(caller, seen, whole=whole) + foot, headers=_kept(page))
+
+        async def pieces() -> AsyncIterator[str]:
+            yield head
+            yield await self._body(caller, seen, whole=whole)
+            yield foot
+
+        return StreamingResponse(pieces(), headers=_kept(page), media_type="text/html")
+
+    async def _body(self, caller: Caller, seen: Seen, *, whole: bool) -> str:
+        reading = await self._readings.of(seen.row.id)
         shown = await self._shown(caller, seen, reading)
         items = reading.line.items
-        tail = len(items) if request.query_params.get("all") == "1" else TAIL
-        return self._site.page(
-            "conversation/page.html",
-            **shown,
-            items=render(items[-tail:], self._ways(caller, seen)),
-            first=items[-tail].id if len(items) > tail else "",
-            earlier=max(0, len(items) - tail),
-            seq=reading.line.seq,
-            preview=request.query_params.get("as") == "visitor",
+        tail = len(items) if whole else TAIL
+        return str(
+            prepared()
+            .get_template("conversation/body.html")
+            .render(
+                **shown,
+                items=render(items[-tail:], self._ways(caller, seen)),
+                first=items[-tail].id if len(items) > tail else "",
+                earlier=max(0, len(items) - tail),
+                seq=reading.line.seq,
+            )
         )
 
     async def panel(self, request: Request) -> Response:
@@ -204,6 +230,11 @@ def _about(seen: Seen) -> dict[str, Any]:
         "created": metadata.get("createdAt", ""),
         "base": f"/executions/{seen.row.id}",
     }
+
+
+def _kept(page: Response) -> dict[str, str]:
+    """Return the headers of a page, for another answer in its place."""
+    return {name: value for name, value in page.headers.items() if name not in ("content-length", "content-type")}
 
 
 class _Raw:

@@ -1,5 +1,6 @@
 """Conversations that were read for pages, kept for a while: the next page, and every fragment, reads the tail only."""
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -8,6 +9,8 @@ from hostler.core.events import Recorded
 from hostler.projections.receipts import Book
 from hostler.projections.timeline import Timeline
 
+SLICE = 200
+"""Events that are read before others have their turn."""
 KEPT = 24
 """Conversations; one of 3,000 events takes a few megabytes."""
 
@@ -50,6 +53,8 @@ class Readings:
     async def of(self, execution: str) -> Reading:
         """Return a conversation, read to its present end."""
         reading = self.begun(execution)
-        for recorded in await self._parts.desk.log(execution, reading.line.seq):
+        for number, recorded in enumerate(await self._parts.desk.log(execution, reading.line.seq), 1):
             reading.feed(recorded)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
         return reading

@@ -12,7 +12,7 @@ _SEQUENCE = re.compile(
     r"\x1b(?:\[(?P<codes>[0-9;:]*)m|\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~]?)"
 )
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)  # from the line's beginning: else its time is quadratic
 
 
 def span(seconds: float) -> str:

@@ -179,7 +179,7 @@ const SETTLED = 250;
 const PAUSES = [300, 1000, 2000, 4000, 8000, 15_000];
 
 const stream = {
-  cursor: talk.dataset.seq,
+  cursor: $("feed").dataset.seq,
   heard: 0,
   tries: 0,
   over: false,
