@@ -95,7 +95,7 @@ async def test_who_is_not_signed_in_is_asked_to_and_comes_back(browser: Browser)
 
 
 async def test_everything_says_that_its_kind_is_not_to_be_guessed(browser: Browser) -> None:
-    for path in ("/sign-in", "/healthz", "/api/nothing", "/nowhere", "/static/hostler.css"):
+    for path in ("/sign-in", "/healthz", "/api/nothing", "/nowhere", "/static/1/hostler.css"):
         assert (await browser.get(path)).headers["x-content-type-options"] == "nosniff"
 
 

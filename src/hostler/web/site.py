@@ -107,14 +107,16 @@ def policy(styles: str = "") -> str:
 
 def static() -> BaseRoute:
     """Return the route of the static files."""
-    return Mount("/static", StaticFiles(directory=STATIC))
+    return Mount("/static/{version}", StaticFiles(directory=STATIC))
 
 
 @cache
 def asset(name: str) -> str:
-    """Return the address of a static file; it changes with its content."""
-    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
-    return f"/static/{name}?v={digest}"
+    """Return the address of a static file; it changes when any of them does, for modules import each other by it."""
+    digest = hashlib.sha256()
+    for file in sorted(STATIC.iterdir()):
+        digest.update(file.read_bytes())
+    return f"/static/{digest.hexdigest()[:12]}/{name}"
 
 
 @cache
