@@ -175,7 +175,7 @@ async function renew() {
 
 const SILENT = 40_000;
 const LOOK_AGAIN = 20_000;
-const SETTLED = 250;
+const SETTLED = 120;
 const PAUSES = [300, 1000, 2000, 4000, 8000, 15_000];
 
 const stream = {
