@@ -272,7 +272,7 @@ async def test_what_an_agent_was_saying_when_its_process_died_is_in_the_log() ->
     await stage.kill()
 
 
-async def test_what_an_agent_began_to_say_and_said_anew_is_in_the_log_with_the_end_of_its_turn() -> None:
+async def test_what_an_agent_began_to_say_and_said_anew_is_in_the_log_before_that() -> None:
     """Its model call was cut, say, and what the next one says comes under another name."""
     stage = Stage(Registry({}))
     stage.world.machine.script = (("wait",),)
@@ -288,7 +288,7 @@ async def test_what_an_agent_began_to_say_and_said_anew_is_in_the_log_with_the_e
     await resident.put(said="m2", text="A long answer.")
     await resident.put(done="turn-1")
     await watching
-    assert sorted(watcher.whole.values()) == ["A long ", "A long answer."]
+    assert list(watcher.whole.values()) == ["A long ", "A long answer."]
     check(watcher, stage, execution, await stage.log(execution))
     await stage.kill()
 

@@ -252,6 +252,22 @@ class Agents:
             if one.block not in whole
         ]
 
+    def superseded(self, scene: Scene, process: str, piece: Piece, besides: Iterable[Fact]) -> list[Fact]:
+        """Return what was shown of a text that broke off, now that the agent begins another one of its kind.
+
+        It says one thing after the other; so a model call was cut, and is made again.
+        """
+        kind = "thinking" if piece.thinking else "text"
+        begun = _block(scene, process, piece.item)
+        open_blocks = {one.block: one.kind for one in self._live.open_blocks(scene.execution)}
+        if begun in open_blocks:
+            return []
+        return [
+            fact
+            for fact in self.unsaid(scene, process, besides)
+            if isinstance(fact.event, ae.AgentSaid) and open_blocks[fact.event.block] == kind
+        ]
+
     def facts(self, scene: Scene, process: str, offset: int, heard: Heard) -> list[Fact]:
         """Return the facts of the line that begins at `offset`, without secrets."""
         return [
@@ -289,6 +305,7 @@ class _Hearing:
             for start, line in lines:
                 heard = self._reader.feed(line)
                 if heard.pieces:
+                    facts.extend(self._agents.superseded(self._scene, self._process, heard.pieces[0], facts))
                     facts = await self._append(facts, start)
                 for piece in heard.pieces:
                     self._agents.say(self._scene, self._process, start, piece)

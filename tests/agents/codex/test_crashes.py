@@ -43,7 +43,8 @@ def test_a_model_call_that_a_dead_server_cut_is_made_again_by_codex(place: Path)
         run.server.start()
         assert run.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
         assert (run.folder / "runs").read_text() == "one\n"
-        assert run.texts() == ["A long answer in many pieces.", "Done."]
+        assert [text for text in run.texts() if text != "A long "] == ["A long answer in many pieces.", "Done."]
+        assert run.texts().count("A long ") <= 1  # Only where it was shown before the server died.
         calls = len(run.log("AgentCallStarted"))
         assert (len(run.log("AgentCallFinished")), len(run.log("AgentCallCut"))) == (2, calls - 2)
         assert calls == 3
