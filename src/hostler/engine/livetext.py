@@ -22,11 +22,12 @@ class _Listeners:
 
 @dataclass(slots=True)
 class _Talk:
-    """What is open in one execution; a block in `whole` is shown again when it is finished, and not before."""
+    """What is open in one execution; a block in `whole`, or all when `hushed`, is shown again when it is finished."""
 
     blocks: dict[str, OpenBlock] = field(default_factory=dict[str, OpenBlock])
     streams: dict[str, RedactingStream] = field(default_factory=dict[str, RedactingStream])
     whole: set[str] = field(default_factory=set[str])
+    hushed: bool = False
 
 
 class LiveText:
@@ -40,16 +41,21 @@ class LiveText:
 
     def begin(self, execution: str, fence: int, call_id: str, attempt: int) -> "Saying":
         """Begin to say what one try of one model call says; earlier tries of the execution are no longer shown."""
-        self._talks.pop(execution, None)
         self._spoken.forget(execution)
-        return Saying(self, execution, (execution, fence, call_id, attempt), call_id)
+        talk = self._talks[execution] = _Talk()
+        return Saying(self, talk, (execution, fence, call_id, attempt))
 
-    def piece(self, execution: str, piece: Spoken) -> None:
-        """Show one more piece of a block, as far as it can be told that no secret is in it."""
-        talk = self._talks.setdefault(execution, _Talk())
+    def piece(self, execution: str, piece: Spoken, begun: _Talk | None = None) -> None:
+        """Show one more piece of a block, as far as it can be told that no secret is in it.
+
+        What a try that was `begun` says when it is over already, since it is about to be cancelled, nobody is shown.
+        """
+        talk = self._talks.get(execution) if begun else self._talks.setdefault(execution, _Talk())
+        if talk is None or talk is not (begun or talk):
+            return
         stream = talk.streams.setdefault(piece.block, self._redactor.stream())
         said = stream.feed(piece.text)
-        if not (said or stream.holding) or piece.block in talk.whole:
+        if not (said or stream.holding) or piece.block in talk.whole or talk.hushed:
             return
         if not self._spoken.add(execution, replace(piece, text=said, held=stream.holding)):
             talk.whole.add(piece.block)  # What could be lost is not shown.
@@ -57,6 +63,11 @@ class LiveText:
         if said:
             _grow(talk, piece, said)
             self._poke(execution)
+
+    def hush(self, execution: str) -> None:
+        """Show no more of what is open until it is finished: what was shown so far is on its way into the log."""
+        if talk := self._talks.get(execution):
+            talk.hushed = True
 
     def restore(self, execution: str, before: int | None = None) -> None:
         """Know again what people were shown by whoever was here before.
@@ -133,17 +144,17 @@ def _grow(talk: _Talk, piece: Spoken, said: str) -> None:
 class Saying:
     """One try of one model call while it streams."""
 
-    def __init__(self, live: LiveText, execution: str, name: tuple[str, int, str, int], call_id: str) -> None:
+    def __init__(self, live: LiveText, talk: _Talk, name: tuple[str, int, str, int]) -> None:
         self._live = live
-        self._execution = execution
+        self._talk = talk
         self._name = name
-        self._call_id = call_id
 
     def on_delta(self, delta: Delta) -> None:
         """Show one more piece."""
         if delta.kind != "tool" and delta.text:
-            piece = Spoken(self.block(delta.part), self._call_id, delta.part, delta.kind, delta.text)
-            self._live.piece(self._execution, piece)
+            execution, _, call_id, _ = self._name
+            piece = Spoken(self.block(delta.part), call_id, delta.part, delta.kind, delta.text)
+            self._live.piece(execution, piece, self._talk)
 
     def block(self, part: int) -> str:
         """Return the id of the block of a part."""

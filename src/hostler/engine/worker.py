@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 SLOW_POLL = 10.0
 """Seconds after which a worker looks again although nobody told it to."""
+CUTTING = ev.Stopped | ae.AgentEnded
+"""Decisions that end what is being said."""
 
 
 class Slots(Protocol):
@@ -211,7 +213,7 @@ class Worker:
     async def _append(self, facts: tuple[Fact, ...], decide: Callable[[State], tuple[Event, ...]]) -> None:
         """Append facts, and decisions made from the state they lead to, until no decision is due."""
         while True:
-            decisions = self._with_estimates(self._with_cut_text(decide(self._ahead(facts))))
+            decisions = self._with_estimates(self._with_cut_text(decide(self._ahead(facts)), facts))
             if not facts and not decisions:
                 return
             try:
@@ -254,8 +256,14 @@ class Worker:
             for event in decisions
         )
 
-    def _with_cut_text(self, decisions: tuple[Event, ...]) -> tuple[Event, ...]:
-        return with_cut_text(decisions, self._tools.effects.live.open_blocks(self._id), self.state)
+    def _with_cut_text(self, decisions: tuple[Event, ...], facts: tuple[Fact, ...]) -> tuple[Event, ...]:
+        """Return decisions with the text that they cut; nothing is shown behind it, and facts may have some of it."""
+        live = self._tools.effects.live
+        if any(isinstance(event, CUTTING) for event in decisions):
+            live.hush(self._id)
+        known = {block for fact in facts for block in _blocks(fact.event)}
+        blocks = [one for one in live.open_blocks(self._id) if one.block not in known]
+        return with_cut_text(decisions, blocks, self.state)
 
     def _moves_on(self, event: Event) -> bool:
         """Return whether a fact is progress: a result, or that all commands of a dead owner were found again."""
@@ -309,15 +317,7 @@ class Worker:
         if self.state.external.process and not self.state.external.opened:
             return
         for recorded in fresh:
-            match recorded.event:
-                case ae.AgentSaid(block=block):
-                    live.close(self._id, (block,))
-                case ev.ModelReplied(blocks=blocks):
-                    live.close(self._id, blocks)
-                case ev.ModelCallCut(_, said):
-                    live.close(self._id, tuple(cut.block for cut in said))
-                case _:
-                    pass
+            live.close(self._id, _blocks(recorded.event))
         if fresh and self.state.call is None and not self.state.external.turn:
             live.end(self._id)
 
@@ -366,13 +366,26 @@ class Worker:
 
 def with_cut_text(decisions: tuple[Event, ...], blocks: Sequence[OpenBlock], state: State) -> tuple[Event, ...]:
     """Return decisions that end what was being said with its text before them, so that it is not lost."""
-    if not blocks or not any(isinstance(event, ev.Stopped | ae.AgentEnded) for event in decisions):
+    if not blocks or not any(isinstance(event, CUTTING) for event in decisions):
         return decisions
     if state.call is None:
         said = [ae.AgentSaid(one.call_id, one.text, one.kind == "thinking", one.block, cut=True) for one in blocks]
         return (*said, *decisions)
     cut = tuple(ev.CutText(one.block, one.text, one.kind == "thinking") for one in blocks)
     return (ev.ModelCallCut(state.call.id, cut), *decisions)
+
+
+def _blocks(event: Event) -> tuple[str, ...]:
+    """Return the blocks of text that an event has whole, or as far as they were said."""
+    match event:
+        case ae.AgentSaid(block=block):
+            return (block,)
+        case ev.ModelReplied(blocks=blocks):
+            return blocks
+        case ev.ModelCallCut(_, said):
+            return tuple(cut.block for cut in said)
+        case _:
+            return ()
 
 
 def _answer(told: list[Told], problem: Exception | None = None) -> None:
