@@ -215,3 +215,30 @@ def test_numbers_are_said_in_few_characters():
     assert [size(n) for n in (12, 2048, 5 << 20)] == ["12 B", "2.0 KB", "5.0 MB"]
     assert plain("a\x07b\u202ec") == "ab⟦U+202E⟧c"
     assert str(prose("`a<b` ran")) == "<code>a&lt;b</code> ran"
+
+
+def test_a_long_line_of_output_is_shown_as_soon_as_any_other() -> None:
+    """This test ends only where the time that a line takes grows with its length, not with its square."""
+    assert terminal("a" * (1 << 21)) == "a" * (1 << 21)
+    assert terminal("x" * 1000 + "\ry" * (1 << 20)) == "y"
+    assert terminal("\x1b[" + "1;" * (1 << 20)).startswith("1;1;")
+
+
+def test_output_that_is_nothing_but_escapes_is_shown_in_one_colour_from_some_point_on() -> None:
+    shown = terminal("\x1b[31mred\x1b[0m" * 100_000)
+    assert shown.count("<span") < 10_000
+    assert shown.count("red") == 100_000
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("piece", ["[", "![", "- [ ] a\n", "http://a.b/(((", "https://a https", "**a *a ", "a|b\n"])
+def test_markdown_that_would_take_for_ever_is_shown_as_it_is(piece: str) -> None:
+    shown = markdown(piece * 100_000)
+    assert shown.startswith('<pre class="whole">')
+    assert "<a " not in shown
+
+
+@pytest.mark.parametrize("piece", ["[", "https://a "])
+def test_a_short_text_may_ask_for_as_much_work_as_a_long_one(piece: str) -> None:
+    assert markdown(piece * 3000).startswith('<pre class="whole">')
+    assert not markdown(piece * 300).startswith("<pre")

@@ -20,8 +20,10 @@ from pygments.util import ClassNotFound
 
 from hostler.web.words import plain
 
-LONGEST = 200_000
+LONGEST = 40_000
 """Characters that are rendered as Markdown; longer texts are shown as they are."""
+COSTLY, MOST_COSTLY = ("[", "://"), 1000
+"""What each further one of makes the parser look at the others again, and how many of a text it may look at."""
 COLOURED = 40_000
 """Characters of a block of code that are coloured."""
 TAGS = {
@@ -44,7 +46,7 @@ SCHEMES = ("http://", "https://", "mailto:")
 @lru_cache(maxsize=512)
 def markdown(text: str) -> Markup:
     """Return a text in Markdown as HTML."""
-    if len(text) > LONGEST:
+    if len(text) > LONGEST or any(text.count(sign) > MOST_COSTLY for sign in COSTLY):
         return Markup('<pre class="whole">{}</pre>').format(plain(text))
     made: str = _parser().render(plain(text))
     clean = nh3.clean(

@@ -2,17 +2,22 @@
 
 import re
 from datetime import datetime
+from functools import lru_cache
+from itertools import islice
 
 from markupsafe import Markup, escape
 
-BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
-"""Controls that can make text look like another one."""
+BIDI = {code: f"⟦U+{code:04X}⟧" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Controls that can make text look like another one, and what is shown in their place."""
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+MOST_SEQUENCES = 10_000
+"""Escape sequences of one output that are looked at; behind them it goes on in one colour."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
 _SEQUENCE = re.compile(
-    r"\x1b(?:\[(?P<codes>[0-9;:]*)m|\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?"
+    r"\x1b(?:\[(?P<codes>[0-9;:]{0,100})m|\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?"
     r"|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~]?)"
 )
-_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)  # from the line's beginning: else its time is quadratic
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\r\n])", re.MULTILINE)  # "^", for without it the time is quadratic
 
 
 def span(seconds: float) -> str:
@@ -60,27 +65,29 @@ def iso(moment: datetime) -> str:
 
 def plain(text: str) -> str:
     """Return text in which nothing hides: controls that change its order are named, others are left out."""
-    return BIDI.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", _CONTROL.sub("", text))
+    text = _CONTROL.sub("", text)
+    return text.translate(BIDI) if _BIDI.search(text) else text
 
 
 def terminal(text: str) -> Markup:
     """Return a command's output as HTML: colours as spans, every other escape left out, what was overwritten too."""
     text = _OVERWRITTEN.sub("", text.replace("\r\n", "\n"))
     told, at, classes = list[Markup](), 0, ""
-    for found in _SEQUENCE.finditer(text):
+    for found in islice(_SEQUENCE.finditer(text), MOST_SEQUENCES):
         told.append(_span(text[at : found.start()], classes))
         at = found.end()
         if found["codes"] is not None:
             classes = _classes(found["codes"], classes)
-    told.append(_span(text[at:], classes))
+    told.append(_span(_SEQUENCE.sub("", text[at:]), classes))
     return Markup("").join(told)
 
 
 def _span(text: str, classes: str) -> Markup:
-    shown = escape(plain(text))
+    shown = escape(plain(text)) if text else Markup("")
     return Markup('<span class="{}">{}</span>').format(classes, shown) if classes and shown else shown
 
 
+@lru_cache(maxsize=256)
 def _classes(codes: str, before: str) -> str:
     """Return the classes after a colour sequence; 256 colours and true colours are left out."""
     known: set[str] = set(before.split())
