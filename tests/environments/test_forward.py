@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,26 @@ async def test_a_connection_that_is_closed_while_it_waits_never_arrives(root: Pa
     assert got == [b"stays\n", b"the end"]
     server.close()
     way.close()
+
+
+async def test_a_connection_whose_server_dies_with_a_request_unread_is_closed(root: Path) -> None:
+    """The kernel tells of that as a reset, and whoever asked must hear of it to ask the next server."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "s"))
+        listener.listen()
+        listener.setblocking(False)
+        way, port = await listening(root / "s")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        far, _ = await loop.sock_accept(listener)
+        writer.write(b"a request\n")
+        with far:
+            arrived = asyncio.Event()
+            loop.add_reader(far, arrived.set)
+            await arrived.wait()
+            loop.remove_reader(far)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        await until_carried(0)
+        writer.close()
+        way.close()

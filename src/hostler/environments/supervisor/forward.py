@@ -64,8 +64,11 @@ async def _copy(
     ahead: bytes = b"",
     reading: asyncio.Future[bytes] | None = None,
 ) -> None:
-    """Copy until the end, beginning with what was read already and with a read under way."""
-    with contextlib.suppress(OSError):
+    """Copy until the end, beginning with what was read already and with a read under way.
+
+    Where one side is torn off, as by the death of the server, the other one is closed and waits for nothing more.
+    """
+    try:
         writer.write(ahead)
         while data := await (reading or reader.read(CHUNK)):
             reading = None
@@ -73,3 +76,5 @@ async def _copy(
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except OSError:
+        writer.close()
