@@ -153,4 +153,5 @@ title "What it used: hostler show $execution"
 "$hostler" show "$execution"
 
 title "Done: the agent mended the code and its tests pass."
-echo "Execution $execution. Look again: hostler serve --data-dir $HOSTLER_DATA_DIR"
+echo "Execution $execution. Look again: hostler serve --data-dir $HOSTLER_DATA_DIR, and beside it, for its page in a browser,"
+echo "hostler open $execution --data-dir $HOSTLER_DATA_DIR"

@@ -92,6 +92,7 @@ def test_show_tells_usage_environment_and_notes(cli: Cli, server: Scripted) -> N
         "1,000 of 200,000 tokens",
         ENVIRONMENT,
         "scripted:demo",
+        "a script answers in place of a model",
         "q-1",
         "Uncommitted changes",
     ):

@@ -12,6 +12,7 @@ from hostler.core.agents import Choice, FileChange, Question
 from hostler.core.conversation import Text, Thinking, Usage
 from hostler.core.state import fold
 from hostler.projections import items
+from hostler.projections.actions import intent
 from hostler.projections.changes import of_patch
 from hostler.projections.glance import stands, waits
 from hostler.projections.items import Action, FileChanged, NextSteps, Note, Questions, RefusedHost, TurnEnd, UserInput
@@ -307,3 +308,16 @@ def test_restarts_in_a_row_are_one_note():
         "The server was restarted 2 times and took up the turn where it was.",
         "The server was restarted and took up the turn where it was.",
     ]
+
+
+def test_a_warning_of_the_agent_says_what_it_warns_of_without_being_opened():
+    w = begun("codex")
+    w.add(ae.AgentNoted("warning", "slow disk", True), ae.AgentNoted("warning", "Two things:\nfirst, second", True))
+    short, long = (one for one in told(w).items if isinstance(one, Note) and one.kind == "warning")
+    assert (short.text, short.detail) == ("The agent warns: slow disk", "")
+    assert (long.text, long.detail) == ("The agent warns: Two things:", "Two things:\nfirst, second")
+
+
+def test_a_pattern_is_shown_as_the_agent_wrote_it():
+    assert intent("search", json.dumps({"pattern": r"def it\b", "path": "src"})) == r"search 'def it\b' in src"
+    assert intent("web_search", json.dumps({"query": "it's\nnew"})) == "search the web for 'it's new'"

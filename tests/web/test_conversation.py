@@ -83,6 +83,15 @@ async def following(browser: Browser, execution: str, after: str) -> AsyncGenera
         yield following_event
 
 
+async def test_a_script_that_plays_the_model_is_named_beside_the_state_for_visitors_too(owner: Browser):
+    execution = await said(owner)
+    for query in ("", "?as=visitor"):
+        assert "Scripted, no real model" in (await panel(owner, execution, query))["html"]["glance"]
+    row = await owner.api.desk.seen(execution)
+    row.row.view["hostler"]["model"] = "openai-chat:some-model"
+    assert "Scripted" not in (await panel(owner, execution))["html"]["glance"]
+
+
 async def test_the_page_answers_the_four_questions(owner: Browser):
     execution = await said(owner)
     page = await owner.get(f"/executions/{execution}")

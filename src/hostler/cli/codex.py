@@ -55,11 +55,3 @@ def described(extra: Json) -> str:
     name, driver = line(str(extra.get("agent", ""))), line(str(extra.get("driver", "")))
     runs = f"{driver} {line(str(extra.get('agentVersion', '')))}".strip()
     return f"{name} ({runs})" if driver else name
-
-
-def answered_by(extra: Json) -> str:
-    """Say that a script stands in for a model, where an agent in the environment has none; else nothing."""
-    model = line(str(extra.get("model", "")))
-    if not extra.get("driver") or not model.startswith("scripted:"):
-        return ""
-    return f"a script answers in place of a model ({model}): set HOSTLER_MODEL and its provider's key for real work"

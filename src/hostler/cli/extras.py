@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from hostler.cli import codex, endings
+from hostler.cli import endings
 from hostler.cli.client import Client
 from hostler.cli.endings import SHORT
 from hostler.cli.problems import Problem, usage
@@ -36,8 +36,16 @@ def noted(found: Json) -> list[str]:
     extra = found.get("hostler", {})
     hosts = [re.sub(r":(443|80)$", "", line(host)) for host in extra.get("refusedHosts", [])]
     said = [text for text in endings.warnings(found) if not text.startswith("refused by the allow list")]
-    script, id_ = codex.answered_by(extra), str(found.get("id", ""))[:SHORT]
+    script, id_ = _answered_by(extra), str(found.get("id", ""))[:SHORT]
     return [*([script] if script else []), *said, *(REFUSED.format(host, id_) for host in dict.fromkeys(hosts))]
+
+
+def _answered_by(extra: Json) -> str:
+    """Say that a script stands in for a model; else nothing."""
+    model = line(str(extra.get("model", "")))
+    if not model.startswith("scripted:"):
+        return ""
+    return f"a script answers in place of a model ({model}): set HOSTLER_MODEL and its provider's key for real work"
 
 
 def verdict(client: Client, execution: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ def intent(name: str, arguments: str) -> str:
             lines = str(given.get("command", "")).strip().splitlines() or [""]
             said = lines[0] + (" …" if len(lines) > 1 else "")
         case "search":
-            said = f"search {given.get('pattern', '')!r} in {given.get('path', '.')}"
+            said = f"search {_quoted(given.get('pattern', ''))} in {given.get('path', '.')}"
         case "read" | "write" | "edit":
             said = f"{name} {given.get('path', '')}"
         case "todo":
@@ -28,7 +28,7 @@ def intent(name: str, arguments: str) -> str:
         case "agent":
             said = _told(str(given.get("does", "")), str(given.get("prompt", "")))
         case "web_search":
-            said = f"search the web for {given.get('query', '')!r}"
+            said = f"search the web for {_quoted(given.get('query', ''))}"
         case "view_image":
             said = f"look at {given.get('path', '')}"
         case "add_agent_execution_result":
@@ -37,6 +37,11 @@ def intent(name: str, arguments: str) -> str:
             said = name
     who = given.get("agent")
     return f"{who}: {said}"[:300] if who else said[:300]
+
+
+def _quoted(given: object) -> str:
+    """Return words as they were given, on one line."""
+    return f"'{' '.join(str(given).splitlines())}'"
 
 
 def _told(does: str, prompt: str) -> str:

@@ -52,7 +52,8 @@ class AgentTeller:
             case ae.AgentFault(_, message):
                 note("agent_ended", "The agent cannot go on.", "bad", message)
             case ae.AgentNoted(_, body, True):
-                note("warning", "The agent warns:", "ask", body)
+                first = (body.strip().splitlines() or [""])[0][:200]
+                note("warning", f"The agent warns: {first}", "ask", body if body.strip() != first else "")
             case ae.CompactRequested():
                 note("compacted", "The context will be compacted.")
             case ae.Compacted(problem):
