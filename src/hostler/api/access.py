@@ -95,11 +95,17 @@ class Access:
 
 
 JSON = (b"content-type", b"application/json")
+POLICY = b"default-src 'none'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+"""The content security policy of what has none of its own, such as fragments of pages: nothing in it does anything."""
 
 
 def _identify(message: Message, request_id: str) -> None:
-    """Put the request's id on its answer, and that nobody is to guess what it is: agents write much of it."""
+    """Put the request's id on its answer, and what keeps a browser from trusting it: agents write much of it."""
     headers = list(message.get("headers", ()))
     known = {name.lower() for name, _ in headers}
-    more = ((b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff"))
+    more = (
+        (b"x-request-id", request_id.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", POLICY),
+    )
     message["headers"] = [*headers, *(one for one in more if one[0] not in known)]

@@ -44,10 +44,10 @@ class SigningIn:
         return await self._sign_in(link.token_id), link.path
 
     async def end(self, request: Request) -> Cookie:
-        """Sign out; PermissionDenied when no page of ours asks for it."""
+        """Sign out; PermissionDenied when no page of ours asks for it, cookie or not: the answer takes it away."""
+        check_ours(request.headers, form=True)
         name = self._credentials.cookies.sign_in
         if cookie := cookies_of(request.headers).get(name, ""):
-            check_ours(request.headers, form=True)
             await self._parts.sign_ins.remove(hashed(cookie))
             self._credentials.end(hashed(cookie))
         return Cookie(name)
