@@ -100,3 +100,33 @@ def test_a_disk_that_does_not_take_it_is_an_answer_and_no_fault(tmp_path: Path) 
     kept = SpokenFiles(tmp_path / "folder")
     (tmp_path / "folder").rmdir()
     assert not kept.add("one", PIECES[0])
+
+
+def test_what_was_kept_before_a_file_was_full_is_read_whatever_else_it_was_offered(tmp_path: Path) -> None:
+    kept = SpokenFiles(tmp_path, most=400)
+    assert kept.add("one", PIECES[0])
+    assert not kept.add("one", Spoken(B, "c1", 1, "text", "x" * 400))
+    taken = [piece for piece in (PIECES[1], PIECES[2]) if kept.add("one", piece)]
+    assert list(kept.read("one")) == [PIECES[0], *taken]
+
+
+def test_nobody_else_can_read_it_and_nothing_is_left_of_what_is_forgotten(tmp_path: Path) -> None:
+    kept = SpokenFiles(tmp_path)
+    kept.add("one", PIECES[0])
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    kept.replace("one", PIECES)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    (tmp_path / "one.new").write_bytes(b"left by a process that died")
+    kept.forget("one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_that_cannot_be_replaced_stay_as_they_were(tmp_path: Path) -> None:
+    kept = SpokenFiles(tmp_path)
+    for piece in PIECES:
+        kept.add("one", piece)
+    (tmp_path / "one.new").mkdir()
+    kept.replace("one", PIECES[1:2])
+    assert tuple(kept.read("one")) == PIECES
+    assert kept.add("one", PIECES[0])
+    assert tuple(kept.read("one")) == (*PIECES, PIECES[0])

@@ -8,7 +8,6 @@ cannot be read, such as a line that was cut off, ends the file.
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 MOST = 8 << 20
 """Bytes of one execution's file; more than any model says at once."""
+NEW = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+LOST = "what is said cannot be kept, so it is shown when it is whole"
 
 
 @dataclass(slots=True)
@@ -47,35 +48,44 @@ class SpokenFiles:
         try:
             file = self._files.get(execution) or self._opened(execution)
         except OSError as problem:
-            log.error("what is said cannot be kept, so it is shown when it is whole", problem=str(problem))
+            log.error(LOST, problem=str(problem))
             return False
         data = _written(file.blocks, piece)
-        if file.broken or file.size + len(data) > self._most:
+        file.broken = file.broken or file.size + len(data) > self._most
+        if file.broken:
             return False
         try:
             file.broken = os.write(file.descriptor, data) != len(data)
         except OSError as problem:
-            log.error("what is said cannot be kept, so it is shown when it is whole", problem=str(problem))
+            log.error(LOST, problem=str(problem))
             file.broken = True
         file.size += len(data)
         return not file.broken
 
     def read(self, execution: str) -> Sequence[Spoken]:
-        """Return the pieces of the file, as far as it can be understood."""
-        with suppress(FileNotFoundError):
+        """Return the pieces of the file, as far as it can be read and understood."""
+        try:
             return _pieces(self._path(execution).read_bytes())
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            log.error("what was said cannot be read", problem=str(problem))
         return ()
 
     def replace(self, execution: str, pieces: Sequence[Spoken]) -> None:
-        """Write the file anew under another name and put it in its place."""
+        """Write the file anew under another name and put it in its place, where the disk takes it."""
         if not pieces:
             self.forget(execution)
             return
         self.release(execution)
         blocks: dict[str, int] = {}
         fresh = self._path(execution).with_suffix(".new")
-        fresh.write_bytes(b"".join(_written(blocks, piece) for piece in pieces))
-        fresh.replace(self._path(execution))
+        try:
+            with os.fdopen(os.open(fresh, NEW | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(b"".join(_written(blocks, piece) for piece in pieces))
+            fresh.replace(self._path(execution))
+        except OSError as problem:
+            log.error("what is in the log now is kept a while longer", problem=str(problem))
 
     def release(self, execution: str) -> None:
         """Close the file."""
@@ -85,13 +95,14 @@ class SpokenFiles:
     def forget(self, execution: str) -> None:
         """Remove the file."""
         self.release(execution)
-        self._path(execution).unlink(missing_ok=True)
+        for path in (self._path(execution), self._path(execution).with_suffix(".new")):
+            path.unlink(missing_ok=True)
 
     def _opened(self, execution: str) -> _File:
         """Open the file behind what can be understood of it."""
         blocks: dict[str, int] = {}
         kept = b"".join(_written(blocks, piece) for piece in self.read(execution))
-        descriptor = os.open(self._path(execution), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path(execution), NEW | os.O_APPEND, 0o600)
         os.ftruncate(descriptor, len(kept))
         self._files[execution] = _File(descriptor, len(kept), blocks)
         return self._files[execution]
