@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from hostler.projections.blocks import frames
-from hostler.projections.frame_items import items_of
 from hostler.projections.timeline import timeline
 from hostler.web.rendering import Ways, render
 from tests import corpus
+from tests.corpus.frame_items import items_of
 from tests.corpus.test_kinds import ALL, Shown
 from tests.corpus.test_shown import DATA, words
 

@@ -14,9 +14,9 @@ from hostler.cli.paper import Terminal
 from hostler.cli.story import Story
 from hostler.cli.stream import Frame
 from hostler.projections.blocks import frames
-from hostler.projections.frame_items import items_of
 from hostler.projections.timeline import timeline
 from tests import corpus
+from tests.corpus.frame_items import items_of
 from tests.corpus.test_kinds import ALL, Shown
 
 SAID = {

@@ -11,7 +11,7 @@ import jwt
 from jwt.types import Options
 from starlette.requests import HTTPConnection
 
-from hostler.api.call import Caller, Power, ShortKind, Standing, current, meant_for
+from hostler.api.call import Caller, Power, ShortKind, Validity, current, meant_for
 from hostler.api.cookies import CookieNames, check_ours, cookies_of
 from hostler.api.parts import ApiParts
 from hostler.core.admission import LONGEST
@@ -92,7 +92,7 @@ class Credentials:
         self._shares = parts.shares
         self._signer = signer
         self._ambient = parts.ambient
-        self._standings: WeakSet[Standing] = WeakSet()
+        self._validities: WeakSet[Validity] = WeakSet()
         self.cookies = CookieNames(parts.runner_id)
 
     async def api(self, token: str) -> Caller:
@@ -102,8 +102,8 @@ class Credentials:
             raise Unauthenticated("this API token is unknown, revoked or expired")
         await self._note_use(known)
         expires = known.expires_at.timestamp() if known.expires_at else 0.0
-        standing = self._standing(known.id)
-        return Caller(known.principal, scope=known.scope, expires_at=expires, grant=known.id, standing=standing)
+        validity = self._validity(known.id)
+        return Caller(known.principal, scope=known.scope, expires_at=expires, grant=known.id, validity=validity)
 
     async def _note_use(self, known: ApiToken) -> None:
         """Keep when a token was last used, to the minute; a database that cannot write refuses nobody."""
@@ -128,8 +128,8 @@ class Credentials:
             with contextlib.suppress(HostlerError):
                 await self._sign_ins.used(sign_in.id, now)
         ends = min(sign_in.created_at + LONGEST, token.expires_at or sign_in.created_at + LONGEST)
-        standing = self._standing(token.id, sign_in.sha256)
-        return Caller(token.principal, "sign_in", token.scope, "", ends.timestamp(), token.id, standing)
+        validity = self._validity(token.id, sign_in.sha256)
+        return Caller(token.principal, "sign_in", token.scope, "", ends.timestamp(), token.id, validity)
 
     async def visiting(self, cookie: str, execution: str) -> Caller | None:
         """Return the visitor with a share of an execution; None when the share has ended."""
@@ -139,7 +139,7 @@ class Credentials:
         principal = Principal(share.id, "user", f"visitor ({share.name})" if share.name else "visitor")
         scope = "all" if share.may == "send" else "read"
         ends = share.expires_at.timestamp()
-        return Caller(principal, "share", scope, execution, ends, share.id, self._standing(share.id))
+        return Caller(principal, "share", scope, execution, ends, share.id, self._validity(share.id))
 
     async def of(
         self,
@@ -212,14 +212,14 @@ class Credentials:
 
     def end(self, what: str) -> None:
         """Tell open streams that an API token or share was taken back, by its id, or a sign-in, by its sha256."""
-        for standing in list(self._standings):
-            if what in standing.rests_on:
-                standing.end()
+        for validity in list(self._validities):
+            if what in validity.rests_on:
+                validity.end()
 
-    def _standing(self, *rests_on: str) -> Standing:
-        standing = Standing(rests_on)
-        self._standings.add(standing)
-        return standing
+    def _validity(self, *rests_on: str) -> Validity:
+        validity = Validity(rests_on)
+        self._validities.add(validity)
+        return validity
 
 
 def _changing(request: HTTPConnection, change: bool) -> bool:

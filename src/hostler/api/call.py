@@ -20,7 +20,7 @@ ALL: frozenset[Power] = frozenset({"see", "inspect", "send", "control"})
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Standing:
+class Validity:
     """Whether what let a caller in was taken back since; `rests_on` are ids and hashes that may be."""
 
     rests_on: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Caller:
     """Seconds since 1970; 0 means never."""
     grant: str = ""
     """The id of the API token or share that lets the caller in."""
-    standing: Standing = field(default_factory=Standing, compare=False, repr=False)
+    validity: Validity = field(default_factory=Validity, compare=False, repr=False)
     """Streams that stay open end when it is over."""
 
     @property
@@ -125,10 +125,10 @@ def current() -> Call:
 def taken_back() -> bool:
     """Return whether what let the caller in was taken back since; for what stays open for long."""
     caller = current().caller
-    return caller is not None and caller.standing.over
+    return caller is not None and caller.validity.over
 
 
-def check_standing() -> None:
+def check_validity() -> None:
     """Raise Unauthenticated when what let the caller in was taken back since."""
     if taken_back():
         raise Unauthenticated("what let you in was taken back")

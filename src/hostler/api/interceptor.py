@@ -10,7 +10,7 @@ from connectrpc.request import RequestContext
 from protobuf import DescMessage
 
 from hostler.api.auth import Credentials
-from hostler.api.call import Call, Caller, check_standing, current, meant_for
+from hostler.api.call import Call, Caller, check_validity, current, meant_for
 from hostler.api.errors import hints, wire_error
 from hostler.api.retries import Retries
 from hostler.api.validation import check
@@ -91,7 +91,7 @@ class Gate:
             check(request)
             async with aclosing(cast("AsyncGenerator[Any]", call_next(request, ctx))) as messages:
                 async for message in messages:
-                    check_standing()
+                    check_validity()
                     yield message
         except Exception as error:
             raise wire_error(error, current().request_id) from error

@@ -93,8 +93,8 @@ class _Writing:
     ) -> None:
         self._parts = parts
         self._seat = seat
-        self._standing = caller.standing
-        self._standing.tell(seat.wake)
+        self._validity = caller.validity
+        self._validity.tell(seat.wake)
         self._expires = datetime.fromtimestamp(caller.expires_at, UTC) if caller.expires_at else None
         self._send = send
         self._gone = gone
@@ -124,7 +124,7 @@ class _Writing:
 
     def _last(self, now: datetime, *, rests: bool) -> bytes | None:
         """Return what is said last, when it is time; `rests` says that all there is was sent."""
-        if self._standing.over or (self._expires and now >= self._expires):
+        if self._validity.over or (self._expires and now >= self._expires):
             return _end("token_expired")
         if rests and self._seat.deleted:
             return _end("deleted")

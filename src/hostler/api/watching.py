@@ -13,7 +13,7 @@ from typing import Any, Literal
 from connectrpc.request import RequestContext
 from protobuf import Oneof
 
-from hostler.api.call import check_standing
+from hostler.api.call import check_validity
 from hostler.api.environment_view import desired_of
 from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import event_pb as pb
@@ -102,7 +102,7 @@ class Events(EventService):
                 yield event
             for ticks in _forever():
                 changed = await watch.changed(TICK)
-                check_standing()
+                check_validity()
                 if self._parts.draining():
                     raise Unavailable("the server is stopping; watch again in a moment")
                 everything = ticks % LOOK_AGAIN == 0

@@ -1,6 +1,6 @@
 """What a conversation is made of when people read it: one frozen value a kind, one union.
 
-The live page, the exports and the terminal render these; `timeline` makes them from a log, `frame_items` from frames.
+The live page and the exports render these; `timeline` makes them from a log. Some kinds no event makes yet.
 An item keeps its id for life: a later version with the same id takes the earlier one's place.
 """
 
@@ -181,7 +181,6 @@ class Step:
 
     title: str
     prompt: str
-    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from hostler.core import agent_events as ae
@@ -62,8 +63,8 @@ class InputTeller:
         telling, block = self._telling, event.block
         name = telling.name("input")
         if event.origin == "agent":
-            return message_of(name, telling, event.input_id, block)
-        said = input_of(name, telling, event.input_id, block)
+            return message_of(name, telling.turn, telling.at, event.input_id, block)
+        said = input_of(name, telling.turn, telling.at, event.input_id, block)
         return said if self._pictures else replace(said, pictures=tuple(Picture(p.mime_type) for p in said.pictures))
 
     def _take(self, input_id: str, *, steered: bool) -> None:
@@ -104,14 +105,12 @@ class InputTeller:
             self._telling.put(replace(waiting, turn=self._telling.turn, at=self._telling.at, state=state))
 
 
-def input_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> UserInput:
+def input_of(name: str, turn: int, at: datetime, input_id: str, block: Mapping[str, Any]) -> UserInput:
     """Return a UserInputBlock as an item that waits."""
     text, pictures = parts_of(block)
     metadata: Mapping[str, Any] = block.get("metadata") or {}
     source = str(metadata.get("source", ""))
-    return UserInput(
-        name, telling.turn, telling.at, input_id, text, pictures, "queued", source=source, through=through(source)
-    )
+    return UserInput(name, turn, at, input_id, text, pictures, "queued", source=source, through=through(source))
 
 
 def through(source: str) -> str:
@@ -121,12 +120,11 @@ def through(source: str) -> str:
     return f"visitor {source.partition(' ')[2]}".strip()
 
 
-def message_of(name: str, telling: Telling, input_id: str, block: Mapping[str, Any]) -> AgentMessage:
+def message_of(name: str, turn: int, at: datetime, input_id: str, block: Mapping[str, Any]) -> AgentMessage:
     """Return an AgentMessage as an item that waits."""
     role = "parent" if block.get("role") == "ROLE_PARENT" else ("child" if block.get("role") == "ROLE_CHILD" else "")
     sender, last = str(block.get("senderExecutionId", "")), block.get("type") == "TYPE_COMPLETE"
-    text = str(block.get("payload", ""))
-    return AgentMessage(name, telling.turn, telling.at, input_id, text, role, sender, last, "queued")
+    return AgentMessage(name, turn, at, input_id, str(block.get("payload", "")), role, sender, last, "queued")
 
 
 def parts_of(block: Mapping[str, Any]) -> tuple[str, tuple[Picture, ...]]:

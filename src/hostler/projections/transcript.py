@@ -23,7 +23,7 @@ NOT_KEPT = (
 )
 
 
-class Told(Protocol):
+class ModelContext(Protocol):
     """What a model is told, followed through a log."""
 
     @property
@@ -67,9 +67,9 @@ class _Open:
 class Transcript:
     """Follows a log and gives a line for each call, once nothing more can come to it."""
 
-    def __init__(self, execution: str, told: Told, *, admin: bool) -> None:
+    def __init__(self, execution: str, context: ModelContext, *, admin: bool) -> None:
         self._execution = execution
-        self._told = told
+        self._context = context
         self._admin = admin
         self._table = CallTable()
         self._open: list[_Open] = []
@@ -100,7 +100,7 @@ class Transcript:
                 call.finish = finish
             case event:
                 self._external(event)
-        self._told.feed(recorded)
+        self._context.feed(recorded)
         return self._whole()
 
     def finish(self) -> list[Json]:
@@ -139,21 +139,21 @@ class Transcript:
 
     def _request(self) -> Json:
         """Return the request of the built-in agent's next call, without what the line before has already."""
-        pending, closed = self._told.pending(), self._told.closed
+        pending, closed = self._context.pending(), self._context.closed
         new_messages = [*closed[self._closed :], *([pending] if pending else [])]
         prefix = self._closed
         if new_messages and new_messages[0] == self._pending:
             prefix, new_messages = prefix + 1, new_messages[1:]
         self._closed, self._pending = len(closed), pending
-        standing: Json = {"tools": [asdict(tool) for tool in self._told.tools()], "effort": self._told.effort()}
-        standing |= {"system": self._told.system()} if self._admin else {}
+        standing: Json = {"tools": [asdict(tool) for tool in self._context.tools()], "effort": self._context.effort()}
+        standing |= {"system": self._context.system()} if self._admin else {}
         new = {name: value for name, value in standing.items() if self._shown.get(name) != value}
         self._shown = standing
         return {"known": True, **new, "prefix": prefix, "messages": [message_json(one) for one in new_messages]}
 
     def _unsent(self) -> list[Json]:
         """Return what no call has told the model yet."""
-        pending = self._told.pending() if len(self._told.closed) > self._closed else None
+        pending = self._context.pending() if len(self._context.closed) > self._closed else None
         return self._heard or ([message_json(pending)] if pending else [])
 
     def _external(self, event: ev.Event) -> None:

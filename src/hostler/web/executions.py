@@ -189,7 +189,7 @@ class ExecutionPages:
         async with self._parts.executions.watch() as watch:
             while True:
                 answer = _part(request, await self._shown(wanted, await self._names()))
-                if answer.status_code != 304 or caller.standing.over:
+                if answer.status_code != 304 or caller.validity.over:
                     return answer
                 while not await watch.changed(TICK if ambient.now() < end else 0.0):
                     if ambient.now() >= end or self._parts.draining() or await request.is_disconnected():

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from hostler.api.call import Caller
 from hostler.api.controls import caps_of
@@ -169,8 +168,3 @@ def _estimated(state: State) -> str:
         f"About {words.amount(guess.whole_input)} tokens in and {words.amount(guess.output)} out more for "
         f"{words.many(state.external.cuts, 'call')} cut off (estimated)."
     )
-
-
-def started_by(seen: Seen) -> dict[str, Any]:
-    """Return who started it."""
-    return dict(seen.row.view.get("metadata", {}).get("creator", {}))

@@ -104,8 +104,8 @@ class Terminals:
     async def _over(self, caller: Caller) -> None:
         """End when what let the caller in was taken back, or has expired."""
         ended = asyncio.Event()
-        caller.standing.tell(ended.set)
-        if caller.standing.over:
+        caller.validity.tell(ended.set)
+        if caller.validity.over:
             ended.set()
         left = caller.expires_at - self._parts.ambient.now().timestamp() if caller.expires_at else None
         with contextlib.suppress(TimeoutError):

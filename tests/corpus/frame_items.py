@@ -1,9 +1,7 @@
-"""Items made of frames alone: every kind of block that the contract has, also those that no event of the log makes yet.
-
-The log is the better source, and `timeline` reads that; this is for what is recorded as frames.
-"""
+"""Items made of frames: every kind of block that the contract has, also those that no event of the log makes yet."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,7 +10,7 @@ from hostler.core.events import Todo
 from hostler.projections import items
 from hostler.projections.changes import counts, of_frame
 from hostler.projections.items import AnyItem
-from hostler.projections.telling_inputs import parts_of
+from hostler.projections.telling_inputs import input_of, message_of
 
 Body = Mapping[str, Any]
 TODOS: Mapping[str, Literal["pending", "in_progress", "done"]] = {
@@ -34,16 +32,11 @@ def items_of(tag: int, body: Body, at: datetime, turn: int = 0) -> tuple[AnyItem
 
 
 def _input(name: str, body: Body, at: datetime, turn: int) -> AnyItem:
-    text, pictures = parts_of(body)
-    metadata: Body = body.get("metadata") or {}
-    source = str(metadata.get("source", ""))
-    return items.UserInput(name, turn, at, str(body.get("id", "")), text, pictures, source=source)
+    return replace(input_of(name, turn, at, str(body.get("id", "")), body), state="seen")
 
 
 def _message(name: str, body: Body, at: datetime, turn: int) -> AnyItem:
-    role = "parent" if body.get("role") == "ROLE_PARENT" else ("child" if body.get("role") == "ROLE_CHILD" else "")
-    sender, last = str(body.get("senderExecutionId", "")), body.get("type") == "TYPE_COMPLETE"
-    return items.AgentMessage(name, turn, at, "", str(body.get("payload", "")), role, sender, last)
+    return replace(message_of(name, turn, at, "", body), state="seen")
 
 
 def _text(name: str, one: Body, at: datetime, turn: int) -> AnyItem:
@@ -104,10 +97,7 @@ def _question(one: Body) -> Question:
 
 
 def _next_steps(name: str, one: Body, at: datetime, turn: int) -> AnyItem:
-    steps = (
-        items.Step(str(each.get("title", "")), str(each.get("prompt", "")), str(each.get("variant", "")))
-        for each in one.get("actions", ())
-    )
+    steps = (items.Step(str(each.get("title", "")), str(each.get("prompt", ""))) for each in one.get("actions", ()))
     return items.NextSteps(name, turn, at, tuple(steps))
 
 
