@@ -18,6 +18,7 @@ from hostler.api.auth import Credentials
 from hostler.api.call import Caller, current
 from hostler.api.errors import hints, status_of, wire_error
 from hostler.api.parts import ApiParts
+from hostler.core.errors import NotFound
 from hostler.core.ports import Principal
 
 HERE = Path(__file__).parent
@@ -77,9 +78,10 @@ class Site:
             query = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "token"])
             asked = f"{request.url.path}?{query}" if query else request.url.path
             return RedirectResponse(f"/sign-in?next={quote(asked)}", 303, headers=HEADERS)
-        page = self.page(
-            "refused.html", status=status, title=TITLES.get(status, "That did not work"), told=told.message
-        )
+        # The name of a field is for those who wrote the request.
+        words = f"{error.message[:1].upper()}{error.message[1:]}." if isinstance(error, NotFound) else told.message
+        title = TITLES.get(status, "That did not work")
+        page = self.page("refused.html", status=status, title=title, told=words)
         page.headers.update(hints(told))
         return page
 
