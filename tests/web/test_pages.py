@@ -73,6 +73,9 @@ async def test_an_execution_is_where_it_belongs(browser: Browser) -> None:
     await api.desk.append(idle, ev.TurnStarted(1, "s"), ev.TurnEnded(1))
     page = await shown(browser, "/")
     assert page.ids("run-") == [failed, asking, new, idle]
+    for execution, state in ((failed, "Failed"), (asking, "Needs an answer"), (idle, "Idle")):
+        assert state in page.text
+        assert state in (await shown(browser, f"/executions/{execution}")).text
     assert page.ids("group-") == ["needs", "working", "done"]
     assert "Which colour?" in page.text
     assert "the key is refused" in page.text

@@ -3,6 +3,7 @@
 Pure; whoever shows it keeps the times counting.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,6 +14,12 @@ from hostler.projections.items import Action
 from hostler.projections.timeline import Timeline
 
 Tone = Literal["", "run", "ask", "good", "bad"]
+AWAY: Mapping[Liveness, tuple[str, Tone]] = {
+    "gone": ("Its runner is away", "bad"),
+    "recovering": ("Recovering", "ask"),
+    "waiting_for_slot": ("Waiting for a slot", ""),
+}
+"""What is said of an execution that should run and does not."""
 LONGEST = 52
 """Characters of a command or a question."""
 
@@ -38,39 +45,47 @@ class Waits:
     until: datetime | None = None
 
 
+def word(phase: str, liveness: Liveness, *, asks: bool, refused: bool, failed: bool, limit: bool) -> tuple[str, Tone]:
+    """Return the state of an execution in a word or two, and its tone; lists say the same as the page of one."""
+    match phase:
+        case "PENDING" | "RUNNING" if liveness in AWAY:
+            return AWAY[liveness]
+        case "PENDING":
+            return "Starting", "run"
+        case "RUNNING":
+            return "Working", "run"
+        case "STOPPED" if limit:
+            return "Limit reached", "ask"
+        case "STOPPED":
+            return ("Failed", "bad") if failed else ("Stopped", "")
+        case _ if asks:
+            return "Needs an answer", "ask"
+        case _:
+            return ("Needs a decision", "ask") if refused else ("Idle", "")
+
+
 def stands(line: Timeline, liveness: Liveness) -> Stands:
     """Return the state of an execution; `liveness` is the truth about its owner."""
-    state = line.state
+    state, failure = line.state, line.state.failure
+    said, tone = word(
+        state.phase,
+        liveness,
+        asks=any(not ask.answer for ask in state.external.asks),
+        refused=bool(state.refused_hosts),
+        failed=failure is not None,
+        limit=bool(failure and failure.limit),
+    )
     match state.phase:
-        case "PENDING" | "RUNNING" if liveness == "gone":
-            return Stands("Its runner is away", state.updated_at, "bad")
-        case "PENDING" | "RUNNING" if liveness == "recovering":
-            return Stands("Recovering", state.updated_at, "ask")
-        case "PENDING" | "RUNNING" if liveness == "waiting_for_slot":
-            return Stands("Waiting for a slot", state.turn_since or state.created_at, "ask")
-        case "PENDING":
-            return Stands("Starting", state.created_at, "run")
-        case "RUNNING":
-            return Stands("Stopping" if state.stop is not None else "Working", state.turn_since, "run")
+        case "PENDING" | "RUNNING" if liveness in ("gone", "recovering"):
+            since = state.updated_at
+        case "RUNNING" | "PENDING":
+            since = state.turn_since or state.created_at
         case "WAITING_FOR_INPUT":
-            return _idle(state)
+            since = state.waiting_since
         case _:
-            return _stopped(state, line.stopped_at)
-
-
-def _idle(state: State) -> Stands:
-    if any(not ask.answer for ask in state.external.asks):
-        return Stands("Needs an answer", state.waiting_since, "ask")
-    if state.refused_hosts:
-        return Stands("Needs a decision", state.waiting_since, "ask")
-    return Stands("Idle", state.waiting_since, "")
-
-
-def _stopped(state: State, since: datetime | None) -> Stands:
-    failure = state.failure
-    if failure is None:
-        return Stands("Stopped", since)
-    return Stands("Limit reached" if failure.limit else "Failed", since, "bad", failure.message)
+            since = line.stopped_at
+    stopping = state.stop is not None and said == "Working"
+    return Stands("Stopping" if stopping else said, since, tone, failure.message if failure else "")
 
 
 def waits(line: Timeline, liveness: Liveness) -> Waits:

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hostler.core.desk import Seen
+from hostler.projections.glance import word
 from hostler.projections.standing import repository
 from hostler.web.words import amount, iso, many, plain
 
 LONGEST = 240
 """Characters of a name or a remark; the page of the execution has the rest."""
 PARENT = "hostler/parent"
-AWAY = {"recovering": ("ask", "Recovering"), "waiting_for_slot": ("", "Waiting for a slot"), "gone": ("bad", "Away")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,14 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
     """Return the row of an execution."""
     row, view = seen.row, seen.row.view
     metadata, status, more = view.get("metadata", {}), view.get("status", {}), view.get("hostler", {})
-    tone, state, waits = _standing(seen)
+    state, tone = word(
+        row.phase,
+        seen.liveness,
+        asks=bool(more.get("openQuestions")),
+        refused=bool(more.get("refusedHosts")),
+        failed=bool(status.get("failureMessage")),
+        limit=bool(more.get("limit")),
+    )
     since = _since(seen)
     place, full = where(view, names)
     kinds = ("inputTokensUsed", "cachedInputTokensUsed", "cachedCreationTokensUsed", "outputTokensUsed")
@@ -74,7 +81,7 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
         state=state,
         since=iso(since),
         ago=ago((now - since).total_seconds()),
-        waits=short(waits),
+        waits=short(_waits(seen)),
         urgent=tone in ("ask", "bad"),
         agent=plain(str(more.get("agent", ""))),
         model=plain(str(more.get("model", ""))),
@@ -88,29 +95,23 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
     )
 
 
-def _standing(seen: Seen) -> tuple[str, str, str]:
-    """Return (tone, state, what it waits for)."""
+def _waits(seen: Seen) -> str:
+    """Return what it waits for or does, or what went wrong."""
     status, more = seen.row.view.get("status", {}), seen.row.view.get("hostler", {})
     if seen.row.phase in ("PENDING", "RUNNING"):
         waiting = len(more.get("queue", ()))
         queue = [f"{many(waiting, 'message')} queued"] if waiting and seen.row.phase == "RUNNING" else []
-        tone, state = AWAY.get(seen.liveness, ("run", "Running") if seen.row.phase == "RUNNING" else ("", "Starting"))
-        return tone, state, ", ".join([*filter(None, [str(status.get("currentActivity", ""))]), *queue])
+        return ", ".join([*filter(None, [str(status.get("currentActivity", ""))]), *queue])
     if questions := more.get("openQuestions"):
         rest = f" (and {many(len(questions) - 1, 'more question', 'more questions')})" if len(questions) > 1 else ""
-        return "ask", "Question", f"{_asked(questions[0])}{rest}"
-    failure = str(status.get("failureMessage", ""))
-    if more.get("limit"):
-        return "ask", "Limit reached", failure
-    if failure:
-        return "bad", "Failed", failure
+        return f"{_asked(questions[0])}{rest}"
+    if failure := str(status.get("failureMessage", "")):
+        return failure
     if hosts := more.get("refusedHosts"):
-        return "ask", "Host refused", f"it may not reach {', '.join(map(str, hosts))}"
-    if seen.row.phase == "STOPPED":
-        return "", "Stopped", ""
-    steps: Sequence[Mapping[str, Any]] = more.get("nextSteps", ())
+        return f"it may not reach {', '.join(map(str, hosts))}"
+    steps: Sequence[Mapping[str, Any]] = more.get("nextSteps", ()) if seen.row.phase != "STOPPED" else ()
     proposed = "; ".join(str(step.get("title", "")) for step in steps)
-    return "", "Idle", f"proposes: {proposed}" if proposed else ""
+    return f"proposes: {proposed}" if proposed else ""
 
 
 def _asked(question: Any) -> str:
