@@ -99,6 +99,7 @@ async def test_what_an_older_release_wrote_is_in_lists_and_sums_after_an_upgrade
     events = [started({"standing": "needs", "words": "old"}), *called(1, ONE), *called(2, ONE)]
     async with home.open() as store:
         execution, _ = await store.executions.create(new_id(), RUNNER, events, NOW)
+        view = (await store.executions.find(ExecutionQuery()))[0].view
         sums = await store.spending.daily(DAY, "model")
     for undone in (
         "DROP INDEX execution_standing",
@@ -106,13 +107,14 @@ async def test_what_an_older_release_wrote_is_in_lists_and_sums_after_an_upgrade
         "ALTER TABLE execution DROP COLUMN words",
         "DROP TABLE spent",
         "DROP TABLE class_host",
+        "UPDATE execution SET view = '{\"old\": true}'",
         f"DELETE FROM schema_step WHERE number >= {PROJECTED}",
     ):
         behind.execute(text(undone))
     behind.commit()
     async with home.open() as store:
         found = await store.executions.find(ExecutionQuery(standings=["needs"], words="OLD"))
-        assert [row.id for row in found] == [execution]
+        assert [(row.id, row.view) for row in found] == [(execution, view)]
         assert await store.spending.daily(DAY, "model") == sums
         assert sums[0].spent.calls == 2
 

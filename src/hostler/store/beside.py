@@ -27,7 +27,7 @@ SAVE_SPENT = text("""
         guessed_calls = excluded.guessed_calls, guessed_input = excluded.guessed_input,
         guessed_cached_input = excluded.guessed_cached_input,
         guessed_cache_creation = excluded.guessed_cache_creation, guessed_output = excluded.guessed_output""")
-FILL = text("UPDATE execution SET standing = :standing, words = :words WHERE id = :id")
+FILL = text("UPDATE execution SET standing = :standing, words = :words, view = :view WHERE id = :id")
 
 
 def columns_of(projection: Projection) -> dict[str, Any]:
@@ -64,11 +64,10 @@ def write_beside(connection: Connection, execution: str, projection: Projection,
 
 
 def fill(connection: Connection, fold: Fold[Any]) -> None:
-    """Write what lists and sums need of every execution that an older release wrote, from its log."""
+    """Write what lists, views and sums need of every execution that an older release wrote, from its log."""
     for execution in connection.execute(text("SELECT id FROM execution ORDER BY id")).scalars().all():
         projection = fold.project(fold.state(read_log(connection, execution)))
-        shown = {"id": execution, "standing": projection.standing, "words": projection.words}
-        connection.execute(FILL, shown)
+        connection.execute(FILL, {**columns_of(projection), "id": execution})
         known = Remembered(0, None, projection.annotations, projection.environment_ids)
         write_beside(connection, execution, projection, known)
 
