@@ -1,5 +1,6 @@
 """The page of one conversation, its live stream, and the fragments that it asks for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -94,17 +95,18 @@ class ConversationPages:
     async def _body(self, caller: Caller, seen: Seen, *, whole: bool) -> str:
         reading = await self._readings.of(seen.row.id)
         shown = await self._shown(caller, seen, reading)
-        items = reading.line.items
+        items, seq = reading.line.items, reading.line.seq  # both of one moment: it may go on while they are rendered
         tail = len(items) if whole else TAIL
+        rendered = await asyncio.to_thread(render, items[-tail:], self._ways(caller, seen))
         return str(
             prepared()
             .get_template("conversation/body.html")
             .render(
                 **shown,
-                items=render(items[-tail:], self._ways(caller, seen)),
+                items=rendered,
                 first=items[-tail].id if len(items) > tail else "",
                 earlier=max(0, len(items) - tail),
-                seq=reading.line.seq,
+                seq=seq,
             )
         )
 
@@ -140,8 +142,9 @@ class ConversationPages:
             patch, headers = bytes(answer.body).decode(errors="replace"), dict(answer.headers)
         except (NotFound, FailedPrecondition, EnvironmentError_) as refused:
             problem = refused.message
-        files = of_patch(patch)
-        return self._site.page(
+        files = await asyncio.to_thread(of_patch, patch)
+        return await asyncio.to_thread(
+            self._site.page,
             "conversation/changes.html",
             about=_about(seen),
             files=files if files is not None else (),
@@ -162,18 +165,18 @@ class ConversationPages:
         if at < 0:
             raise NotFound("there is no such item")
         part = items[max(0, at - TAIL) : at]
-        return self._fragment(part, caller, seen, more=max(0, at - TAIL))
+        return await self._fragment(part, caller, seen, more=max(0, at - TAIL))
 
     async def tail(self, request: Request) -> Response:
         """Return the last items, for a page that lost its place; the header says at which event they stand."""
         caller, seen, reading = await self._look(request)
-        items = reading.line.items
-        answer = self._fragment(items[-TAIL:], caller, seen, more=max(0, len(items) - TAIL))
-        answer.headers["x-seq"] = str(reading.line.seq)
+        items, seq = reading.line.items, reading.line.seq
+        answer = await self._fragment(items[-TAIL:], caller, seen, more=max(0, len(items) - TAIL))
+        answer.headers["x-seq"] = str(seq)
         return answer
 
-    def _fragment(self, items: Sequence[AnyItem], caller: Caller, seen: Seen, more: int) -> HTMLResponse:
-        html = str(render(items, self._ways(caller, seen)))
+    async def _fragment(self, items: Sequence[AnyItem], caller: Caller, seen: Seen, more: int) -> HTMLResponse:
+        html = str(await asyncio.to_thread(render, items, self._ways(caller, seen)))
         return HTMLResponse(html, headers={**HEADERS, "x-more": str(more), "x-first": items[0].id if items else ""})
 
     async def item(self, request: Request) -> Response:
@@ -181,9 +184,10 @@ class ConversationPages:
         _, _, reading = await self._look(request)
         match reading.line.item(request.path_params["item"]):
             case Action() as action:
-                html = str(whole_output(await self._output(action, reading.line.execution)))
+                html = str(await asyncio.to_thread(whole_output, await self._output(action, reading.line.execution)))
             case FileChanged() as changed:
-                html = str(diff(changed.hunks, changed.path, sum(map(len, changed.hunks))))
+                rows = sum(map(len, changed.hunks))
+                html = str(await asyncio.to_thread(diff, changed.hunks, changed.path, rows))
             case _:
                 raise NotFound("there is no such item")
         return HTMLResponse(html, headers=HEADERS)

@@ -1,5 +1,6 @@
 """The pages of environments: all of them, and one with its terminal, what changed in it, and its log."""
 
+import asyncio
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -142,10 +143,10 @@ class EnvironmentPages:
             patch = await self._parts.environments.diff(row.id)
         except (EnvironmentError_, FailedPrecondition) as problem:
             return {"files": [], "cut": False, "problem": problem.message}
-        files = of_patch(self._parts.redactor.data(patch.data).decode(errors="replace"))
+        files = await asyncio.to_thread(of_patch, self._parts.redactor.data(patch.data).decode(errors="replace"))
         if files is None:
             return {"files": [], "cut": False, "problem": "the change cannot be shown; `git diff` in the terminal can"}
-        shown = [(one, diff(one.hunks, one.path, MOST_ROWS)) for one in files[:MOST_FILES]]
+        shown = [(one, await asyncio.to_thread(diff, one.hunks, one.path, MOST_ROWS)) for one in files[:MOST_FILES]]
         return {"files": shown, "cut": patch.cut, "problem": "", "count": len(files), "more": len(files) - len(shown)}
 
     async def _rows(self, executions: Sequence[str]) -> Sequence[Row]:
