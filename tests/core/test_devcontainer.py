@@ -2,7 +2,18 @@
 
 import pytest
 
-from hostler.core.devcontainer import LONGEST, BadDevContainer, DevContainer, Hook, Surroundings, may_set, parse
+from hostler.core.devcontainer import (
+    LONGEST,
+    REFERENCE,
+    TOKEN,
+    TRAILING,
+    BadDevContainer,
+    DevContainer,
+    Hook,
+    Surroundings,
+    may_set,
+    parse,
+)
 
 AROUND = Surroundings("/workspace", {"PATH": "/usr/bin", "HOME": "/home/agent"})
 
@@ -95,3 +106,10 @@ def test_what_is_no_file_of_the_kind_is_refused_at_once(text: str):
     assert len(text) <= LONGEST
     with pytest.raises(BadDevContainer):
         read(text)
+
+
+@pytest.mark.parametrize("piece", ['"\\', '"\\"\\', "/*", "//", ", ", ",\n", "${a:", "${a:b:", "${a", "${"])
+def test_no_repository_keeps_the_server_busy_with_its_file(piece: str):
+    """This test ends only where no pattern takes time by the square of a text's length."""
+    for pattern in (TOKEN, TRAILING, REFERENCE):
+        assert len(pattern.sub("", piece * 500_000)) <= len(piece) * 500_000

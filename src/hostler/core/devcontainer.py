@@ -25,9 +25,9 @@ FORBIDDEN = re.compile(r"(LD_|PYTHON|HOSTLER_).*|.*_proxy", re.IGNORECASE | re.D
 """Variables that would change the supervisor itself, or lead around the egress proxy."""
 MOST_VARIABLES = 32 << 10
 """Characters of all variables together."""
-TOKEN = re.compile(r'"(?:\\.|[^"\\])*(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
-TRAILING = re.compile(r'"(?:\\.|[^"\\])*(?:"|\Z)|,(?=\s*[}\]])', re.DOTALL)
-REFERENCE = re.compile(r"\$\{([A-Za-z]+)(?::([^}:]*))?(?::([^}]*))?\}")
+TOKEN = re.compile(r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+TRAILING = re.compile(r'"(?:\\.|[^"\\])*(?:"|\\?\Z)|,(?=\s*[}\]])', re.DOTALL)
+REFERENCE = re.compile(r"\$\{([A-Za-z]+)(?::([^{}:]*))?(?::([^{}]*))?\}")
 
 
 class BadDevContainer(Exception):
