@@ -186,6 +186,17 @@ def test_tries_of_the_model_are_one_note_that_ends_with_the_answer():
     ]
 
 
+def test_a_call_that_is_made_again_after_a_crash_is_waited_for_since_it_began():
+    w = begun()
+    w.add(ev.ModelCallStarted("c1", "m"))
+    since = told(w).calling_since
+    said = (ev.CutText("11111111-1111-4111-8111-111111111111", "And"),)
+    w.add(ev.TurnAdopted("life-2"), ev.EnvironmentReady("e", "life-2"), ev.ModelCallCut("c1", said, again=True))
+    waiting = waits(told(w), "live")
+    assert (waiting.who, waiting.since) == ("model", since)
+    assert since is not None
+
+
 def test_to_dos_of_a_turn_are_one_item_and_silent_tools_show_no_call():
     w = begun()
     for state in ("pending", "done"):
@@ -321,3 +332,14 @@ def test_a_warning_of_the_agent_says_what_it_warns_of_without_being_opened():
 def test_a_pattern_is_shown_as_the_agent_wrote_it():
     assert intent("search", json.dumps({"pattern": r"def it\b", "path": "src"})) == r"search 'def it\b' in src"
     assert intent("web_search", json.dumps({"query": "it's\nnew"})) == "search the web for 'it's new'"
+
+
+def test_a_host_in_a_private_network_is_told_apart_from_one_that_a_person_may_allow():
+    w = begun()
+    w.add(
+        ev.EgressRefused(
+            "a.example:443", "it resolves to 10.0.0.1, which is not a public address; list the host in private_hosts."
+        )
+    )
+    w.add(ev.EgressRefused("b.example:443", "b.example:443 is not on this environment's list of allowed hosts."))
+    assert [one.private for one in told(w).items if isinstance(one, RefusedHost)] == [True, False]

@@ -50,7 +50,7 @@ def every_kind(text: str) -> list[items.AnyItem]:
         items.Todos(*BASE, (Todo(text, "done"),)),
         items.Questions(*BASE, text, (question,)),
         items.Questions(*BASE, text, (question,), "answered", text, ((text, text),)),
-        items.NextSteps(*BASE, (items.Step(text, text, text),)),
+        items.NextSteps(*BASE, (items.Step(text, text),)),
         items.RefusedHost(*BASE, text, text),
         items.RefusedHost(*BASE, text, text, "once", by=text),
         items.HostAuthentication(*BASE, text),

@@ -97,7 +97,7 @@ class Timeline:
                 self.calling_since = self.calling_since or at
                 self._steps.tell(event)
             case ev.ModelReplied() | ev.ModelCallCut() | ev.ModelCallFailed():
-                if not isinstance(event, ev.ModelCallFailed) or event.retry_at is None:
+                if not _goes_on(event):
                     self.calling_since = None
                 self._steps.tell(event)
             case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet() | ev.NextStepsProposed():
@@ -181,3 +181,14 @@ def timeline(execution: str, log: Iterable[Recorded]) -> Timeline:
     for recorded in log:
         line.feed(recorded)
     return line
+
+
+def _goes_on(event: ev.ModelReplied | ev.ModelCallCut | ev.ModelCallFailed) -> bool:
+    """Return whether the same call is made once more."""
+    match event:
+        case ev.ModelCallFailed():
+            return event.retry_at is not None
+        case ev.ModelCallCut():
+            return event.again
+        case _:
+            return False
