@@ -208,6 +208,11 @@ class RefusedHost(Item):
         """Return the host without a port that goes without saying."""
         return self.host.removesuffix(":443").removesuffix(":80")
 
+    @property
+    def private(self) -> bool:
+        """Say whether it lies in a network of one's own, which the settings alone open."""
+        return "private_hosts" in self.reason
+
 
 @dataclass(frozen=True, slots=True)
 class HostAuthentication(Item):
