@@ -68,13 +68,13 @@ class Openness:
 
 
 def question(body: Mapping[str, Any]) -> Question:
-    """Return a question of the contract without control codes."""
+    """Return a question without control codes, as the contract names its parts or as Hostler's own view does."""
     choices = tuple(
         Choice(line(str(one.get("label", ""))), line(str(one.get("description") or one.get("text", ""))))
         for one in _list(body, "choices")
     )
-    text = clean(str(body.get("question", ""))).strip()
-    return Question(str(body.get("questionId", "")), text, choices, bool(body.get("allowOther")) or not choices)
+    id_, text = str(body.get("questionId") or body.get("id", "")), str(body.get("question") or body.get("text", ""))
+    return Question(id_, clean(text).strip(), choices, bool(body.get("allowOther")) or not choices)
 
 
 def step(body: Mapping[str, Any]) -> Step:
@@ -84,21 +84,7 @@ def step(body: Mapping[str, Any]) -> Step:
 
 def asked_of(extra: Mapping[str, Any]) -> tuple[tuple[Question, ...], tuple[Step, ...]]:
     """Return what Hostler's own view of an execution has open: questions, and proposed next steps."""
-    asked: Sequence[Mapping[str, Any]] = extra.get("openQuestions") or ()
-    steps: Sequence[Mapping[str, Any]] = extra.get("nextSteps") or ()
-    return tuple(map(_told, asked)), tuple(
-        Step(line(str(one.get("title", ""))), str(one.get("prompt", ""))) for one in steps
-    )
-
-
-def _told(body: Mapping[str, Any]) -> Question:
-    offered: Sequence[Mapping[str, Any]] = body.get("choices") or ()
-    choices = tuple(
-        Choice(line(str(one.get("label", ""))), line(str(one.get("description") or one.get("text", ""))))
-        for one in offered
-    )
-    text = clean(str(body.get("text", ""))).strip()
-    return Question(str(body.get("id", "")), text, choices, bool(body.get("allowOther")) or not choices)
+    return tuple(map(question, _list(extra, "openQuestions"))), tuple(map(step, _list(extra, "nextSteps")))
 
 
 def in_words(questions: Sequence[Question], said: str) -> str:

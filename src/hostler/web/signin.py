@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from hostler.api.bodies import object_in, whole
 from hostler.api.call import current
-from hostler.api.cookies import check_not_foreign, cookies_of
+from hostler.api.cookies import Cookie, check_not_foreign, cookies_of
 from hostler.api.shares import Shares
 from hostler.api.signing_in import SigningIn, local_path
 from hostler.core.errors import NotFound, Unauthenticated
@@ -62,16 +62,11 @@ class SignInPages:
         except Unauthenticated as refused:
             current().code = "unauthenticated"
             return self._site.page("sign-in.html", status=401, path=path, problem=refused.message)
-        response = _to(path)
-        cookie.put(response)
-        return response
+        return _to(path, cookie)
 
     async def sign_out(self, request: Request) -> Response:
         """Sign out."""
-        cookie = await self._signing.end(request)
-        response = _to("/sign-in")
-        cookie.put(response)
-        return response
+        return _to("/sign-in", await self._signing.end(request))
 
     async def open(self, request: Request) -> Response:
         """Sign in by a link and go where it leads; a look ahead does not use it up."""
@@ -81,9 +76,7 @@ class SignInPages:
             cookie, path = await self._signing.open(request.path_params["code"])
         except Unauthenticated:
             return self._site.page("gone.html", status=410, what="link")
-        response = _to(path)
-        cookie.put(response)
-        return response
+        return _to(path, cookie)
 
     async def enter(self, request: Request) -> Response:
         """Let a visitor in and show what is shared."""
@@ -91,13 +84,14 @@ class SignInPages:
             cookie, path = await self._shares.enter(request.path_params["code"])
         except NotFound:
             return self._site.page("gone.html", status=410, what="share")
-        response = _to(path)
+        return _to(path, cookie)
+
+
+def _to(path: str, cookie: Cookie | None = None) -> Response:
+    response = RedirectResponse(quote(path, safe="/?&=%#:;,+@!$'()*~"), 303, headers=HEADERS)
+    if cookie:
         cookie.put(response)
-        return response
-
-
-def _to(path: str) -> Response:
-    return RedirectResponse(quote(path, safe="/?&=%#:;,+@!$'()*~"), 303, headers=HEADERS)
+    return response
 
 
 def _ahead(request: Request) -> bool:
