@@ -4,14 +4,20 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
+from hostler.core.errors import InvalidArgument
 from hostler.core.ports import ExecutionQuery
 from hostler.store.columns import check_texts, digest
 from hostler.store.reading import Rows, rows
 from hostler.store.schema import annotation, execution, execution_environment
 
+MOST_ANNOTATIONS = 32
+"""In one filter: each is a join, of which databases take some sixty, and planning many takes for ever."""
+
 
 def page(query: ExecutionQuery, before: str, limit: int) -> Rows:
-    """Return the SELECT of one page; InvalidArgument for text that no column can hold."""
+    """Return the SELECT of one page; InvalidArgument for text that no column can hold, or too many annotations."""
+    if len(query.annotations) > MOST_ANNOTATIONS:
+        raise InvalidArgument(f"a filter has at most {MOST_ANNOTATIONS} annotations", field="filter.annotations")
     for values in (query.agent_ids, query.project_ids, query.environment_ids, query.creator_ids, query.phases):
         check_texts(values, "filter")
     check_texts([query.words, *query.standings], "filter")

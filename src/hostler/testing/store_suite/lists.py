@@ -98,6 +98,15 @@ class Listing(StoreSuite):
             assert await store.executions.find(ExecutionQuery(annotations={"a": odd})) == ()
         assert await store.executions.find(ExecutionQuery(agent_ids=["agent%", "'"])) == ()
 
+    @pytest.mark.parametrize("most", [32, 33, 100_000])
+    async def test_a_filter_has_so_many_annotations_as_a_database_takes(self, store: Store, most: int) -> None:
+        query = ExecutionQuery(annotations={f"k{number}": "v" for number in range(most)})
+        if most == 32:
+            assert await store.executions.find(query) == ()
+            return
+        with pytest.raises(InvalidArgument, match="annotations"):
+            await store.executions.find(query)
+
     @pytest.mark.parametrize("text", ["NUL \0", "half \ud83d"])
     async def test_a_filter_that_no_column_can_hold_is_refused(self, store: Store, text: str) -> None:
         for query in (ExecutionQuery(annotations={"a": text}), ExecutionQuery(session_ids=[text])):
