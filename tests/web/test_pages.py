@@ -4,6 +4,7 @@ import asyncio
 import re
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -14,6 +15,7 @@ from hostler.core.conversation import ToolCall, Usage
 from hostler.core.desk import NewEnvironment
 from hostler.core.machines import Patch
 from hostler.core.providers import Scratch
+from hostler.web.site import asset
 from tests.api.conftest import CLASSES, OWNER, Api
 from tests.api.test_signing_in import Browser
 
@@ -279,6 +281,30 @@ async def test_only_the_terminal_allows_styles_that_its_library_makes(browser: B
         policy = answer.headers["content-security-policy"]
         assert ("'unsafe-inline'" in policy) == allowed
         assert "script-src 'self';" in policy
+
+
+async def test_what_a_module_imports_is_served_under_the_address_that_changes_with_it(browser: Browser) -> None:
+    await browser.sign_in()
+    execution = await browser.api.prepared()
+    for path in ("/", "/environments", "/prompts/new", "/usage", f"/executions/{execution}"):
+        page = await shown(browser, path)
+        left = {str(attributes["src"]) for tag, attributes in page.elements if tag == "script"}
+        assert left, path
+        seen = set[str]()
+        while left:
+            address = left.pop()
+            seen.add(address)
+            module = await browser.get(address)
+            assert module.status_code == 200, address
+            left |= {
+                urljoin(address, one) for one in re.findall(r'^import .*"(.+)";$', module.text, re.MULTILINE)
+            } - seen
+        assert {one.rpartition("/")[0] for one in seen} == {asset("").rstrip("/")}
+
+
+async def test_a_static_file_that_is_not_there_is_not_found(browser: Browser) -> None:
+    for path in (asset("none.js"), "/static/1/", "/static/1/..%2Fsite.py"):
+        assert (await browser.get(path)).status_code == 404, path
 
 
 async def test_xterm_comes_from_this_server_and_nothing_else_of_its_package(browser: Browser) -> None:
