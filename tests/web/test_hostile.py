@@ -10,8 +10,9 @@ ANSWERS = (
     *("/executions/ID/earlier?before=ITEM", "/executions/ID/changes", "/executions/ID/items/none"),
     *("/api/executions/ID/export?format=html", "/api/executions/ID/export?format=md", "/api/executions/ID/history"),
     *("/api/executions/ID/transcript?format=md", "/api/executions/ID/blobs/none", "/executions/ID/items/ITEM/images/0"),
-    *("/environments", "/prompts", "/usage", "/sign-in", "/open/none", "/s/none", "/healthz", "/none", "/static/none"),
-    *("/xterm/none", "/api/none", "/executions/none", "/?text=%00", "/environments/none?show=none"),
+    *("/environments", "/prompts", "/usage", "/sign-in", "/open/none", "/s/none", "/healthz", "/none"),
+    *("/static/x/none", "/static/x/%2e%2e/site.py", "/static/x/..%2f..%2fsite.py", "/static/%2e%2e/site.py"),
+    *("/xterm/none", "/xterm/..%2findex.js", "/api/none", "/executions/none", "/?text=%00", "/environments/none?show=none"),
 )
 
 
@@ -22,6 +23,8 @@ async def test_whatever_is_answered_allows_no_foreign_script_and_no_frame(browse
     await browser.sign_in()
     item = (await browser.get(f"/executions/{execution}/tail")).text.partition('<details class="item act ok" id="')[2]
     answer = await browser.get(path.replace("ID", execution).replace("ITEM", item.partition('"')[0]))
+    assert answer.status_code != 500
+    assert "import" not in answer.text
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy or "sandbox" in policy

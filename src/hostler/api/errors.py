@@ -9,6 +9,7 @@ import structlog
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError, ErrorDetail
 from protobuf import Message
+from starlette.exceptions import HTTPException
 
 from hostler.core import errors as e
 from hostler.core.machines import FileProblem
@@ -65,6 +66,8 @@ def wire_error(error: Exception, request_id: str) -> ConnectError:
     match error:
         case ConnectError():
             return error
+        case HTTPException():  # of static files: there is none of this name, or it is no file to read
+            return ConnectError(Code.NOT_FOUND, "there is nothing here")
         case FileProblem():
             code = FILE_CODES.get(error.kind, Code.FAILED_PRECONDITION)
         case e.HostlerError():
