@@ -115,9 +115,9 @@ class Channel:
 
     async def past(self, reader: Reader) -> AsyncGenerator[bytes]:
         """Yield what memory has not got any more, from the log; those who ask at one time share the work."""
-        if self._past is None:
-            self._past = asyncio.create_task(self._replay())
         work = self._past
+        if work is None or (work.done() and (work.exception() or work.result().turn != self.telling.turn)):
+            work = self._past = asyncio.create_task(self._replay())
         self._reading += 1
         try:
             telling = await asyncio.shield(work)
@@ -264,8 +264,12 @@ class Seat:
         """Return what comes next, or nothing when that is all for now; raises what ended the channel."""
         self._wake.clear()
         if self._past is not None:
-            if data := await anext(self._past, b""):
-                return data
+            try:
+                if data := await anext(self._past, b""):
+                    return data
+            except NotFound:  # The channel finds it, too, and says that the execution was deleted.
+                self._past = None
+                return b""
             self._past = None
         data = self._reader.take(self._channel.telling, now)
         if data is None:

@@ -124,6 +124,11 @@ class Telling:
         return self._framer.state.phase
 
     @property
+    def turn(self) -> int:
+        """Return where the turn begins that readers without a cursor are shown."""
+        return self._turn.seq
+
+    @property
     def idle(self) -> bool:
         """Return whether nothing more will be said until somebody sends something."""
         state = self._framer.state
