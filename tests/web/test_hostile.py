@@ -12,7 +12,7 @@ ANSWERS = (
     *("/api/executions/ID/transcript?format=md", "/api/executions/ID/blobs/none", "/executions/ID/items/ITEM/images/0"),
     *("/environments", "/prompts", "/usage", "/sign-in", "/open/none", "/s/none", "/healthz", "/none"),
     *("/static/x/none", "/static/x/%2e%2e/site.py", "/static/x/..%2f..%2fsite.py", "/static/%2e%2e/site.py"),
-    *("/xterm/none", "/xterm/..%2findex.js", "/api/none", "/executions/none", "/?text=%00", "/environments/none?show=none"),
+    *("/xterm/none", "/xterm/..%2findex.js", "/api/none", "/executions/none", "/?text=%00"),
 )
 
 
