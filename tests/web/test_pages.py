@@ -302,11 +302,6 @@ async def test_what_a_module_imports_is_served_under_the_address_that_changes_wi
         assert {one.rpartition("/")[0] for one in seen} == {asset("").rstrip("/")}
 
 
-async def test_a_static_file_that_is_not_there_is_not_found(browser: Browser) -> None:
-    for path in (asset("none.js"), "/static/1/", "/static/1/..%2Fsite.py"):
-        assert (await browser.get(path)).status_code == 404, path
-
-
 async def test_xterm_comes_from_this_server_and_nothing_else_of_its_package(browser: Browser) -> None:
     code = await browser.get("/xterm/index.js")
     assert code.status_code == 200

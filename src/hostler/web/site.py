@@ -9,12 +9,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from hostler.api.auth import Credentials
 from hostler.api.call import Caller, current
@@ -109,19 +107,9 @@ def policy(styles: str = "") -> str:
     return "; ".join(f"{name} {value}" for name, value in sources.items())
 
 
-class _Files(StaticFiles):
-    """The static files; what is not there, or is asked for in another way, is refused as everything else is."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        try:
-            return await super().get_response(path, scope)
-        except HTTPException:
-            raise NotFound("there is no such file") from None
-
-
 def static() -> BaseRoute:
     """Return the route of the static files."""
-    return Mount("/static/{version}", _Files(directory=STATIC))
+    return Mount("/static/{version}", StaticFiles(directory=STATIC))
 
 
 @cache
