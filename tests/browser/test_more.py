@@ -113,6 +113,7 @@ async def test_a_conversation_is_shared_with_somebody_who_may_write(page: Page, 
         await expect(visitor.locator("#live")).to_have_attribute("data-is", "off")
         await expect(visitor.get_by_role("alert").first).to_be_visible()
         await chromium.picture(visitor, "story-share-revoked", looks=("light", "phone"))
+        await expect(visitor.locator("#live")).to_have_attribute("data-is", "off")
 
 
 async def test_an_export_is_downloaded_and_stands_alone(page: Page, chrome: Browser, world: World):

@@ -42,6 +42,14 @@ def test_a_reader_sees_each_word_once_over_a_dropped_connection(cli: Cli, server
     assert "reconnecting" in ended.err
 
 
+def test_behind_a_public_address_the_stream_is_read_where_the_server_was_found(server: Scripted) -> None:
+    live = f"https://public.invalid/api/executions/{ID}/live"
+    found = {"id": ID, "status": {"phase": "PHASE_RUNNING", "conversationUrls": {"live": live}}}
+    server.answers["GetAgentExecution"] = {"agentExecution": found}
+    server.streams = [[seen(1), END]]
+    assert [frame.id for frame in conversation(server, [])] == ["1"]
+
+
 def test_a_frame_that_was_cut_in_the_middle_comes_whole_the_second_time(server: Scripted) -> None:
     whole = text(2, "Whole.")
     server.streams = [[seen(1), whole[:20], Dropped], [whole, END]]

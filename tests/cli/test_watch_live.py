@@ -77,7 +77,9 @@ def test_every_word_is_shown_once_over_a_server_that_dies_and_comes_back_on_anot
             assert watch.wait(60) == 0
             assert watch.stderr.read() == ""
     # The model is asked again after the crash: what it had said stands, then it says the whole.
-    begun, _, whole = shown.removeprefix("> go\n").rpartition("word0 ")
+    notice, _, said = shown.removeprefix("> go\n").partition("\n\n")
+    assert notice.startswith("! a script answers in place of a model")
+    begun, _, whole = said.rpartition("word0 ")
     assert f"word0 {whole}".startswith(f"{SAID}\n")
     assert len(begun.split()) > 10
     assert SAID.startswith(begun.strip())

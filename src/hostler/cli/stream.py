@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from hostler.cli.client import Client, Reply
 from hostler.cli.problems import Problem, Unreachable
@@ -112,11 +112,12 @@ class Conversation:
     def _connected(self) -> Iterator[Frame]:
         """Yield what one connection brings."""
         status = self._client.execution(self._execution).get("status", {})
-        url = status.get("conversationUrls", {}).get("live", "")
-        if not url:
+        # The address is the public one; what is behind it is read on the way on which this client reaches the server.
+        path = urlsplit(str(status.get("conversationUrls", {}).get("live", ""))).path
+        if not path:
             raise Problem("the server offers no live conversation for this execution")
         token = self._token()
-        url += ("&" if "?" in url else "?") + urlencode(self._query)
+        url = f"{path}?{urlencode(self._query)}"
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
         with self._client.open("GET", url, token=token, headers=headers, timeout=QUIET) as reply:
             self._reply, self.connected = reply, True

@@ -87,6 +87,7 @@ const stream = {
 
   settle() {
     clearTimeout(this.settling);
+    if (this.over) return;
     this.settling = setTimeout(() => {
       this.tries = 0;
       this.lostAt = null;
