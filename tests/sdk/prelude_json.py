@@ -1,11 +1,15 @@
 """What every script for a 0.x client begins with: the client as its documentation makes it, and a way to report."""
 
+import gc
 import json
 import sys
 
 import httpx
 from gitpod import APIStatusError, Gitpod
 
+# An answer left open in the middle is closed when garbage is collected; when that happens while the client's own HTTP
+# library holds its pool's lock, it waits for itself for ever. These scripts are short, so nothing is collected.
+gc.disable()
 client = Gitpod()
 agents = client.agents
 
