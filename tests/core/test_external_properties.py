@@ -116,10 +116,14 @@ class Story:
         self.gateway.open.clear()
         self.append(ev.TurnAdopted("life-2", START))
 
+    def progress(self) -> tuple[int, ...]:
+        """Count what only grows while there is something left to do."""
+        return len(self.log), len(self.resident.told), len(self.resident.told) - len(self.resident.inbox)
+
     def leave_alone(self) -> None:
         """Let everything that is under way come to its end; fail when it does not."""
         for _ in range(PATIENCE):
-            before = len(self.log), len(self.resident.inbox)
+            before = self.progress()
             for effect in sorted(wanted(self.state), key=repr):
                 if effect in wanted(self.state) and not isinstance(effect, plan.EnforceTime | plan.Purge):
                     self.carry_out(effect, 0)
@@ -129,7 +133,7 @@ class Story:
                 self.settle()
             if not [effect for effect in wanted(self.state) if not isinstance(effect, plan.Purge)]:
                 break
-            assert before != (len(self.log), len(self.resident.inbox)) or self.state.phase != "RUNNING", (
+            assert before != self.progress() or self.state.phase != "RUNNING", (
                 f"stuck with {wanted(self.state)} and {self.state.external}"
             )
         assert self.state.phase in ("PENDING", "WAITING_FOR_INPUT", "STOPPED")

@@ -81,6 +81,8 @@ class External:
     given: tuple[Given, ...] = ()
     actions: tuple[OpenAction, ...] = ()
     asks: tuple[OpenAsk, ...] = ()
+    heard: tuple[str, ...] = ()
+    """Answers whose question is closed: whether the agent read them shows only when it goes on."""
     calls: tuple[GatewayCall, ...] = ()
     called: int = 0
     estimated: Usage = field(default_factory=Usage)
@@ -183,9 +185,10 @@ def _life(x: External, event: Life) -> External:
 
 def gone(x: External, death: str = "") -> External:
     """Return what is known when the process is gone: its turn is cut, its questions are void, its helpers gone too."""
-    asked = tuple(Given(ask.answer) for ask in x.asks if ask.answer)
+    asked = _unheard(x)
     return replace(
         x,
+        heard=(),
         process="",
         incarnation="",
         opened=False,
@@ -199,6 +202,11 @@ def gone(x: External, death: str = "") -> External:
         asks=(),
         children=tuple(replace(one, state="failed") if one.state == "running" else one for one in x.children),
     )
+
+
+def _unheard(x: External) -> tuple[Given, ...]:
+    """Return the answers that the agent may not have read."""
+    return tuple(Given(answer) for answer in (*x.heard, *(ask.answer for ask in x.asks)) if answer)
 
 
 def _turn(x: External, event: Turn) -> External:
@@ -218,10 +226,10 @@ def _turn(x: External, event: Turn) -> External:
 
 def _turn_done(x: External, ref: str, status: TurnStatus) -> External:
     """Return what is known after a turn: what it was given and did not take, or was not told, is given again."""
-    over = replace(x, turn="" if ref in (x.turn, "") else x.turn, asks=(), deaths=0, falls=0, compacting="")
-    unheard = tuple(Given(ask.answer) for ask in x.asks if ask.answer)
+    over = replace(x, turn="" if ref in (x.turn, "") else x.turn, asks=(), heard=(), deaths=0, falls=0, compacting="")
     if status != "interrupted":
-        return replace(over, given=(*unheard, *x.given))
+        return replace(over, given=(*_unheard(replace(x, heard=())), *x.given))
+    unheard = _unheard(x)
     again = tuple(replace(one, steer=False, missed=ref) for one in x.given)
     return replace(over, given=(*unheard, *again), compact="" if x.compact == x.compacting else x.compact)
 
@@ -244,7 +252,7 @@ def _wish(x: External, event: Wish) -> External:
 def _call(x: External, event: Call) -> External:
     match event:
         case ae.AgentCallStarted(call_id, model):
-            return replace(x, calls=(*x.calls, GatewayCall(call_id, model)), called=x.called + 1)
+            return replace(x, calls=(*x.calls, GatewayCall(call_id, model)), called=x.called + 1, heard=())
         case ae.AgentCallFinished(call_id):
             return replace(x, calls=tuple(call for call in x.calls if call.id != call_id))
         case ae.AgentCallCut(call_id, estimate):
@@ -258,7 +266,7 @@ def _call(x: External, event: Call) -> External:
 def _conversation(x: External, event: Conversation) -> External:
     match event:
         case ae.ActionStarted(item, name, arguments):
-            return replace(x, actions=(*x.actions, OpenAction(item, name, arguments)))
+            return replace(x, actions=(*x.actions, OpenAction(item, name, arguments)), heard=())
         case ae.ActionFinished(item, outcome):
             actions = tuple(action for action in x.actions if action.item != item)
             return replace(x, actions=actions, deaths=x.deaths if outcome == "unknown" else 0)
@@ -267,7 +275,8 @@ def _conversation(x: External, event: Conversation) -> External:
         case ae.QuestionsClosed(ask):
             answered = {one.answer for one in x.asks if one.ask == ask}
             given = tuple(one for one in x.given if one.id not in answered)
-            return replace(x, asks=tuple(one for one in x.asks if one.ask != ask), given=given)
+            heard = (*x.heard, *answered - {""})
+            return replace(x, asks=tuple(one for one in x.asks if one.ask != ask), given=given, heard=heard)
         case ae.SettingsConfirmed(settings):
             return replace(x, settings=settings)
         case ae.ContextMeasured(_, limit):
@@ -277,7 +286,7 @@ def _conversation(x: External, event: Conversation) -> External:
         case ae.AgentNoted(_, body, warning):
             return replace(x, warning=body if warning else x.warning)
         case ae.AgentSaid():
-            return replace(x, warning="")
+            return replace(x, warning="", heard=())
         case ae.FilesChanged():
             return x
 

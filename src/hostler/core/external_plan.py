@@ -96,7 +96,7 @@ def idle_agent(state: State) -> bool:
     """Return whether nothing is to be done, or nothing can be until a question is answered."""
     x = state.external
     if x.waiting and not state.queue:
-        return not (x.change or any(ask.answer for ask in x.asks))
+        return not (x.calls or x.actions or x.change or any(ask.answer for ask in x.asks))
     working = x.turn or x.cut or x.given or x.asks or x.calls or x.actions or x.compact or x.change
     return not (working or state.queue or pursues(state) or any(child.state == "running" for child in x.children))
 
