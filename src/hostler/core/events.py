@@ -15,12 +15,21 @@ from pydantic import TypeAdapter
 
 from hostler.core.agent_events import AgentEvent
 from hostler.core.agents import FailureReason, Outcome
+from hostler.core.approvals_events import ApprovalsEvent, Permission
 from hostler.core.conversation import ModelPart, Usage
 from hostler.core.errors import NewerRelease
+from hostler.core.family_events import FamilyEvent
+from hostler.core.forge_events import ForgeEvent
+from hostler.core.interests_events import InterestsEvent
+from hostler.core.judging_events import Condition, JudgingEvent
 from hostler.core.kept import KeptEvent
+from hostler.core.mcp_events import McpEvent
+from hostler.core.memory_events import MemoryEvent
+from hostler.core.modes_events import ModesEvent
 
 Json = Mapping[str, Any]
-Origin = Literal["user", "agent", "wake"]
+Origin = Literal["user", "agent", "wake", "harness"]
+"""Who says an input: a person or program, another agent, what was waited for, or Hostler itself to go on."""
 OutputScalar = bool | int | float | str
 
 
@@ -32,6 +41,29 @@ class Limits:
     max_input_tokens: int = 0
     max_output_tokens: int = 0
     max_seconds: int = 0
+    max_cost: float = 0.0
+    """US dollars, where prices are configured."""
+    max_subagents: int = 0
+    max_depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRule:
+    """An output without which a run is not done: its type, and a CEL expression over `value` that must hold."""
+
+    key: str
+    type: Literal["", "string", "integer", "number", "boolean"] = ""
+    accept: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """Whose sub-agent an execution is: the parent, the call that spawned it, and how deep it is below the first."""
+
+    execution: str
+    call_id: str
+    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +82,13 @@ class Agent:
     tools_inside: tuple[str, ...] = ()
     supported_model: str = ""
     disabled_capabilities: tuple[str, ...] = ()
+    judgement_prompt: str = ""
+    judgement_model: str = ""
+    conditions: tuple[Condition, ...] = ()
+    requires: tuple[OutputRule, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    mcp: tuple[str, ...] = ()
+    """Names of the configured MCP servers that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +120,7 @@ class Started:
     creator_kind: Literal["user", "service_account"] = "user"
     name: str = ""
     forked_from: ForkPoint | None = None
+    parent: Parent | None = None
     VERSION: ClassVar[int] = 1
 
 
@@ -130,6 +170,10 @@ class InputQueued:
     origin: Origin = "user"
     settings: Json | None = None
     """The contract's CodexSettings that came with it."""
+    modes: tuple[str, ...] = ()
+    """Modes of the turn that takes it."""
+    expansion: str = ""
+    """What the agent hears instead of its text, where a command or template stood in it."""
     VERSION: ClassVar[int] = 1
 
 
@@ -376,6 +420,11 @@ class Deleted:
     VERSION: ClassVar[int] = 1
 
 
+PartEvent = (
+    ModesEvent | JudgingEvent | MemoryEvent | InterestsEvent | FamilyEvent | ApprovalsEvent | McpEvent | ForgeEvent
+)
+"""Kinds that belong to one part of the state each."""
+
 Event = (
     Started
     | EnvironmentReady
@@ -409,6 +458,7 @@ Event = (
     | Deleted
     | AgentEvent
     | KeptEvent
+    | PartEvent
 )
 
 KINDS: Mapping[str, type[Event]] = {cls.__name__: cls for cls in Event.__args__}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from hostler.core.errors import LogError
+from hostler.core.events import PartEvent
 
 Phase = Literal["", "PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED"]
 
@@ -47,6 +48,9 @@ AGENT = (
     "AgentCallRefused",
 )
 """What an agent in the environment does in a running turn."""
+
+PARTS = tuple(kind.__name__ for kind in PartEvent.__args__)
+"""Kinds that belong to a part of the state; their plans say when they come."""
 
 KEPT = ("WorkKept", "WorkNotKept", "WorkRestored")
 """What becomes of a turn's work once it has ended."""
@@ -96,6 +100,7 @@ ANYTIME = frozenset(
         "GoalRequested",
         "WorkApplied",
         "Deleted",
+        *PARTS,
     }
 )
 """What may happen in every phase but the first."""

@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hostler.core import agent_events as ae
+from hostler.core import (
+    approvals_plan,
+    family_plan,
+    forge_plan,
+    interests_plan,
+    judging_plan,
+    mcp_plan,
+    memory_plan,
+    modes_plan,
+)
 from hostler.core import events as ev
 from hostler.core.events import Event
 from hostler.core.external_plan import (
@@ -86,7 +96,30 @@ class Purge:
     """Remove the execution, and the environment that was made for it."""
 
 
-Effect = PrepareEnvironment | CallModel | RunTool | EndTurn | EnforceTime | KillGroup | KeepWork | Purge | AgentEffect
+PartEffect = (
+    modes_plan.Effect
+    | judging_plan.Effect
+    | memory_plan.Effect
+    | interests_plan.Effect
+    | family_plan.Effect
+    | approvals_plan.Effect
+    | mcp_plan.Effect
+    | forge_plan.Effect
+)
+Effect = (
+    PrepareEnvironment
+    | CallModel
+    | RunTool
+    | EndTurn
+    | EnforceTime
+    | KillGroup
+    | KeepWork
+    | Purge
+    | AgentEffect
+    | PartEffect
+)
+PARTS = (modes_plan, judging_plan, memory_plan, interests_plan, family_plan, approvals_plan, mcp_plan, forge_plan)
+"""What each part of the state wants beside the turn itself."""
 
 FOREVER = 10 * 365 * 86_400.0
 """Seconds; a time limit above it is as good as none."""
@@ -111,6 +144,10 @@ class Session:
 
 def wanted(state: State) -> frozenset[Effect]:
     """Return every effect that should be in flight now."""
+    return _wanted_of_turn(state).union(*(part.wanted(state) for part in PARTS))
+
+
+def _wanted_of_turn(state: State) -> frozenset[Effect]:
     match state.phase:
         case "PENDING" if not state.environment.ready and state.stop is None:
             return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
@@ -153,9 +190,12 @@ def _wanted_in_turn(state: State) -> frozenset[Effect]:
 
 def idle(state: State) -> bool:
     """Return whether a running turn has nothing left to do."""
+    if any(part.holds(state) for part in PARTS):
+        return False
     if state.begun.agent.driver != "builtin":
         return idle_agent(state)
-    return not (state.call or state.tools or state.fresh or state.queue)
+    busy = any(not approvals_plan.awaits(tool, state) for tool in state.tools)
+    return not (state.call or busy or state.fresh or state.queue)
 
 
 def due(state: State, session: Session) -> tuple[Event, ...]:
@@ -172,13 +212,25 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return failing(state, "environment", LOST_TEXT)
     if state.killing or not state.environment.ready:
         return ()
-    if state.begun.agent.driver != "builtin":
-        return _due_in_external_turn(state)
+    events = _due_in_external_turn(state) if state.begun.agent.driver != "builtin" else _due_in_step(state)
+    return events or (_going_on(state) if idle(state) else ())
+
+
+def _due_in_step(state: State) -> tuple[Event, ...]:
+    """Return what is due between a model call and the next one."""
     if state.call:
         return failing(state, "llm_integration", state.call.lost) if state.call.lost else ()
     if state.tools:
         return tuple(event for tool in state.tools for event in _next_of(tool, state))
     return _next_call(state)
+
+
+def _going_on(state: State) -> tuple[Event, ...]:
+    """Return what an idle turn goes on with by itself; a limit that is used up ends it instead."""
+    events = modes_plan.going_on(state) or judging_plan.going_on(state)
+    if any(isinstance(event, ev.InputQueued) for event in events) and (limit := reached(state)):
+        return failing(state, "agent_execution", limit.message, limit.name)
+    return events
 
 
 def _due_in_external_turn(state: State) -> tuple[Event, ...]:
@@ -217,6 +269,8 @@ def _next_of(tool: OpenTool, state: State) -> tuple[Event, ...]:
     if tool.name not in agent.tools:
         text = f"There is no tool {tool.name!r}. The tools are: {', '.join(agent.tools)}."
         return (ev.ToolFinished(tool.id, "failed", text),)
+    if (held := approvals_plan.gate(tool, state)) is not None:
+        return held
     inside = state.environment.incarnation if tool.name in agent.tools_inside else ""
     return (ev.ToolStarted(tool.id, tool.name, tool.arguments, inside),)
 
@@ -227,6 +281,8 @@ def _next_call(state: State) -> tuple[Event, ...]:
         return ()
     if limit := reached(state):
         return failing(state, "agent_execution", limit.message, limit.name)
+    if first := memory_plan.before_call(state):
+        return first
     taken = steered if state.fresh or steered else (state.queue[0].id,)
     take = (ev.InputTaken(taken), *_answered(state, taken)) if taken else ()
     return (*take, ev.ModelCallStarted(f"c{state.calls + 1}", state.begun.agent.model))

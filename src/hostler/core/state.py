@@ -1,18 +1,27 @@
 """What is known of an execution: a fold over its log, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from hostler.core import agent_events as ae
+from hostler.core import approvals, family, forge, interests, judging, mcp, memory, modes
 from hostler.core import events as ev
+from hostler.core.approvals import Approvals
 from hostler.core.changing import changed as replace
 from hostler.core.conversation import ToolCall, Usage
 from hostler.core.egress import covers
 from hostler.core.events import Event, Recorded
 from hostler.core.external import External, adopted, evolve_agent, gone, taken
+from hostler.core.family import Family
+from hostler.core.forge import Forge
+from hostler.core.interests import Interests
+from hostler.core.judging import Judging
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.core.mcp import Mcp
+from hostler.core.memory import Memory
+from hostler.core.modes import Modes
 from hostler.core.phases import Phase, check
 from hostler.core.spending import Spending
 
@@ -132,6 +141,14 @@ class State:
     spec_version: int = 0
     deleted: bool = False
     external: External = field(default_factory=External)
+    modes: Modes = field(default_factory=Modes)
+    judging: Judging = field(default_factory=Judging)
+    memory: Memory = field(default_factory=Memory)
+    interests: Interests = field(default_factory=Interests)
+    family: Family = field(default_factory=Family)
+    approvals: Approvals = field(default_factory=Approvals)
+    mcp: Mcp = field(default_factory=Mcp)
+    forge: Forge = field(default_factory=Forge)
 
     @property
     def begun(self) -> ev.Started:
@@ -159,11 +176,30 @@ def evolve(state: State, recorded: Recorded) -> State:
     phase = check(state.phase, type(event).__name__)
     created, spending = state.created_at or at, state.spending.after(recorded)
     moved = replace(state, seq=recorded.seq, phase=phase, created_at=created, updated_at=at, spending=spending)
-    return _apply(moved, state, event, recorded)
+    after = _apply(moved, state, event, recorded)
+    for name, follow in LISTENERS.get(type(event), ()):
+        part = getattr(after, name)
+        if (heard := follow(part, after, recorded)) is not part:
+            after = replace(after, **{name: heard})
+    return after
+
+
+def _listeners() -> Mapping[type[Event], tuple[tuple[str, Callable[..., Any]], ...]]:
+    found: dict[type[Event], tuple[tuple[str, Callable[..., Any]], ...]] = {}
+    for part in (modes, judging, memory, interests, family, approvals, mcp, forge):
+        for kind in part.HEARD:
+            found[kind] = (*found.get(kind, ()), (part.__name__.rpartition(".")[2], part.follow))
+    return found
+
+
+LISTENERS = _listeners()
+"""Kind of event -> the parts of the state that follow it, beside what the state itself knows of it."""
 
 
 def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
-    """Split the kinds over the four rooms of the state: life, environment, queue, step."""
+    """Split the kinds over the four rooms of the state: life, environment, queue, step; parts listen for themselves."""
+    if isinstance(event, ev.PartEvent):
+        return s
     match event:
         case ev.Started() | ev.TurnStarted() | ev.TurnAdopted() | ev.TurnEnded() | ev.StopRequested() | ev.Stopped():
             return _life(s, before, event, recorded)

@@ -3,9 +3,9 @@
 import asyncio
 import math
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,6 +15,7 @@ from hostler.core.agent_events import QuestionsAsked
 from hostler.core.ambient import Ambient
 from hostler.core.commands import MAX_OUTPUTS
 from hostler.core.conversation import ModelReply
+from hostler.core.errands import Errand, Services
 from hostler.core.errors import (
     EnvironmentError_,
     Fenced,
@@ -30,9 +31,10 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State
 from hostler.engine.agents import Agents, Emit, Machines
 from hostler.engine.livetext import LiveText, Saying
+from hostler.engine.performing import Performers
 from hostler.engine.scene import Scene
 from hostler.tools.registry import TOOLS
-from hostler.tools.tool import Answer, Inside, parse, spec
+from hostler.tools.tool import Answer, Inside, OutsideTool, Tool, parse, spec
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,10 @@ class Effects:
     redactor: Redactor
     ambient: Ambient
     agents: Agents
+    performers: Performers = field(default_factory=Performers)
+    """Those of the state's parts."""
+    services: Services = field(default_factory=Services)
+    """What tools outside reach."""
 
     async def prepare(self, effect: PrepareEnvironment, scene: Scene) -> tuple[Fact, ...]:
         """Make or find the environment."""
@@ -172,7 +178,7 @@ class Effects:
         except ValueError as fault:
             return (Fact(effect.call_id, ev.ToolFinished(effect.call_id, "failed", str(fault))),)
         try:
-            answer = await tool.run(arguments, await self._inside(effect, scene))
+            answer = await self._answer(tool, arguments, effect, scene)
         except MachineLost:
             return (Fact(f"lost/{scene.position.fence}/{scene.position.seq}", ev.SupervisorLost(effect.incarnation)),)
         except Fenced:
@@ -185,6 +191,15 @@ class Effects:
             log.error("a tool failed", tool=effect.name, execution=scene.execution, trace=traceback.format_exc())
             answer = Answer("unknown", f"{effect.name} failed inside Hostler; its outcome is unknown.")
         return await self._finished(effect.call_id, scene.execution, answer)
+
+    async def _answer(self, tool: Tool | OutsideTool, arguments: Any, effect: RunTool, scene: Scene) -> Answer:
+        inside = await self._inside(effect, scene)
+        if isinstance(tool, OutsideTool):
+            errand = Errand(
+                scene.execution, effect.call_id, scene.position.fence, scene.state, scene.log, self.services
+            )
+            return await tool.go(arguments, errand, inside)
+        return await tool.run(arguments, inside)
 
     async def _inside(self, effect: RunTool, scene: Scene) -> Inside | None:
         if not effect.incarnation:

@@ -24,6 +24,7 @@ from hostler.core.ports import Executions, Fact, OpenBlock, Position
 from hostler.core.state import State, evolve, fold
 from hostler.engine.agents import OpenCalls
 from hostler.engine.effects import Effects, within_outputs
+from hostler.engine.performing import Outcome
 from hostler.engine.scene import Scene
 
 log = structlog.get_logger(__name__)
@@ -56,14 +57,6 @@ class Tools:
     slots: Slots
     session: Session
     purge: Callable[[str, State], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an effect came to: facts, or for one that waited for the clock a decision to make now."""
-
-    facts: tuple[Fact, ...] = ()
-    decide: Callable[[State], tuple[Event, ...]] | None = None
 
 
 class Told(NamedTuple):
@@ -362,6 +355,8 @@ class Worker:
                 await self._tools.purge(self._id, self.state)
                 self._purged = True
                 return Outcome()
+            case _:  # pyright: ignore[reportUnnecessaryComparison]
+                return await effects.performers.perform(effect, scene)
 
 
 def with_cut_text(decisions: tuple[Event, ...], blocks: Sequence[OpenBlock], state: State) -> tuple[Event, ...]:

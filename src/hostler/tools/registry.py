@@ -10,10 +10,10 @@ from hostler.tools.read import Read
 from hostler.tools.result import AddResult
 from hostler.tools.search import Search
 from hostler.tools.todo import Todo
-from hostler.tools.tool import Tool
+from hostler.tools.tool import OutsideTool, Tool
 from hostler.tools.write import Write
 
-TOOLS: Mapping[str, Tool] = {
+TOOLS: Mapping[str, Tool | OutsideTool] = {
     tool.name: tool for tool in (Bash(), Read(), Write(), Edit(), Search(), Todo(), AddResult(), Ask(), NextSteps())
 }
 """Name to tool, in the order in which the model sees them."""

@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hostler.core.agent_events import QuestionsAsked
 from hostler.core.conversation import ToolSpec
-from hostler.core.events import NextStepsProposed, Outcome, OutputsSet, TodosSet
+from hostler.core.errands import Errand
+from hostler.core.events import Event, Outcome
 from hostler.core.machines import Machine, Operation
 
 FOR_THE_MODEL = 30_000
@@ -45,7 +45,7 @@ class Answer:
     whole: bytes | None = None
     whole_bytes: int = 0
     details: Mapping[str, Any] | None = None
-    events: Sequence[OutputsSet | TodosSet | NextStepsProposed | QuestionsAsked] = ()
+    events: Sequence[Event] = ()
 
 
 class Tool(Protocol):
@@ -76,8 +76,41 @@ class Tool(Protocol):
         ...
 
 
+@runtime_checkable
+class OutsideTool(Protocol):
+    """A tool that reaches something outside the environment.
+
+    It may be carried out again after a crash, so what it does is named by the errand's call and harmless to repeat,
+    or it looks first; where neither can be had, its answer is `unknown`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return what the model calls it by."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Return what the model reads about it."""
+        ...
+
+    @property
+    def arguments(self) -> type[Arguments]:
+        """Return the model of its arguments."""
+        ...
+
+    @property
+    def inside(self) -> bool:
+        """Return whether it needs the environment too."""
+        ...
+
+    async def go(self, arguments: Any, errand: Errand, inside: Inside | None) -> Answer:
+        """Do it. Raises MachineLost, Fenced."""
+        ...
+
+
 @cache
-def spec(tool: Tool) -> ToolSpec:
+def spec(tool: Tool | OutsideTool) -> ToolSpec:
     """Return the tool as the model sees it."""
     schema = tool.arguments.model_json_schema()
     schema.pop("title", None)
@@ -90,7 +123,7 @@ def spec(tool: Tool) -> ToolSpec:
 STOPPED = Answer("cancelled", "This call was stopped before it was done.")
 
 
-def parse(tool: Tool, text: str) -> Any:
+def parse(tool: Tool | OutsideTool, text: str) -> Any:
     """Return the arguments that the model wrote; raises ValueError with a message that the model can act on."""
     try:
         raw = json.loads(text or "{}")
