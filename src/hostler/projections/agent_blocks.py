@@ -25,6 +25,8 @@ def agent_bodies(event: Event, before: External) -> Iterable[Body]:
     match event:
         case ae.InputSeen(input_id) if any(given.id == input_id for given in before.given):
             yield f"seen/{input_id}", done(userInputSeen={"id": input_id})
+        case ae.AgentSaid(_, text, True, "") if text:
+            yield "said", done(thought={"content": text})
         case ae.AgentSaid(_, text, thinking, block) if text:
             kind = "TYPE_THOUGHTS" if thinking else "TYPE_USER_FACING_OUTPUT"
             yield "said", {**({"id": block} if block else {}), **done(text={"type": kind, "content": text})}

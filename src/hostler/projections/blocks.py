@@ -19,6 +19,8 @@ from hostler.projections.agent_blocks import agent_bodies
 from hostler.projections.status import stamp
 
 SPACE = uuid.UUID("6b1e2f0e-3f0b-5f57-9c1e-7c8f6a1d2b40")
+HARNESS = "hostler"
+"""The source of what Hostler itself says to an agent."""
 RESULT_SHOWN = 4000
 """Characters of a result that its block shows; the log has what the model read, the blob has everything."""
 COMPARED = 20_000
@@ -74,6 +76,9 @@ class Framer:
                     yield 2, "input", {"createdAt": stamp(recorded.at), **block, "id": input_id}
                 elif origin == "agent":
                     yield 3, "message", block
+                elif origin == "harness":
+                    given = {"createdAt": stamp(recorded.at), **block, "id": input_id, "metadata": {"source": HARNESS}}
+                    yield 1, "harness", _done(userInput=given)
             case ev.InputTaken(input_ids) if self._state.begun.agent.driver == "builtin":
                 for input_id in input_ids:
                     yield 1, f"seen/{input_id}", _done(userInputSeen={"id": input_id})
@@ -94,6 +99,9 @@ class Framer:
             case ev.ToolFinished():
                 yield from self._finished(recorded.event, before)
             case ev.TodosSet(todos):
+                for number, todo in _moved_on(before.todos, todos):
+                    group = block_id(self._execution, "todos")
+                    yield 1, f"todo/{number}", {"todoGroupId": group, **_done(todoItem=_todo(group, number, todo))}
                 yield 1, "todos", self._todos(todos, recorded)
             case ev.NextStepsProposed(steps):
                 actions = [{"title": step.title, "prompt": step.prompt} for step in steps]
@@ -110,6 +118,9 @@ class Framer:
                 continue
             known = event.blocks[number] if number < len(event.blocks) else ""
             block = known or block_id(self._execution, event.call_id, number)
+            if isinstance(part, Thinking) and not known:
+                yield 1, f"part/{number}", {"id": block, **_done(thought={"content": part.text})}
+                continue
             yield 1, f"part/{number}", {"id": block, **_text(part.text, thinking=isinstance(part, Thinking))}
 
     def _finished(self, event: ev.ToolFinished, before: State) -> Iterable[tuple[Literal[1], str, Mapping[str, Any]]]:
@@ -126,15 +137,22 @@ class Framer:
 
     def _todos(self, todos: Sequence[ev.Todo], recorded: Recorded) -> Mapping[str, Any]:
         group = block_id(self._execution, "todos")
-        items = [
-            {"id": block_id(group, number), "title": todo.title, "phase": TODO_PHASES[todo.state]}
-            for number, todo in enumerate(todos)
-        ]
+        items = [_todo(group, number, todo) for number, todo in enumerate(todos)]
         return {
             "id": group,
             "phase": "PHASE_UPDATE",
             "todoGroup": {"groupId": group, "updatedAt": stamp(recorded.at), "todos": items},
         }
+
+
+def _todo(group: str, number: int, todo: ev.Todo) -> Mapping[str, Any]:
+    return {"id": block_id(group, number), "title": todo.title, "phase": TODO_PHASES[todo.state]}
+
+
+def _moved_on(before: Sequence[ev.Todo], now: Sequence[ev.Todo]) -> Iterable[tuple[int, ev.Todo]]:
+    """Yield what is in another state, where the list is otherwise the same."""
+    if [todo.title for todo in before] == [todo.title for todo in now]:
+        yield from ((number, todo) for number, todo in enumerate(now) if todo.state != before[number].state)
 
 
 def frames(execution: str, log: Iterable[Recorded]) -> tuple[Frame, ...]:
