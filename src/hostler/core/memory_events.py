@@ -1,8 +1,9 @@
-"""What can happen to the context that the model is called with."""
+"""What can happen to the context that the model is called with, and to what people type that is no task for it."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hostler.core.agents import Outcome
 from hostler.core.conversation import Usage
 
 
@@ -12,6 +13,15 @@ class Announced:
 
     name: str
     description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """Knowledge that the agent may load: a file of the repository, or a prompt of the library (`path` is empty)."""
+
+    name: str
+    description: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +35,18 @@ class CompactionStarted:
 
 @dataclass(frozen=True, slots=True)
 class ContextCompacted:
-    """The context begins anew with the task, `summary`, and the log from seq `kept` on.
+    """The context begins anew with the task, `summary`, and what was said from the reply at seq `kept` on (0: nothing).
 
-    `truncated` says that no model wrote the summary, `problem` why not.
+    `room` is how many characters it may have in all. `truncated` says that no model wrote the summary, `problem` why
+    not; `before` and `tokens` are how long the context was and is, as far as can be told.
     """
 
     id: str
     summary: str
-    kept: int
+    kept: int = 0
+    room: int = 0
+    before: int = 0
+    tokens: int = 0
     model: str = ""
     usage: Usage = field(default_factory=Usage)
     truncated: bool = False
@@ -56,4 +70,43 @@ class CommandsAnnounced:
     VERSION: ClassVar[int] = 1
 
 
-MemoryEvent = CompactionStarted | ContextCompacted | ContextCleared | CommandsAnnounced
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Hostler answers by itself what a person typed."""
+
+    input_id: str
+    text: str
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShellStarted:
+    """The intent to run a command that a person typed, in this supervisor's life."""
+
+    call_id: str
+    incarnation: str
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShellFinished:
+    """The one result of a command that a person typed; the fields are those of ToolFinished."""
+
+    call_id: str
+    outcome: Outcome
+    text: str
+    exit_code: int | None = None
+    output: str = ""
+    output_bytes: int = 0
+    VERSION: ClassVar[int] = 1
+
+
+MemoryEvent = (
+    CompactionStarted
+    | ContextCompacted
+    | ContextCleared
+    | CommandsAnnounced
+    | Answered
+    | ShellStarted
+    | ShellFinished
+)
