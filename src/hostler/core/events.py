@@ -24,12 +24,14 @@ from hostler.core.interests_events import InterestsEvent
 from hostler.core.judging_events import Condition, JudgingEvent
 from hostler.core.kept import KeptEvent
 from hostler.core.mcp_events import McpEvent
-from hostler.core.memory_events import MemoryEvent
+from hostler.core.memory_events import MemoryEvent, Skill
 from hostler.core.modes_events import ModesEvent
 
 Json = Mapping[str, Any]
 Origin = Literal["user", "agent", "wake", "harness"]
 """Who says an input: a person or program, another agent, what was waited for, or Hostler itself to go on."""
+Local = Literal["", "shell", "clear", "bundle"]
+"""What Hostler does itself with an input, which no agent is told: run it as a command, clear the context, answer."""
 OutputScalar = bool | int | float | str
 
 
@@ -133,6 +135,8 @@ class EnvironmentReady:
     base_commit: str = ""
     notes: tuple[str, ...] = ()
     instructions: str = ""
+    skills: tuple[Skill, ...] = ()
+    """Those of the repository, then those of the library."""
     VERSION: ClassVar[int] = 1
 
 
@@ -174,6 +178,7 @@ class InputQueued:
     """Modes of the turn that takes it."""
     expansion: str = ""
     """What the agent hears instead of its text, where a command or template stood in it."""
+    local: Local = ""
     VERSION: ClassVar[int] = 1
 
 
@@ -253,6 +258,8 @@ class ModelCallFailed:
     call_id: str
     message: str
     retry_at: datetime | None
+    overflow: bool = False
+    """The conversation is too long for the model: a shorter one may be accepted."""
     VERSION: ClassVar[int] = 1
 
 

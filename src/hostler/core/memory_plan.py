@@ -6,6 +6,7 @@ from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core.events import Event
 from hostler.core.limits import reached
+from hostler.core.memory import OpenShell
 from hostler.core.state import State
 
 ASSUMED_WINDOW = 200_000
@@ -16,6 +17,7 @@ WORTH = 0.1
 """The part of the window by which it must have grown since the last compaction."""
 MOST_IN_A_ROW = 3
 """Compactions, each harder than the one before, after which a model that still finds it too long is believed."""
+UNKNOWN_TEXT = "The outcome of this command is unknown: the environment's supervisor was lost while it ran."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,14 @@ def after_overflow(state: State) -> tuple[Event, ...]:
 def due(state: State) -> tuple[Event, ...]:
     """Return the decisions about commands that people typed, in a running turn whose environment is ready."""
     return tuple(event for shell in state.memory.shells for event in _next_of(shell, state))
+
+
+def _next_of(shell: OpenShell, state: State) -> tuple[Event, ...]:
+    """Start a command, or say what became of one whose supervisor is gone."""
+    here = state.environment.incarnation
+    if not shell.incarnation:
+        return (m.ShellStarted(shell.call_id, here),)
+    return (m.ShellFinished(shell.call_id, "unknown", UNKNOWN_TEXT),) if shell.incarnation != here else ()
 
 
 def wanted(state: State) -> frozenset[Effect]:

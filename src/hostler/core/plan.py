@@ -212,14 +212,19 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return failing(state, "environment", LOST_TEXT)
     if state.killing or not state.environment.ready:
         return ()
+    if typed := memory_plan.due(state):
+        return typed
     events = _due_in_external_turn(state) if state.begun.agent.driver != "builtin" else _due_in_step(state)
     return events or (_going_on(state) if idle(state) else ())
 
 
 def _due_in_step(state: State) -> tuple[Event, ...]:
     """Return what is due between a model call and the next one."""
+    if state.memory.compacting:
+        return ()
     if state.call:
-        return failing(state, "llm_integration", state.call.lost) if state.call.lost else ()
+        lost = state.call.lost
+        return (memory_plan.after_overflow(state) or failing(state, "llm_integration", lost)) if lost else ()
     if state.tools:
         return tuple(event for tool in state.tools for event in _next_of(tool, state))
     return _next_call(state)
@@ -255,7 +260,7 @@ def _due_in_external_turn(state: State) -> tuple[Event, ...]:
 def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
     if state.environment.failed:
         return failing(state, "environment", state.environment.failed)
-    if state.environment.ready and (state.queue or state.external.change):
+    if state.environment.ready and (state.queue or state.external.change or state.memory.shells):
         return (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),)
     return ()
 
@@ -277,7 +282,7 @@ def _next_of(tool: OpenTool, state: State) -> tuple[Event, ...]:
 
 def _next_call(state: State) -> tuple[Event, ...]:
     steered = tuple(q.id for q in state.queue if q.steer)
-    if not (state.fresh or state.queue):
+    if not (state.fresh or state.queue or memory_plan.asked(state)):
         return ()
     if limit := reached(state):
         return failing(state, "agent_execution", limit.message, limit.name)
@@ -330,4 +335,5 @@ def _cut(state: State, text: str, outcome: ev.Outcome) -> tuple[Event, ...]:
         ev.ToolFinished(t.id, outcome, text) if t.started else ev.ToolFinished(t.id, "cancelled", NOT_STARTED_TEXT)
         for t in state.tools
     )
-    return (*tools, *cut_agent(state, outcome, text))
+    typed = memory_plan.cut(state, outcome, text, NOT_STARTED_TEXT)
+    return (*tools, *typed, *cut_agent(state, outcome, text))

@@ -21,6 +21,7 @@ from hostler.core.judging import Judging
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.mcp import Mcp
 from hostler.core.memory import Memory
+from hostler.core.memory_events import ContextCleared, ContextCompacted, ShellStarted
 from hostler.core.modes import Modes
 from hostler.core.phases import Phase, check
 from hostler.core.spending import Spending
@@ -62,12 +63,16 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A model call without a reply: `retry_at` is set between a failure and the next try, `lost` when given up."""
+    """A model call without a reply: `retry_at` is set between a failure and the next try, `lost` when given up.
+
+    `overflow` says that it was given up because the conversation is too long for the model.
+    """
 
     id: str
     attempt: int = 0
     retry_at: datetime | None = None
     lost: str = ""
+    overflow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,7 @@ LISTENERS = _listeners()
 def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
     """Split the kinds over the four rooms of the state: life, environment, queue, step; parts listen for themselves."""
     if isinstance(event, ev.PartEvent):
-        return s
+        return _part(s, event)
     match event:
         case ev.Started() | ev.TurnStarted() | ev.TurnAdopted() | ev.TurnEnded() | ev.StopRequested() | ev.Stopped():
             return _life(s, before, event, recorded)
@@ -235,6 +240,23 @@ def _apply(s: State, before: State, event: Event, recorded: Recorded) -> State:
             return _work(s, event, recorded.at)
         case _:
             return _agent(s, event, recorded.at)
+
+
+def _part(s: State, event: ev.PartEvent) -> State:
+    """Return what the state itself knows after an event of one of its parts."""
+    match event:
+        case ContextCompacted(tokens=tokens, model=model, usage=usage):
+            lost = s.call is not None and s.call.overflow
+            over = replace(s, call=None, fresh=True) if lost else s
+            external = replace(s.external, compact="")
+            counted = replace(over, external=external, context_length=tokens, usage=s.usage + usage)
+            return replace(counted, iterations=s.iterations + bool(model))
+        case ContextCleared():
+            return replace(s, context_length=0)
+        case ShellStarted():
+            return replace(s, dirty=True, unkept=True)
+        case _:
+            return s
 
 
 def annotated(known: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
@@ -359,6 +381,8 @@ def _environment(
 
 def _queue(s: State, event: ev.InputQueued | ev.InputMoved | ev.InputDeleted | ev.SteerRequested) -> State:
     match event:
+        case ev.InputQueued(input_id, _, digest, origin, local=local) if local:
+            return replace(s, inputs={**s.inputs, input_id: InputRecord(digest, "taken", origin)})
         case ev.InputQueued(input_id, block, digest, origin):
             inputs = {**s.inputs, input_id: InputRecord(digest, "queued", origin)}
             headline = s.headline or first_line(block)
@@ -397,10 +421,10 @@ def _step(
     match event:
         case ev.ModelCallStarted(call_id):
             return replace(s, call=OpenCall(call_id), calls=s.calls + 1, fresh=False)
-        case ev.ModelCallFailed(call_id, message, retry_at):
+        case ev.ModelCallFailed(call_id, message, retry_at, overflow):
             attempt = s.call.attempt + 1 if s.call else 1
             lost = "" if retry_at else message
-            return replace(s, call=OpenCall(call_id, attempt, retry_at, lost), warning="" if lost else message)
+            return replace(s, call=OpenCall(call_id, attempt, retry_at, lost, overflow), warning="" if lost else message)
         case ev.ModelReplied(call_id, parts, usage):
             asked = [part for part in parts if isinstance(part, ToolCall)]
             return replace(
