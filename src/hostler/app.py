@@ -27,6 +27,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import Definitions, classes_of, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
+from hostler.engine import compacting
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.calls import Calls
 from hostler.engine.desk import Desk
@@ -150,6 +151,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         live = LiveText(redactor, SpokenFiles(home.folder / "said"))
         agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
+        effects.performers.learn(compacting.performers(effects))
         dispatch = LocalDispatch(ambient)
         engine = Engine(
             identity,

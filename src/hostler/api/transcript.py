@@ -37,6 +37,11 @@ class Followed:
         """Return the messages that every later call begins with."""
         return self._context.closed
 
+    @property
+    def renewed(self) -> int:
+        """Return how often the context began anew."""
+        return self._context.renewed
+
     def feed(self, recorded: Recorded) -> None:
         """Take one more event."""
         if isinstance(recorded.event, Started):
@@ -49,7 +54,7 @@ class Followed:
 
     def system(self) -> str:
         """Return the system prompt of the next call."""
-        return system(self._agent, self._context.instructions) if self._agent else ""
+        return system(self._agent, self._context.instructions, self._context.skills) if self._agent else ""
 
     def tools(self) -> Sequence[ToolSpec]:
         """Return the tools that the next call offers."""

@@ -6,7 +6,7 @@ An empty tuple means that what was asked is so already.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
@@ -16,6 +16,7 @@ from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgume
 from hostler.core.events import Event
 from hostler.core.kept import WorkApplied, WorkRestored
 from hostler.core.limits import reached
+from hostler.core.memory_events import Answered, ContextCleared
 from hostler.core.plan import Session
 from hostler.core.state import State, annotated
 
@@ -33,6 +34,9 @@ class Send:
     digest: str
     origin: ev.Origin = "user"
     settings: ev.Json | None = None
+    expansion: str = ""
+    """What the agent hears instead of the text; for `local` bundle, what is answered."""
+    local: ev.Local = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +192,38 @@ def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:
     limit = reached(state)
     if state.phase == "STOPPED" and state.failure and state.failure.limit and limit:
         raise FailedPrecondition(limit.message)
-    queued = ev.InputQueued(command.input_id, command.block, command.digest, command.origin, command.settings)
+    if command.local in ("clear", "bundle"):
+        return _answered_here(state, command)
+    queued = queued_by(command)
     starts = state.phase in ("WAITING_FOR_INPUT", "STOPPED") or (state.phase == "PENDING" and state.environment.ready)
     if not starts:
         return (queued,)
     return (queued, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
+
+
+def queued_by(send: Send) -> ev.InputQueued:
+    """Return the event that queues an input."""
+    return ev.InputQueued(
+        send.input_id,
+        send.block,
+        send.digest,
+        send.origin,
+        send.settings,
+        expansion=send.expansion,
+        local=send.local,
+    )
+
+
+def _answered_here(state: State, send: Send) -> tuple[Event, ...]:
+    """Do at once what needs neither the agent nor its environment: clear the context, or answer."""
+    queued = replace(queued_by(send), expansion="")
+    if send.local == "bundle":
+        return (queued, Answered(send.input_id, send.expansion))
+    if state.begun.agent.driver != "builtin":
+        raise FailedPrecondition(f"agent {state.begun.agent.name} cannot clear its context; start a new one")
+    if state.phase == "RUNNING" or state.tools:
+        raise FailedPrecondition("the agent is at work; stop it, or wait until it rests, and clear the context then")
+    return (queued, *(ae.QuestionsClosed(ask.ask) for ask in state.external.asks), ContextCleared("a person"))
 
 
 def _change_goal(state: State, request: str, change: GoalChange, session: Session) -> tuple[Event, ...]:
@@ -207,9 +238,11 @@ def _change_goal(state: State, request: str, change: GoalChange, session: Sessio
 
 def _asked_of_agent(state: State, wish: ae.CompactRequested | ae.GoalRequested, session: Session) -> tuple[Event, ...]:
     """Ask something of an agent in the environment, which needs a running turn; the first one may begin with a goal."""
-    if state.begun.agent.driver == "builtin":
+    builtin = state.begun.agent.driver == "builtin"
+    if builtin and isinstance(wish, ae.GoalRequested):
         raise FailedPrecondition(f"agent {state.begun.agent.name} does not support this", field="control_input")
-    if state.phase == "PENDING" and isinstance(wish, ae.CompactRequested):
+    empty = state.phase == "PENDING" or (builtin and state.phase != "RUNNING" and not state.memory.weight)
+    if empty and isinstance(wish, ae.CompactRequested):
         raise FailedPrecondition("there is nothing to compact yet", field="control_input")
     if state.phase == "RUNNING" or (state.phase == "PENDING" and not state.environment.ready):
         return (wish,)
@@ -250,7 +283,7 @@ def _edit(state: State, input_id: str, new: Send) -> tuple[Event, ...]:
     after = state.queue[at + 1 : at + 2]
     return (
         ev.InputDeleted(input_id),
-        ev.InputQueued(new.input_id, new.block, new.digest, new.origin, new.settings),
+        queued_by(new),
         *(ev.InputMoved(new.input_id, q.id) for q in after),
         *((ev.SteerRequested(new.input_id),) if state.queue[at].steer else ()),
     )

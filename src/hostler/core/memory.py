@@ -1,5 +1,6 @@
 """What the model remembers of the log: compactions, a cleared context, commands people type: a part of the state."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -88,7 +89,7 @@ def _weighed(part: Memory, event: Event) -> Memory:
 
 def shell_id(input_id: str) -> str:
     """Return the id of the call that runs what an input says."""
-    return f"sh-{input_id}"
+    return f"sh-{hashlib.sha256(input_id.encode()).hexdigest()[:16]}"
 
 
 def command_in(block: ev.Json) -> str:

@@ -84,9 +84,7 @@ def wanted(state: State) -> frozenset[Effect]:
     if state.phase != "RUNNING" or state.stop is not None or state.killing or not state.environment.ready:
         return frozenset()
     compacting = {Compact(state.memory.compacting)} if state.memory.compacting else set[Effect]()
-    shells = {
-        RunShell(one.call_id, one.command, one.incarnation) for one in state.memory.shells if one.incarnation
-    }
+    shells = {RunShell(one.call_id, one.command, one.incarnation) for one in state.memory.shells if one.incarnation}
     return frozenset(compacting | shells)
 
 

@@ -12,6 +12,7 @@ from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
+from hostler.core.memory_events import ContextCompacted
 
 Dimension = Literal["model", "agent", "project"]
 Key = tuple[str, str]
@@ -52,6 +53,9 @@ class Spending:
                 return self._ended(call_id, recorded, Spent(calls=1, usage=usage))
             case ae.AgentCallCut(call_id, estimate):
                 return self._ended(call_id, recorded, Spent(guessed_calls=1, guess=estimate))
+            case ContextCompacted(model=model, usage=usage) if model:
+                calling = Spending({**self.under_way, recorded.event.id: plain(model)}, self.days)
+                return calling._ended(recorded.event.id, recorded, Spent(calls=1, usage=usage))
             case ev.Stopped():
                 return Spending({}, self.days) if self.under_way else self
             case _:

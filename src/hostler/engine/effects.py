@@ -21,6 +21,7 @@ from hostler.core.errors import (
     Fenced,
     HostlerError,
     MachineLost,
+    ModelRefused,
     ModelUnavailable,
 )
 from hostler.core.kept import WorkKept, WorkNotKept
@@ -146,7 +147,8 @@ class Effects:
             bounded = min(asked, LONGEST_RETRY_AFTER) if math.isfinite(asked) else 0.0
             wait = max(bounded, min(LONGEST_WAIT, 2.0**effect.attempt / 2))
             retry_at = self.ambient.now() + timedelta(seconds=wait)
-        failed = ev.ModelCallFailed(effect.call_id, message, retry_at)
+        overflow = isinstance(problem, ModelRefused) and problem.context_overflow
+        failed = ev.ModelCallFailed(effect.call_id, message, retry_at, overflow)
         cut = self._cut(effect.call_id, execution, again=retry_at is not None)
         return (*cut, Fact(f"{effect.call_id}/{effect.attempt}", failed))
 

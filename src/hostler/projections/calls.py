@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import memory_events as m
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
 from hostler.projections.status import stamp
@@ -68,6 +69,7 @@ class CallTable:
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
         self._turn = 0
+        self._model = ""
 
     def __getitem__(self, call: str) -> Call:
         return self._calls[call]
@@ -79,6 +81,12 @@ class CallTable:
                 self._turn = number
             case ev.ModelCallStarted(call_id, model):
                 self._calls[call_id] = Call(call_id, "builtin", model, self._turn, recorded.at)
+            case m.CompactionStarted(id_):
+                self._calls[id_] = Call(id_, "builtin", self._model, self._turn, recorded.at)
+            case m.ContextCompacted():
+                self._compacted(recorded.event, recorded.at)
+            case ev.Started(agent=agent):
+                self._model = agent.model
             case ae.AgentCallStarted(call_id, model):
                 self._calls[call_id] = Call(call_id, "external", model, self._turn, recorded.at)
             case ev.Stopped():
@@ -87,6 +95,12 @@ class CallTable:
                 self._calls[call.id] = _after(call, event, recorded.at)
             case _:
                 pass
+
+    def _compacted(self, event: m.ContextCompacted, at: datetime) -> None:
+        """Note what the call for a summary came to."""
+        call = replace(self._calls[event.id], ended_at=at, reason=event.problem)
+        finished: Outcome = "finished" if event.model else "failed"
+        self._calls[event.id] = replace(call, outcome=finished, usage=event.usage)
 
     def rows(self) -> tuple[Call, ...]:
         """Return all calls so far."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import memory_events as m
 from hostler.core.conversation import Message, ModelMessage, ModelPart, ToolSpec, UserMessage
 from hostler.core.events import Recorded
 from hostler.projections.calls import CallTable, counters
@@ -20,6 +21,10 @@ Json = dict[str, Any]
 NOT_KEPT = (
     "the agent made this call itself, through the gateway, which keeps no bodies: `heard` is what the agent got since "
     "the call before, and the reply is what it said and did until the next"
+)
+
+COMPACTION = (
+    "the conversation so far, as text, with the wish for a summary; the next request begins with what came of it"
 )
 
 
@@ -33,6 +38,11 @@ class ModelContext(Protocol):
 
     def feed(self, recorded: Recorded) -> None:
         """Take one more event."""
+        ...
+
+    @property
+    def renewed(self) -> int:
+        """Return how often the context began anew, so that the messages are others."""
         ...
 
     def pending(self) -> UserMessage | None:
@@ -75,6 +85,7 @@ class Transcript:
         self._open: list[_Open] = []
         self._number = 0
         self._closed = 0
+        self._renewed = 0
         self._pending: UserMessage | None = None
         self._shown: Json = {}
         self._inputs: dict[str, ev.Json] = {}
@@ -98,6 +109,11 @@ class Transcript:
                 call.failures.append({"at": stamp(recorded.at), "message": message, "retryAt": stamp(retry_at)})
             case ae.AgentCallFinished(call_id, _, finish) if call := self._call(call_id):
                 call.finish = finish
+            case m.CompactionStarted(id_):
+                self._open.append(_Open(id_, {"known": False, "note": COMPACTION}))
+            case m.ContextCompacted(id_, summary, truncated=truncated) if (call := self._call(id_)) and not truncated:
+                call.parts.append({"kind": "text", "text": summary})
+                call.finish = "stop"
             case event:
                 self._external(event)
         self._context.feed(recorded)
@@ -140,6 +156,8 @@ class Transcript:
     def _request(self) -> Json:
         """Return the request of the built-in agent's next call, without what the line before has already."""
         pending, closed = self._context.pending(), self._context.closed
+        if self._context.renewed != self._renewed:
+            self._renewed, self._closed, self._pending = self._context.renewed, 0, None
         new_messages = [*closed[self._closed :], *([pending] if pending else [])]
         prefix = self._closed
         if new_messages and new_messages[0] == self._pending:
@@ -153,7 +171,8 @@ class Transcript:
 
     def _unsent(self) -> list[Json]:
         """Return what no call has told the model yet."""
-        pending = self._context.pending() if len(self._context.closed) > self._closed else None
+        anew = self._context.renewed != self._renewed
+        pending = self._context.pending() if anew or len(self._context.closed) > self._closed else None
         return self._heard or ([message_json(pending)] if pending else [])
 
     def _external(self, event: ev.Event) -> None:

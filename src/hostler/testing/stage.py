@@ -16,6 +16,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.spoken import SpokenText
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
+from hostler.engine import compacting
 from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
@@ -55,6 +56,8 @@ class Stage:
     clock: HandClock = field(default_factory=HandClock)
     settle: float = 0.0
     slots: int = 8
+    window: int = 0
+    """Tokens of the model's context; 0 is unknown."""
     opening: float = OPENING
     worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Stage:
         drivers = {"resident": ResidentDriver()}
         agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once, opening=self.opening)
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)
+        effects.performers.learn(compacting.performers(effects))
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
             identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker
@@ -104,7 +108,14 @@ class Stage:
     async def start(self, model: str, task: str = "", limits: Limits | None = None, driver: str = "builtin") -> str:
         """Start an execution, with a first input when there is a task."""
         agent = Agent(
-            "agent", "stage", driver, model, limits=limits or Limits(), tools=tuple(TOOLS), tools_inside=INSIDE
+            "agent",
+            "stage",
+            driver,
+            model,
+            limits=limits or Limits(),
+            tools=tuple(TOOLS),
+            tools_inside=INSIDE,
+            context_window=self.window,
         )
         new = NewExecution({}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
         execution = await self.server.desk.start(new)

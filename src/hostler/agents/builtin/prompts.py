@@ -1,6 +1,9 @@
 """What the built-in agent's model is told before anything else."""
 
+from collections.abc import Sequence
+
 from hostler.core.events import Agent
+from hostler.core.memory_events import Skill
 
 SYSTEM = """\
 You are a software engineer working in a Git repository, in a sandbox with a shell. The workspace is the repository's \
@@ -19,9 +22,20 @@ not run. Where sensible work follows from it, propose it with `next_steps`.
 """
 
 
-def system(agent: Agent, instructions: str) -> str:
-    """Return the system prompt: the agent's own or ours, then the repository's AGENTS.md."""
+SKILLS = """\
+
+# Skills
+
+Somebody wrote down how some things are done here. Where a task fits the description of one of these, load it with \
+the `skill` tool before you begin:
+"""
+
+
+def system(agent: Agent, instructions: str, skills: Sequence[Skill] = ()) -> str:
+    """Return the system prompt: the agent's own or ours, the repository's AGENTS.md, and the skills that it may load."""
     prompt = agent.system_prompt or SYSTEM
-    if not instructions:
-        return prompt
-    return f"{prompt}\n# The repository's AGENTS.md\n\n{instructions}\n"
+    if instructions:
+        prompt = f"{prompt}\n# The repository's AGENTS.md\n\n{instructions}\n"
+    if skills and "skill" in agent.tools:
+        prompt += SKILLS + "\n" + "".join(f"- {skill.name}: {skill.description}\n" for skill in skills)
+    return prompt
