@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import forge_plan
+from hostler.core import interests_plan, waking
 from hostler.core.agents import GoalChange
 from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
@@ -19,6 +21,7 @@ from hostler.core.limits import reached
 from hostler.core.memory_events import Answered, ContextCleared
 from hostler.core.plan import Session
 from hostler.core.state import State, annotated
+from hostler.core.waking import CancelWaits, GiveUp, Wake
 
 MAX_QUEUE = 1000
 MAX_OUTPUTS = 100
@@ -125,6 +128,13 @@ class ReportHostAllowed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportCredential:
+    """Note that there is a credential for a host that had asked for one, and go on; nothing where it had not."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """Go on in a new environment, made from what was kept of a turn."""
 
@@ -134,8 +144,9 @@ class Restore:
 
 
 Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
-Reports = ReportOutputs | ReportApplied | ReportHostAllowed
-Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore
+Reports = ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
+Waits = Wake | GiveUp | CancelWaits
+Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -172,8 +183,16 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
         case ReportHostAllowed(host, scope, by):
             refused = any(covers(host, one) for one in state.refused_hosts)
             return (ev.HostAllowed(host, scope, by),) if refused else ()
+        case ReportCredential(host):
+            return forge_plan.authenticated(state, host, session.incarnation, session.settle)
         case Restore():
             return _restore(state, command)
+        case Wake():
+            return waking.wake(state, command, session)
+        case GiveUp():
+            return waking.give_up(state, command, session)
+        case CancelWaits():
+            return waking.cancel(state, command)
 
 
 def _restore(state: State, command: Restore) -> tuple[Event, ...]:
@@ -196,9 +215,10 @@ def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:
         return _answered_here(state, command)
     queued = queued_by(command)
     starts = state.phase in ("WAITING_FOR_INPUT", "STOPPED") or (state.phase == "PENDING" and state.environment.ready)
+    came = interests_plan.answered(state, command.block) if command.origin == "agent" else ()
     if not starts:
-        return (queued,)
-    return (queued, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
+        return (*came, queued)
+    return (*came, queued, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
 
 
 def queued_by(send: Send) -> ev.InputQueued:
@@ -297,7 +317,8 @@ def _stop(state: State) -> tuple[Event, ...]:
     if state.phase == "RUNNING":
         return (request,)
     dropped = tuple(ev.InputDropped(q.id) for q in state.queue)
-    return (request, *dropped, ev.Stopped(state.turn))
+    waits = interests_plan.dropped(state, "the execution was stopped")
+    return (request, *dropped, *waits, ev.Stopped(state.turn))
 
 
 def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:

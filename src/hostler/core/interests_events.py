@@ -21,11 +21,15 @@ class Interest:
     phase: str = ""
     phases: tuple[str, ...] = ()
     note: str = ""
+    """What the agent wants to be reminded of."""
+    repeats: bool = False
+    until: datetime | None = None
+    """When the agent is woken although nothing came; a timer has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterestsRegistered:
-    """The agent waits for these too, as wait `wait`."""
+    """The agent waits for these too, as wait `wait`; the turn ends with it."""
 
     wait: str
     interests: tuple[Interest, ...]
@@ -40,6 +44,8 @@ class InterestFired:
     late: float = 0.0
     due: datetime | None = None
     again: datetime | None = None
+    outside: bool = False
+    """A caller of the API said so, and not the clock or what was watched."""
     VERSION: ClassVar[int] = 1
 
 

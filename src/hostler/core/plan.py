@@ -149,6 +149,8 @@ def wanted(state: State) -> frozenset[Effect]:
 
 def _wanted_of_turn(state: State) -> frozenset[Effect]:
     match state.phase:
+        case "PENDING" if forge_plan.blocks(state):
+            return frozenset()
         case "PENDING" if not state.environment.ready and state.stop is None:
             return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
         case "RUNNING" if state.stop is None:
@@ -173,6 +175,8 @@ def _wanted_of_work(state: State) -> frozenset[Effect]:
 def _wanted_in_turn(state: State) -> frozenset[Effect]:
     if state.killing:
         return frozenset({KillGroup(state.turn)})
+    if forge_plan.blocks(state) or (state.environment.ready and forge_plan.looks(state)):
+        return frozenset()
     if not state.environment.ready:
         return frozenset({PrepareEnvironment(state.environment.id, state.turn)})
     effects: set[Effect] = set()
@@ -210,7 +214,7 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return failing(state, "environment", state.environment.failed)
     if state.losses >= MAX_LOSSES:
         return failing(state, "environment", LOST_TEXT)
-    if state.killing or not state.environment.ready:
+    if state.killing or not state.environment.ready or forge_plan.looks(state):
         return ()
     if typed := memory_plan.due(state):
         return typed
@@ -232,6 +236,8 @@ def _due_in_step(state: State) -> tuple[Event, ...]:
 
 def _going_on(state: State) -> tuple[Event, ...]:
     """Return what an idle turn goes on with by itself; a limit that is used up ends it instead."""
+    if interests_plan.resting(state):
+        return ()
     events = modes_plan.going_on(state) or judging_plan.going_on(state)
     if any(isinstance(event, ev.InputQueued) for event in events) and (limit := reached(state)):
         return failing(state, "agent_execution", limit.message, limit.name)
@@ -319,14 +325,16 @@ def stopping(state: State, session: Session) -> tuple[Event, ...]:
     dropped = tuple(ev.InputDropped(q.id) for q in state.queue if q.seq <= state.stop_seq)
     after = any(q.seq > state.stop_seq for q in state.queue) and not state.deleted
     again = (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),) if after else ()
-    return (*_cut(state, STOPPED_TEXT, "cancelled"), *dropped, ev.Stopped(state.turn), *again)
+    waits = interests_plan.dropped(state, "the execution was stopped")
+    return (*_cut(state, STOPPED_TEXT, "cancelled"), *dropped, *waits, ev.Stopped(state.turn), *again)
 
 
 def failing(state: State, reason: ev.FailureReason, message: str, limit: str = "") -> tuple[Event, ...]:
     """Return what a failure comes to; queued inputs stay, visibly, and go with the next Send."""
     environment = reason == "environment"
     text, outcome = (UNKNOWN_TEXT, "unknown") if environment else (STOPPED_TEXT, "cancelled")
-    return (*_cut(state, text, outcome), ev.Stopped(state.turn, reason, message, limit))
+    waits = interests_plan.dropped(state, "the execution stopped by itself")
+    return (*_cut(state, text, outcome), *waits, ev.Stopped(state.turn, reason, message, limit))
 
 
 def _cut(state: State, text: str, outcome: ev.Outcome) -> tuple[Event, ...]:

@@ -17,6 +17,7 @@ from hostler.core.external import External, adopted, evolve_agent, gone, taken
 from hostler.core.family import Family
 from hostler.core.forge import Forge
 from hostler.core.interests import Interests
+from hostler.core.interests_events import InterestsRegistered
 from hostler.core.judging import Judging
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.mcp import Mcp
@@ -255,6 +256,8 @@ def _part(s: State, event: ev.PartEvent) -> State:
             return replace(s, context_length=0)
         case ShellStarted():
             return replace(s, dirty=True, unkept=True)
+        case InterestsRegistered() if s.begun.agent.driver == "builtin":
+            return replace(s, fresh=False)  # The model is called when it is woken.
         case _:
             return s
 
@@ -424,7 +427,9 @@ def _step(
         case ev.ModelCallFailed(call_id, message, retry_at, overflow):
             attempt = s.call.attempt + 1 if s.call else 1
             lost = "" if retry_at else message
-            return replace(s, call=OpenCall(call_id, attempt, retry_at, lost, overflow), warning="" if lost else message)
+            return replace(
+                s, call=OpenCall(call_id, attempt, retry_at, lost, overflow), warning="" if lost else message
+            )
         case ev.ModelReplied(call_id, parts, usage):
             asked = [part for part in parts if isinstance(part, ToolCall)]
             return replace(
@@ -443,7 +448,8 @@ def _step(
             return replace(s, tools=tuple(started), dirty=s.dirty or inside, unkept=s.unkept or inside)
         case ev.ToolFinished(call_id):
             asked = any(step_of(ask.ask) == step_of(call_id) for ask in s.external.asks)
-            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=not asked, losses=0)
+            fresh = not (asked or s.interests.resting)
+            return replace(s, tools=tuple(t for t in s.tools if t.id != call_id), fresh=fresh, losses=0)
 
 
 def step_of(call_id: str) -> str:
