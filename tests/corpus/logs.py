@@ -15,6 +15,17 @@ from hostler.core import kept
 from hostler.core.agents import Child, Choice, FileChange, Goal, GoalChange, Question
 from hostler.core.conversation import Text, Thinking, ToolCall, Usage
 from hostler.core.events import Event, Recorded
+from hostler.core.memory import shell_id
+from hostler.core.memory_events import (
+    Announced,
+    Answered,
+    CommandsAnnounced,
+    CompactionStarted,
+    ContextCleared,
+    ContextCompacted,
+    ShellFinished,
+    ShellStarted,
+)
 
 SPACE = uuid.UUID("0d0ff7f6-6c1f-4b0c-9d7e-9a54f5c9a001")
 BEGAN = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
@@ -280,4 +291,40 @@ def failed() -> Iterable[Recorded]:
     return w.log
 
 
-ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {"builtin": builtin, "codex": codex, "failed": failed}
+def memory() -> Iterable[Recorded]:
+    """A context that is compacted, with a summary and without, and cleared; commands that a person typed."""
+    w = Writing("memory", BEGAN + timedelta(hours=3))
+    w.add(started("memory", "builtin", name="A long story"))
+    task = w.queued("task", "Make the table faster.")
+    listed = (Announced("review", "Review the last change"), Announced("clear", "Begin with an empty context"))
+    w.add(ready("memory"), CommandsAnnounced(listed), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((task,)))
+    w.add(ev.ModelCallStarted("c1", "anthropic:claude"), ev.ModelCallFailed("c1", "the context is full", None, True))
+    w.add(CompactionStarted("k1"))
+    w.add(ContextCompacted("k1", "The index is built twice.", 0, 9000, 150_000, 3000, "m:m", Usage(900, 0, 0, 40)))
+    w.add(
+        ev.ModelCallStarted("c2", "anthropic:claude"),
+        ev.ModelReplied("c2", (Text("Built once now."),), Usage(9, 0, 0, 4)),
+    )
+    w.add(ae.CompactRequested(named("compact")), CompactionStarted("k2", named("compact")))
+    w.add(ContextCompacted("k2", "", 10, 9000, 3100, 2900, truncated=True, problem="the provider does not answer"))
+    for number, command in enumerate(("make bench", "sleep 100")):
+        input_id = named("memory", f"typed{number}")
+        block = {"id": input_id, "inputs": [{"text": {"content": f"!{command}"}}]}
+        w.add(ev.InputQueued(input_id, block, "d", local="shell"), ShellStarted(shell_id(input_id), INSIDE))
+        outcome = ("ok", "12 ms\n", 0) if number == 0 else ("cancelled", "[stopped]", None)
+        w.add(ShellFinished(shell_id(input_id), *outcome))
+    w.add(ev.TurnEnded(1))
+    for local, text in (("bundle", "/support-bundle"), ("clear", "/clear")):
+        input_id = named("memory", local)
+        block = {"id": input_id, "inputs": [{"text": {"content": text}}]}
+        w.add(ev.InputQueued(input_id, block, "d", local=local))
+        w.add(Answered(input_id, "hostler show ID --bundle FILE") if local == "bundle" else ContextCleared("a person"))
+    return w.log
+
+
+ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {
+    "builtin": builtin,
+    "codex": codex,
+    "failed": failed,
+    "memory": memory,
+}

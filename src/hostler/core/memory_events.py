@@ -102,11 +102,5 @@ class ShellFinished:
 
 
 MemoryEvent = (
-    CompactionStarted
-    | ContextCompacted
-    | ContextCleared
-    | CommandsAnnounced
-    | Answered
-    | ShellStarted
-    | ShellFinished
+    CompactionStarted | ContextCompacted | ContextCleared | CommandsAnnounced | Answered | ShellStarted | ShellFinished
 )

@@ -79,7 +79,15 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
         }
     ),
     "WAITING_FOR_INPUT": frozenset(
-        {"EnvironmentLost", "EnvironmentReady", "SupervisorLost", "StopRequested", "AgentEnded", "QuestionsClosed", *KEPT}
+        {
+            "EnvironmentLost",
+            "EnvironmentReady",
+            "SupervisorLost",
+            "StopRequested",
+            "AgentEnded",
+            "QuestionsClosed",
+            *KEPT,
+        }
     ),
     "STOPPED": frozenset({"EnvironmentReady", "EnvironmentLost", "GroupGone", *KEPT}),
 }

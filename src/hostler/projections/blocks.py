@@ -13,9 +13,11 @@ from typing import Any, Literal
 from hostler.core import events as ev
 from hostler.core.conversation import Text, Thinking
 from hostler.core.events import Recorded
+from hostler.core.memory_events import MemoryEvent
 from hostler.core.state import State, evolve
 from hostler.projections.actions import intent
 from hostler.projections.agent_blocks import agent_bodies
+from hostler.projections.memory_blocks import memory_bodies
 from hostler.projections.status import stamp
 
 SPACE = uuid.UUID("6b1e2f0e-3f0b-5f57-9c1e-7c8f6a1d2b40")
@@ -79,6 +81,8 @@ class Framer:
                 elif origin == "harness":
                     given = {"createdAt": stamp(recorded.at), **block, "id": input_id, "metadata": {"source": HARNESS}}
                     yield 1, "harness", _done(userInput=given)
+                if recorded.event.local:
+                    yield 1, f"seen/{input_id}", _done(userInputSeen={"id": input_id})
             case ev.InputTaken(input_ids) if self._state.begun.agent.driver == "builtin":
                 for input_id in input_ids:
                     yield 1, f"seen/{input_id}", _done(userInputSeen={"id": input_id})
@@ -106,6 +110,9 @@ class Framer:
             case ev.NextStepsProposed(steps):
                 actions = [{"title": step.title, "prompt": step.prompt} for step in steps]
                 yield 1, "next", _done(nextStepsProposal={"actions": actions})
+            case event if isinstance(event, MemoryEvent):
+                for name, body in memory_bodies(event, before.memory):
+                    yield 1, name, body
             case event:
                 for name, body in agent_bodies(event, before.external):
                     yield 1, name, body

@@ -39,6 +39,9 @@ class InputTeller:
     def tell(self, event: InputEvent) -> None:
         """Tell of an input."""
         match event:
+            case ev.InputQueued(input_id) if event.local:
+                self._items[input_id] = self._telling.name("input")
+                self._telling.put(replace(self._read(event), state="seen"))
             case ev.InputQueued(input_id, _, _, origin) if origin != "wake":
                 self._waiting[input_id] = self._read(event)
             case ev.InputTaken(input_ids):

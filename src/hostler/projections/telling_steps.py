@@ -8,6 +8,7 @@ from typing import Any, cast
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.conversation import ModelPart, Text, Thinking
+from hostler.core.memory_events import ShellFinished
 from hostler.projections import items
 from hostler.projections.actions import intent
 from hostler.projections.changes import counts, of_details
@@ -161,9 +162,11 @@ class StepTeller:
             return
         self.finish(event, output_bytes=event.output_bytes, blob=event.output)
 
-    def finish(self, event: ev.ToolFinished | ae.ActionFinished, *, output_bytes: int = 0, blob: str = "") -> None:
+    def finish(
+        self, event: ev.ToolFinished | ae.ActionFinished | ShellFinished, *, output_bytes: int = 0, blob: str = ""
+    ) -> None:
         """Tell how an action ended."""
-        action = self._open.pop(event.call_id if isinstance(event, ev.ToolFinished) else event.item, None)
+        action = self._open.pop(event.item if isinstance(event, ae.ActionFinished) else event.call_id, None)
         if action is None:
             return
         done = replace(

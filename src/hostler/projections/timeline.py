@@ -12,11 +12,13 @@ from hostler.core import events as ev
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.core.memory_events import MemoryEvent
 from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
 from hostler.projections.telling_inputs import InputTeller
+from hostler.projections.telling_memory import MemoryTeller
 from hostler.projections.telling_places import HostTeller, tell_environment, tell_work
 from hostler.projections.telling_steps import StepTeller
 
@@ -35,6 +37,7 @@ class Timeline:
         self._steps = StepTeller(self._telling)
         self._hosts = HostTeller(self._telling)
         self._agents = AgentTeller(self._telling, self._steps, self._inputs)
+        self._memory = MemoryTeller(self._telling, self._steps)
         self._turn_usage = Usage()
         self._turn_calls = 0
         self._turn_items = 0
@@ -100,6 +103,8 @@ class Timeline:
                 if not _goes_on(event):
                     self.calling_since = None
                 self._steps.tell(event)
+            case event if isinstance(event, MemoryEvent):
+                self._memory.tell(event)
             case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet() | ev.NextStepsProposed():
                 self._steps.tell(event)
             case ev.EnvironmentReady() | ev.EnvironmentFailed() | ev.EnvironmentLost() | ev.SupervisorLost():

@@ -110,7 +110,7 @@ class Transcript:
             case ae.AgentCallFinished(call_id, _, finish) if call := self._call(call_id):
                 call.finish = finish
             case m.CompactionStarted(id_):
-                self._open.append(_Open(id_, {"known": False, "note": COMPACTION}))
+                self._open.append(_Open(id_, {"known": False, "note": COMPACTION, "heard": []}))
             case m.ContextCompacted(id_, summary, truncated=truncated) if (call := self._call(id_)) and not truncated:
                 call.parts.append({"kind": "text", "text": summary})
                 call.finish = "stop"

@@ -156,7 +156,7 @@ class Context:
     def compact(self, event: m.ContextCompacted) -> None:
         """Begin anew with what the event leaves; a call whose reply is not kept takes its result along."""
         self.summary = event.summary
-        tail = next((list(messages) for seq, messages in self.replies() if seq == event.kept), [])
+        tail = [one for seq, messages in self.replies() if seq == event.kept for one in messages]
         if not tail:
             last = next((messages for _, messages in self.replies()), ())
             words = shortening.head(self._kept(self.said, last), event.room)

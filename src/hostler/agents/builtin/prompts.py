@@ -32,7 +32,7 @@ the `skill` tool before you begin:
 
 
 def system(agent: Agent, instructions: str, skills: Sequence[Skill] = ()) -> str:
-    """Return the system prompt: the agent's own or ours, the repository's AGENTS.md, and the skills that it may load."""
+    """Return the system prompt: the agent's own or ours, the repository's AGENTS.md, the skills that it may load."""
     prompt = agent.system_prompt or SYSTEM
     if instructions:
         prompt = f"{prompt}\n# The repository's AGENTS.md\n\n{instructions}\n"
