@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core import forge_plan
-from hostler.core import interests_plan, waking
+from hostler.core import forge_plan, interests_plan, waking
 from hostler.core.agents import GoalChange
 from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted

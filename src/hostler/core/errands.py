@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostler.core.events import Recorded
+from hostler.core.forges import Forges, Workshop
 from hostler.core.state import State
 
 
 @dataclass(slots=True)
 class Services:
     """The services of this process for tools; None is one that this process does not have."""
+
+    forges: Forges | None = None
+    """Code hosts."""
+    workshop: Workshop | None = None
+    """Makes environments."""
 
 
 @dataclass(frozen=True, slots=True)

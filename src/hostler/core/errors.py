@@ -17,6 +17,7 @@ HostlerError
 │   └── NewerRelease           the log or the schema was written by a newer release
 ├── EnvironmentError_          the machine's side
 │   ├── EnvironmentFailed      it could not be made or brought back
+│   │   └── NotAuthenticated   its repository asks for a credential
 │   ├── MachineLost            another incarnation answers, or none
 │   │   └── Restarted          another one answers, and has begun nothing
 │   └── Fenced                 the supervisor knows a higher fence
@@ -112,6 +113,14 @@ class EnvironmentError_(HostlerError):
 
 class EnvironmentFailed(EnvironmentError_):
     """The environment could not be made or brought back."""
+
+
+class NotAuthenticated(EnvironmentFailed):
+    """A repository asks for a credential that is not there, or refused the one that is."""
+
+    def __init__(self, message: str = "", url: str = "") -> None:
+        super().__init__(message)
+        self.url = url
 
 
 class MachineLost(EnvironmentError_):

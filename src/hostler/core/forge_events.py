@@ -1,7 +1,10 @@
 """What can happen between an execution and the places where code is reviewed."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Purpose = Literal["", "clone", "push", "api"]
+"""What was refused: the making of the environment, or something that the agent did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,16 @@ class EnvironmentCreated:
 
 @dataclass(frozen=True, slots=True)
 class HostAuthenticationRequired:
-    """A host refused for want of a credential; the turn goes on when there is one."""
+    """A host refused for want of a credential; the execution goes on when there is another one than `credential`."""
 
     call_id: str
     host: str
+    reason: str = ""
+    purpose: Purpose = ""
+    subject: str = ""
+    """Whose credential is missing: the creator of the environment."""
+    credential: str = ""
+    """Which one was refused: its id and when it was set; empty when there was none."""
     VERSION: ClassVar[int] = 1
 
 
@@ -40,6 +49,24 @@ class HostAuthenticated:
     """There is a credential for the host now."""
 
     host: str
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestGiven:
+    """The pull request that the execution was started with: what is known of it, and whether its branch is here."""
+
+    url: str
+    number: str = ""
+    title: str = ""
+    head: str = ""
+    base: str = ""
+    author: str = ""
+    draft: bool = False
+    checked_out: bool = False
+    """The workspace is at its branch, and a push goes there."""
+    note: str = ""
+    """Why some of it is not known."""
     VERSION: ClassVar[int] = 1
 
 
@@ -70,6 +97,7 @@ ForgeEvent = (
     | EnvironmentCreated
     | HostAuthenticationRequired
     | HostAuthenticated
+    | PullRequestGiven
     | BranchPushed
     | PullRequestOpened
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from hostler.core.errors import EnvironmentFailed
+from hostler.core.errors import EnvironmentFailed, NotAuthenticated
 from hostler.core.machines import Command, ExecResult, Exited, Machine, Operation, TimedOut
 from hostler.core.providers import (
     KeptSource,
@@ -30,14 +30,6 @@ PART = 16 << 20
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)([\w.-]+)(?::\d+/|[:/])(.+)")
 NO_DEPTH = "does not support shallow"
-
-
-class NotAuthenticated(EnvironmentFailed):
-    """A repository asks for a credential that is not there, or refused the one that is."""
-
-    def __init__(self, message: str, url: str) -> None:
-        super().__init__(message)
-        self.url = url
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.egress import split_port
-from hostler.core.errors import EnvironmentFailed, FailedPrecondition
+from hostler.core.errors import EnvironmentFailed, FailedPrecondition, NotAuthenticated
 from hostler.core.hosts import host_of
 from hostler.core.machines import Machine, Operation
 from hostler.core.projects import repository_key
@@ -147,7 +147,7 @@ class Outside:
             site = replace(site, mirror=f"{MIRROR}/{generation}", damaged=damaged)
         try:
             workspace = await content.bring(site, spec.source)
-        except content.NotAuthenticated as problem:
+        except NotAuthenticated as problem:
             await self._note(spec.id, problem.url, accepted=False)
             raise
         if isinstance(spec.source, RemoteRepository):

@@ -8,7 +8,14 @@ from typing import Any, Protocol
 import structlog
 
 from hostler.core.ambient import Ambient
-from hostler.core.errors import EnvironmentError_, EnvironmentFailed, Fenced, HostlerError, MachineLost
+from hostler.core.errors import (
+    EnvironmentError_,
+    EnvironmentFailed,
+    Fenced,
+    HostlerError,
+    MachineLost,
+    NotAuthenticated,
+)
 from hostler.core.machines import Machine, Operation
 from hostler.core.ports import EnvironmentRow
 from hostler.core.providers import EnvSpec, Handle, KeptSource, LocalRepository, Provider, RemoteRepository, Workspace
@@ -97,7 +104,10 @@ class Maker:
         except HostlerError as problem:
             if not isinstance(problem, EnvironmentError_):
                 log.exception("an environment could not be made", environment=environment)
-            raise await self._failed(environment, problem.message) from problem
+            failed = await self._failed(environment, problem.message)
+            if isinstance(problem, NotAuthenticated):
+                raise NotAuthenticated(failed.message, problem.url) from problem
+            raise failed from problem
         except OSError as problem:
             raise await self._failed(environment, f"the server's machine: {problem.strerror or problem}") from problem
         except Exception as problem:  # A fault of ours; the row must not tell for ever that it is coming up.
