@@ -2,10 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from hostler.core.events import Recorded
+from hostler.core.events import Recorded, ToolStarted
 from hostler.core.forges import Forges, Workshop
 from hostler.core.state import State
+
+
+class Waits(Protocol):
+    """What an execution may wait for."""
+
+    @property
+    def longest(self) -> timedelta:
+        """Return how long something is waited for that may never come, at most."""
+        ...
+
+    async def cancel(self, execution: str, interests: tuple[str, ...]) -> State:
+        """Take back what an execution waits for, everything when nothing is named; return the state after it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -16,6 +31,8 @@ class Services:
     """Code hosts."""
     workshop: Workshop | None = None
     """Makes environments."""
+    waits: Waits | None = None
+    """Takes back what an execution waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +45,11 @@ class Errand:
     state: State
     log: Sequence[Recorded]
     services: Services
+
+    @property
+    def since(self) -> datetime:
+        """Return when the call was started, the same each time that it is carried out."""
+        for recorded in reversed(self.log):
+            if isinstance(recorded.event, ToolStarted) and recorded.event.call_id == self.call_id:
+                return recorded.at
+        raise LookupError(f"the log holds no start of call {self.call_id}")
