@@ -36,9 +36,11 @@ from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
+from hostler.engine.offering import LibraryOffers
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
 from hostler.engine.setups import Setups
+from hostler.engine.waking import Waking
 from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
 from hostler.environments.keeping import KeptWork
@@ -152,6 +154,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
         effects.performers.learn(compacting.performers(effects))
+        effects.services.offers = offers = LibraryOffers(stores.prompts)
         dispatch = LocalDispatch(ambient)
         engine = Engine(
             identity,
@@ -164,6 +167,11 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         gateway.ledger = Calls(engine, agents, ambient)
         desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
+        waking = Waking(
+            desk, stores.executions, environments, ambient, redactor, longest=timedelta(hours=settings.wait_hours)
+        )
+        effects.performers.learn(waking.performers())
+        effects.services.waits = waking
         places.on_refusal = desk.refused
         environments.works = engine.works
         hosts = environments.hosts(stores.class_hosts, stores.executions, desk.command)
@@ -211,6 +219,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             blobs=stores.blobs,
             environment_rows=stores.environments,
             prompts=stores.prompts,
+            offers=offers,
             tokens=stores.tokens,
             projects=stores.projects,
             project_use=stores.project_use,

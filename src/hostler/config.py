@@ -166,6 +166,7 @@ class Settings(BaseSettings):
     keep_mib: int = Field(256, ge=1, le=4096)
     mirror_gib: int = Field(20, ge=0)
     setup_cache_gib: int = Field(10, ge=0)
+    wait_hours: float = Field(24, gt=0, le=8760)
     idle_exit_minutes: float = Field(0, ge=0)
 
     @model_validator(mode="after")

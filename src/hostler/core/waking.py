@@ -87,7 +87,7 @@ def _check(one: Interest, command: Wake) -> None:
     kind = next((PAYLOADS[name] for name in command.block if name in PAYLOADS), "")
     if one.kind != kind:
         raise FailedPrecondition(f"interest {one.id} is of kind {one.kind}", field=FIELD)
-    said = command.block.get("environment") or command.block.get("devcontainerRebuild") or {}
+    said: ev.Json = command.block.get("environment") or command.block.get("devcontainerRebuild") or {}
     place, phase = said.get("environmentId", ""), said.get("phase", "")
     if place and place != one.subject:
         raise FailedPrecondition(f"interest {one.id} is in another environment", field=f"{FIELD}.environment_id")

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import NewEnvironment, NewExecution
@@ -22,6 +22,7 @@ from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
+from hostler.engine.waking import Waking
 from hostler.engine.worker import Worker
 from hostler.projections.row import project
 from hostler.testing.clock import HandClock
@@ -90,6 +91,9 @@ class Stage:
             identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker
         )
         desk = Desk(identity, link, self.world, engine, dispatch, live, redactor, self.clock)
+        waking = Waking(desk, link, self.world, self.clock, redactor, longest=timedelta(hours=24))
+        effects.performers.learn(waking.performers())
+        effects.services.waits = waking
         await engine.open()
         self.server = Server(engine, desk, live, link, agents)
         return self.server

@@ -184,6 +184,10 @@ class World:
     keeping: Callable[[int], Awaitable[None]] = _at_once
     """What keeping the work of a turn takes; it may raise."""
     released: list[str] = field(default_factory=list[str])
+    phases: dict[str, str] = field(default_factory=dict[str, str])
+    """Phases of environments that do not run."""
+    rebuilds: list[str] = field(default_factory=list[str])
+    rebuild_failures: Sequence[str] = ()
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
         """Find the environment and admit the execution."""
@@ -193,6 +197,16 @@ class World:
             raise Fenced()
         self.machine.fences[execution] = fence
         return Prepared(self.machine.incarnation, "base", (), "")
+
+    async def phase(self, environment: str) -> tuple[str, str]:
+        """Return the phase that a story has given an environment."""
+        return self.phases.get(environment, "running"), ""
+
+    async def rebuild(self, environment: str, name: str) -> Sequence[str]:
+        """Note that the lifecycle commands ran, once under each name."""
+        if name not in self.rebuilds:
+            self.rebuilds.append(name)
+        return self.rebuild_failures
 
     async def machine_for(self, environment: str) -> Machine:
         """Return the inside; it has the part of a machine that stories need."""

@@ -9,12 +9,29 @@ from hostler.tools.next_steps import NextSteps
 from hostler.tools.read import Read
 from hostler.tools.result import AddResult
 from hostler.tools.search import Search
+from hostler.tools.skill import LoadSkill
 from hostler.tools.todo import Todo
 from hostler.tools.tool import OutsideTool, Tool
+from hostler.tools.wait import CancelWait, RebuildDevcontainer, Wait
 from hostler.tools.write import Write
 
 TOOLS: Mapping[str, Tool | OutsideTool] = {
-    tool.name: tool for tool in (Bash(), Read(), Write(), Edit(), Search(), Todo(), AddResult(), Ask(), NextSteps())
+    tool.name: tool
+    for tool in (
+        Bash(),
+        Read(),
+        Write(),
+        Edit(),
+        Search(),
+        Todo(),
+        AddResult(),
+        Ask(),
+        NextSteps(),
+        Wait(),
+        CancelWait(),
+        RebuildDevcontainer(),
+        LoadSkill(),
+    )
 }
 """Name to tool, in the order in which the model sees them."""
 

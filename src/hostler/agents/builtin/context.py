@@ -223,7 +223,7 @@ def parts(queued: ev.InputQueued, questions: Sequence[Question] = ()) -> list[Us
         case "agent":
             return [Said(f"[message from another agent]\n{block.get('payload', '')}")]
         case "wake":
-            return [Said(f"[woken: {woken(block)}]")]
+            return [Said(f"[woken: {queued.expansion or woken(block)}]")]
         case origin:
             expansion = queued.expansion
             said: list[UserPart] = []

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -33,6 +33,10 @@ class Lives:
         if row is None:
             raise EnvironmentFailed("the environment was stopped or deleted while it came up")
         return row
+
+    async def rebuild(self, environment: str, name: str) -> Sequence[str]:
+        """Run the lifecycle commands of an environment again, which is brought up first; return what went wrong."""
+        return await self._maker.rebuild(await self.up(environment), name)
 
     def begin(self, environment: str) -> None:
         """Make an environment run in the background; a failure is in its status."""

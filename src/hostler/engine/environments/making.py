@@ -1,7 +1,7 @@
 """Brings one environment up from wherever it is: made, started, filled, set up. Every step may be repeated."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -207,6 +207,16 @@ class Maker:
             "devcontainer": asked,
         }
         return await self._ledger.change(row.id, status=status)
+
+    async def rebuild(self, row: EnvironmentRow, name: str) -> Sequence[str]:
+        """Read devcontainer.json of a running environment again and run its commands; return what went wrong."""
+        site = await self._setup.entered(row.id, self.machine(row))
+        asked = self._redactor.json(await self._setup.read(row, site))
+        row = await self._ledger.change(row.id, status={"devcontainer": asked}, used=True)
+        await self._journal.say(row.id, "the lifecycle commands of devcontainer.json are run again")
+        failures = await self._setup.again(row, site, name)
+        await self._ledger.change(row.id, used=True)
+        return failures
 
     async def _put_files(self, row: EnvironmentRow, site: Site) -> None:
         """Write the secrets that are meant to be files; they are there again after every start."""

@@ -28,6 +28,7 @@ from hostler.engine.environments.lives import Lives
 from hostler.engine.environments.making import Bring, Hooks, MachineOf, Maker
 from hostler.engine.environments.rows import LEAVING, Ledger
 from hostler.engine.environments.shape import Shapes, first_row
+from hostler.engine.environments.skills import skills_in
 from hostler.engine.environments.upkeep import TOUCH, Upkeep
 from hostler.projections.environments import setup_failures
 from hostler.projections.status import stamp
@@ -181,6 +182,7 @@ class Environments:
                 *setup_failures(status),
             ),
             await _instructions(machine),
+            await skills_in(machine),
         )
 
     async def machine_for(self, environment: str) -> Machine:
@@ -189,6 +191,15 @@ class Environments:
         if row is None or row.handle is None:
             raise MachineLost("the environment is gone")
         return self._maker.machine(row)
+
+    async def phase(self, environment: str) -> tuple[str, str]:
+        """Return the phase of an environment, "deleted" where there is none, and why it failed, if it did."""
+        row = await self._rows.get(environment)
+        return (row.phase, str(row.status.get("failure", ""))) if row is not None else ("deleted", "")
+
+    async def rebuild(self, environment: str, name: str) -> Sequence[str]:
+        """Run the lifecycle commands of devcontainer.json once under this name; return what went wrong."""
+        return await self._lives.rebuild(environment, name)
 
     async def kill_group(self, environment: str, execution: str, fence: int) -> None:
         """End every process of the execution; an environment that does not run has none."""

@@ -112,6 +112,29 @@ class Setup:
             await self._all(site, asked.each_start, f"start/{site.incarnation}")
         return await self._ledger.get(site.environment)
 
+    async def again(self, row: EnvironmentRow, site: Site, name: str) -> Sequence[str]:
+        """Run the repository's lifecycle commands once more, once under each name; return what failed.
+
+        What came of them is what is known of them from then on, so that the next start does not run them again.
+        """
+        said = devcontainer_of(row)
+        if problem := said.get("problem") or ("" if said else "there is no devcontainer.json in the workspace"):
+            return (str(problem),)
+        asked = PARSED.validate_python(said)
+        site = Site(site.environment, site.machine, site.incarnation, asked.folder or ".", asked.remote)
+        book = f"rebuild/{name}"
+        await self._all(site, (*asked.once, *asked.each_start), book)
+
+        def known(row: EnvironmentRow) -> Mapping[str, Any]:
+            notes, steps = _book(row, book), row.status.get("steps", {})
+            for hooks, kind in ((asked.once, "once"), (asked.each_start, f"start/{site.incarnation}")):
+                labels = {label for hook in hooks for label, _ in hook.commands}
+                steps = {**steps, kind: {**steps.get(kind, {}), **{l: n for l, n in notes.items() if l in labels}}}
+            return {"steps": steps}
+
+        ended = _book(await self._ledger.amend(site.environment, known), book)
+        return tuple(str(note["failure"]) for note in ended.values() if note.get("failure"))
+
     async def _all(self, site: Site, hooks: Sequence[Hook], book: str) -> bool:
         """Run commands in order; return whether all have ended well."""
         for hook in hooks:
@@ -166,9 +189,10 @@ def _book(row: EnvironmentRow, book: str) -> Mapping[str, Any]:
 
 
 def _with(row: EnvironmentRow, book: str, label: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the notes with one more; those of an earlier start are let go."""
+    """Return the notes with one more; those of an earlier start or rebuild are let go."""
     books: Mapping[str, Any] = row.status.get("steps", {})
-    kept = {name: notes for name, notes in books.items() if name == "once" or name == book}
+    kind = book.partition("/")[0]
+    kept = {name: notes for name, notes in books.items() if name == book or name.partition("/")[0] != kind}
     return {**kept, book: {**kept.get(book, {}), label: said}}
 
 
