@@ -20,6 +20,7 @@ from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
 from hostler.core.ports import ApiToken, Model, ModelInfo, Principal
 from hostler.core.redaction import Redactor
+from hostler.engine.offering import LibraryOffers
 from hostler.testing.clock import HandClock
 from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompts, MemoryTokens
 from hostler.testing.desk_admission import MemoryShares, MemorySignIns
@@ -180,7 +181,8 @@ async def api() -> AsyncIterator[Api]:
         executions=executions,
         blobs=MemoryBlobs(),
         environment_rows=rows,
-        prompts=MemoryPrompts(),
+        prompts=(prompts := MemoryPrompts()),
+        offers=LibraryOffers(prompts),
         tokens=tokens,
         projects=MemoryProjects(),
         project_use=MemoryProjectUse(),

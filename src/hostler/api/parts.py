@@ -10,6 +10,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
 from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
+from hostler.core.offers import Offers
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
@@ -39,6 +40,7 @@ class ApiParts:
     blobs: Blobs
     environment_rows: EnvironmentRows
     prompts: Prompts
+    offers: Offers
     tokens: Tokens
     projects: Projects
     project_use: ProjectUse

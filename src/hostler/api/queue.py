@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from hostler.api.bodies import body_of
 from hostler.api.inputs import LONGEST_ID, digest
 from hostler.api.parts import ApiParts
+from hostler.api.prompting import understood
 from hostler.api.starting import refuse_while_draining
 from hostler.core import events as ev
 from hostler.core.commands import EditInput, Send
@@ -57,7 +58,9 @@ class Queue:
         await self._parts.desk.seen(execution)
         old = await self._sent(execution, input_id)
         body: dict[str, Any] = self._parts.redactor.json(self._edited(old.block, new_id, _text(asked)))
-        new = Send(new_id, body, digest(body), old.origin, old.settings)
+        new = await understood(Send(new_id, body, digest(body), old.origin, old.settings), execution, self._parts)
+        if new.local:
+            raise InvalidArgument("a command for Hostler does not wait in a queue; send it", field="text")
         state = await self._parts.desk.command(execution, EditInput(input_id, new))
         return JSONResponse({"id": new_id, "queue": [queued.id for queued in state.queue]})
 

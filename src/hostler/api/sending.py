@@ -7,6 +7,7 @@ from hostler.api.codec import to_json
 from hostler.api.controls import caps_of, check_able, control_of, goal_in
 from hostler.api.inputs import has_image, send_of
 from hostler.api.parts import ApiParts
+from hostler.api.prompting import understood
 from hostler.api.settings import check_codex, check_turn_options
 from hostler.api.starting import refuse_while_draining
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
@@ -74,7 +75,7 @@ class Sending:
                 raise FailedPrecondition(f"agent {agent.name} takes no images", field="user_input")
             if not self._parts.models.get(agent.model).info.vision:
                 raise FailedPrecondition(f"model {agent.model} cannot see images", field="user_input")
-        return send_of(block, self._parts.ambient, self._parts.redactor)
+        return await understood(send_of(block, self._parts.ambient, self._parts.redactor), execution, self._parts)
 
     def _message(self, message: AgentMessage) -> Send:
         """Return a message of an agent: who sent it comes from the credential, and people are nobody's parent."""

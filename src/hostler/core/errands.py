@@ -7,6 +7,7 @@ from typing import Protocol
 
 from hostler.core.events import Recorded, ToolStarted
 from hostler.core.forges import Forges, Workshop
+from hostler.core.offers import Offers
 from hostler.core.state import State
 
 
@@ -27,6 +28,8 @@ class Waits(Protocol):
 class Services:
     """The services of this process for tools; None is one that this process does not have."""
 
+    offers: Offers | None = None
+    """The prompt library."""
     forges: Forges | None = None
     """Code hosts."""
     workshop: Workshop | None = None

@@ -44,6 +44,8 @@ class Memory:
     """What the context weighed at the first reply after the last compaction."""
     commands: tuple[m.Announced, ...] = ()
     shells: tuple[OpenShell, ...] = ()
+    skills: tuple[m.Skill, ...] = ()
+    """Those that the agent may load."""
 
 
 def follow(part: Memory, state: "State", recorded: Recorded) -> Memory:
@@ -58,6 +60,8 @@ def follow(part: Memory, state: "State", recorded: Recorded) -> Memory:
             return replace(part, compacting="", in_a_row=0, weight=0, floor=0)
         case m.CommandsAnnounced(commands):
             return replace(part, commands=commands)
+        case ev.EnvironmentReady(skills=skills):
+            return replace(part, skills=skills)
         case m.ShellStarted(call_id, incarnation):
             shells = (replace(one, incarnation=incarnation) if one.call_id == call_id else one for one in part.shells)
             return replace(part, shells=tuple(shells))
@@ -118,6 +122,7 @@ HEARD: tuple[type[Event], ...] = (
     m.CommandsAnnounced,
     m.ShellStarted,
     m.ShellFinished,
+    ev.EnvironmentReady,
     ev.ModelReplied,
     ev.ToolFinished,
     ev.InputQueued,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from hostler.agents.builtin.context import typed
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.agents import AgentDriver, Heard, Input, Launch, Message, Piece, Reader
@@ -21,6 +22,8 @@ from hostler.core.errors import EnvironmentError_, FailedPrecondition, Fenced, M
 from hostler.core.events import Event
 from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
 from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
+from hostler.core.memory import command_in, shell_id, texts_of
+from hostler.core.memory_events import ShellFinished
 from hostler.core.ports import Fact
 from hostler.core.redaction import Redactor
 from hostler.core.spoken import Spoken
@@ -373,5 +376,34 @@ def _input(scene: Scene, input_id: str) -> Input:
     """Return an input as it was sent, with the settings that hold for its turn."""
     queued = next(r.event for r in scene.log if isinstance(r.event, ev.InputQueued) and r.event.input_id == input_id)
     asked: dict[str, Any] = scene.state.begun.request.get("codexSettings") or {}
-    note = RESTARTED_NOTE if scene.state.external.cut else ""
-    return Input(input_id, queued.block, {**asked, **(queued.settings or {})}, note)
+    notes = [*([RESTARTED_NOTE] if scene.state.external.cut else []), *_typed_before(scene, input_id)]
+    return Input(input_id, _meant(queued), {**asked, **(queued.settings or {})}, "\n\n".join(notes))
+
+
+def _meant(queued: ev.InputQueued) -> ev.Json:
+    """Return an input as the agent hears it: a command in its first text gives way to what it stands for."""
+    if not queued.expansion:
+        return queued.block
+    pictures = [one for one in (*queued.block.get("inputs", ()), queued.block) if "image" in one]
+    texts = [{"text": {"content": text}} for text in (queued.expansion, *texts_of(queued.block)[1:])]
+    kept = {key: value for key, value in queued.block.items() if key not in ("text", "image")}
+    return {**kept, "inputs": [*texts, *({"image": one["image"]} for one in pictures)]}
+
+
+def _typed_before(scene: Scene, input_id: str) -> Iterable[str]:
+    """Yield what commands came to that a person typed since the input before this one."""
+    typed_in: dict[str, str] = {}
+    told: list[str] = []
+    for recorded in scene.log:
+        match recorded.event:
+            case ev.InputQueued(id_, block, local="shell"):
+                typed_in[shell_id(id_)] = command_in(block)
+            case ShellFinished(call_id, outcome, text):
+                told.append(typed(typed_in[call_id], outcome, text))
+            case ev.InputTaken(input_ids):
+                if input_id in input_ids:
+                    break
+                told.clear()
+            case _:
+                pass
+    return told

@@ -26,6 +26,8 @@ from hostler.core.errors import (
 )
 from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
+from hostler.core.memory_events import CommandsAnnounced, Skill
+from hostler.core.offers import Offered, announced, chosen
 from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment, RunTool
 from hostler.core.ports import Blobs, Fact, Models
 from hostler.core.redaction import Redactor
@@ -55,6 +57,8 @@ class Prepared:
     base_commit: str
     notes: tuple[str, ...]
     instructions: str
+    skills: tuple[Skill, ...] = ()
+    """Those that the workspace brings along."""
 
 
 class Places(Machines, Protocol):
@@ -106,14 +110,19 @@ class Effects:
             raise
         except EnvironmentError_ as problem:
             return (Fact(key, ev.EnvironmentFailed(self.redactor.text(problem.message))),)
+        offered = await self.services.offers.offered() if self.services.offers else Offered()
         ready = ev.EnvironmentReady(
             effect.environment_id,
             done.incarnation,
             done.base_commit,
             tuple(self.redactor.text(note) for note in done.notes),
             self.redactor.text(done.instructions),
+            chosen(done.skills, offered.skills),
         )
-        return (Fact(key, ready),)
+        commands = CommandsAnnounced(announced(offered, scene.state.begun.agent.driver))
+        news = self.services.offers is not None and commands.commands != scene.state.memory.commands
+        events = (ready, commands) if news else (ready,)
+        return tuple(Fact(key, self._masked(event)) for event in events)
 
     async def call_model(self, effect: CallModel, scene: Scene, emit: Emit) -> tuple[Fact, ...]:
         """Make one try of one model call; what an earlier one was cut off at comes into the log first."""
