@@ -1,13 +1,9 @@
 """Stories of an agent that waits, by the hand clock."""
 
-import asyncio
 from collections.abc import Sequence
 
-import pytest
 
-from hostler.core import events as ev
 from hostler.core import interests_events as ie
-from hostler.core.conversation import Text
 from hostler.core.events import Recorded
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step

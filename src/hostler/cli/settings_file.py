@@ -69,7 +69,7 @@ MEANINGS: Mapping[str, str] = {
     "keep_mib": "MiB that one turn's changes may take, packed; more is not kept.",
     "mirror_gib": "GiB for mirrors of remote repositories, which make the next clone quick; 0: none are made.",
     "setup_cache_gib": "GiB for what setup commands made, brought back where they would do the same; 0: none is kept.",
-    "wait_hours": "Hours after which an agent is woken although nothing came of what it waits for; timers may be longer.",
+    "wait_hours": "Hours after which an agent is woken although nothing came of its wait; timers may be longer.",
     "idle_exit_minutes": "Minutes with nothing to do after which the server ends; 0: never.",
 }
 HEAD = (

@@ -17,7 +17,7 @@ from hostler.core.plan import Session, failing
 from hostler.core.ports import Dispatch, Executions, Position, Row
 from hostler.core.state import State, fold
 from hostler.engine.effects import Effects
-from hostler.engine.worker import Tools, Worker, with_cut_text
+from hostler.engine.worker import NAP, Tools, Worker, with_cut_text
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +104,8 @@ class Engine:
         self.session = Session(identity.incarnation, settle)
         self._tools = Tools(executions, effects, ambient, TurnSlots(slots), self.session, self._purge)
         self._workers: dict[str, Worker] = {}
+        self._naps: dict[str, tuple[int, datetime]] = {}
+        """Executions that wait by the clock alone: the last seq that their worker saw, and until when."""
         self._again: set[str] = set()
         self._failed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -161,14 +163,21 @@ class Engine:
         )
 
     def busy(self) -> bool:
-        """Return whether this process works on anything."""
-        return bool(self._workers)
+        """Return whether this process works on anything, or will when the time has come."""
+        return bool(self._workers or self._naps)
 
     async def sweep(self) -> None:
-        """Look at every row of this runner that has something to do."""
-        for row in await self._executions.busy(self._identity.runner):
-            if row.id not in self._workers:
+        """Look at every row of this runner that has something to do now, or soon."""
+        rows = await self._executions.busy(self._identity.runner)
+        self._naps = {row.id: self._naps[row.id] for row in rows if row.id in self._naps}
+        for row in rows:
+            if row.id not in self._workers and not self._naps_on(row):
                 self.look(row.id)
+
+    def _naps_on(self, row: Row) -> bool:
+        """Return whether nothing has happened to an execution since its worker left it to the clock, and will soon."""
+        seq, until = self._naps.get(row.id, (0, self._ambient.now()))
+        return seq == row.last_seq and (until - self._ambient.now()).total_seconds() > NAP
 
     async def _sweeping(self) -> None:
         while True:
@@ -192,6 +201,7 @@ class Engine:
             return
         worker = self._worker(execution, row.position, self._tools)
         self._workers[execution] = worker
+        self._naps.pop(execution, None)
         failed = False
         try:
             await self._run(worker, row)
@@ -206,6 +216,8 @@ class Engine:
         finally:
             (self._failed.add if failed else self._failed.discard)(execution)
             del self._workers[execution]
+            if worker.naps_until and not failed:
+                self._naps[execution] = (worker.state.seq, worker.naps_until)
             again = execution in self._again
             self._again.discard(execution)
         if again and not failed:

@@ -8,6 +8,7 @@ the same loop from the log.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from hostler.core import external_plan, plan
 from hostler.core.ambient import Ambient
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
+from hostler.core.interests_plan import BY_CLOCK
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, OpenBlock, Position
 from hostler.core.state import State, evolve, fold
@@ -29,6 +31,8 @@ from hostler.engine.scene import Scene
 
 log = structlog.get_logger(__name__)
 
+NAP = 10.0
+"""Seconds; a worker whose execution waits by the clock alone for longer than that goes, and comes back in time."""
 SLOW_POLL = 10.0
 """Seconds after which a worker looks again although nobody told it to."""
 CUTTING = ev.Stopped | ae.AgentEnded
@@ -83,6 +87,8 @@ class Worker:
         self._has_slot = False
         self._purged = False
         self._inherited = False
+        self.naps_until: datetime | None = None
+        """Until when nobody needs to work on the execution, where it only waits by the clock."""
 
     def poke(self) -> None:
         """Look again."""
@@ -142,7 +148,7 @@ class Worker:
         _answer(told)
         want = wanted(self.state)
         await self._drop(lambda effect: effect not in want)
-        if not want or self._purged:
+        if not want or self._purged or self._naps(want):
             return False
         if not self._may_run():
             return True
@@ -159,6 +165,16 @@ class Worker:
                 await self._poke.wait()
         except TimeoutError:
             pass
+
+    def _naps(self, want: frozenset[Effect]) -> bool:
+        """Note until when nothing is to be done, and return whether that is worth leaving for."""
+        times = [effect.not_before for effect in want if isinstance(effect, BY_CLOCK)]
+        if self.state.phase != "WAITING_FOR_INPUT" or len(times) < len(want):
+            return False
+        if (min(times) - self._tools.ambient.now()).total_seconds() <= NAP:
+            return False
+        self.naps_until = min(times)
+        return True
 
     def _may_run(self) -> bool:
         """Return whether effects may start: a running turn needs a slot, everything else does not."""

@@ -129,7 +129,7 @@ class Setup:
             notes, steps = _book(row, book), row.status.get("steps", {})
             for hooks, kind in ((asked.once, "once"), (asked.each_start, f"start/{site.incarnation}")):
                 labels = {label for hook in hooks for label, _ in hook.commands}
-                steps = {**steps, kind: {**steps.get(kind, {}), **{l: n for l, n in notes.items() if l in labels}}}
+                steps = {**steps, kind: {**steps.get(kind, {}), **{one: notes[one] for one in labels if one in notes}}}
             return {"steps": steps}
 
         ended = _book(await self._ledger.amend(site.environment, known), book)
