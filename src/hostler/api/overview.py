@@ -23,7 +23,10 @@ STATUS = (
     *("phase", "failureMessage", "failureReason", "currentActivity", "iterations", "inputTokensUsed"),
     *("cachedInputTokensUsed", "cachedCreationTokensUsed", "outputTokensUsed"),
 )
-MORE = ("agent", "model", "turn", "turnSince", "limit", "openQuestions", "nextSteps", "refusedHosts", "queue", "kept")
+MORE = (
+    *("agent", "model", "turn", "turnSince", "limit", "openQuestions", "nextSteps", "refusedHosts", "queue", "kept"),
+    "waits",
+)
 
 
 class Overview:

@@ -68,6 +68,13 @@ def subagents(execution: Json) -> list[str]:
     ]
 
 
+def waited(one: Json) -> str:
+    """Return what an agent waits for, and until when."""
+    moment = str(one.get("due") or one.get("until") or "")
+    when = f" {'at' if one.get('due') else 'until'} {moment[:19].replace('T', ' ')} UTC" if moment else ""
+    return f"{line(str(one.get('text', '')))}{when}"
+
+
 def state(execution: Json, *, asked: str = "") -> str:
     """Return one line on how it stands."""
     status = execution.get("status", {})
@@ -76,6 +83,9 @@ def state(execution: Json, *, asked: str = "") -> str:
     if failure:
         reason = str(status.get("failureReason", "")).removeprefix("AGENT_EXECUTION_FAILURE_REASON_").lower()
         return paint(f"failed ({reason.replace('_', ' ') or 'unknown'})", "red", "bold") + f": {clean(str(failure))}"
+    waits = [waited(one) for one in execution.get("hostler", {}).get("waits", ())]
+    if waits and not asked and phase(execution) == "PHASE_WAITING_FOR_INPUT":
+        return paint("waits, and goes on by itself", "cyan") + f": {'; '.join(waits)}"
     if asked and phase(execution) == "PHASE_WAITING_FOR_INPUT":
         return paint(f"waits for you: the agent asks for {asked}", "yellow", "bold")
     return paint(word, style, "bold")

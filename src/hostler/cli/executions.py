@@ -226,6 +226,7 @@ def _facts(found: Json, checks: str = "") -> list[tuple[str, str]]:
         ("checks", checks),
         *(("asks", _offer(one.text, one.choices)) for one in questions),
         *(("proposes", f"{number} {one.title}") for number, one in enumerate(steps, 1)),
+        *(("waits for", f"{endings.waited(one)} [{one.get('id', '')}]") for one in extra.get("waits", [])),
         ("activity", line(status.get("currentActivity", ""))),
         ("code", line(code)),
         ("agent", codex.described(extra) or line(spec.get("agentId", ""))),

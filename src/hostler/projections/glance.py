@@ -12,6 +12,7 @@ from hostler.core.desk import Liveness
 from hostler.core.state import State
 from hostler.projections.items import Action
 from hostler.projections.timeline import Timeline
+from hostler.projections.waits import next_wait
 
 Tone = Literal["", "run", "ask", "good", "bad"]
 AWAY: Mapping[Liveness, tuple[str, Tone]] = {
@@ -45,7 +46,9 @@ class Waits:
     until: datetime | None = None
 
 
-def word(phase: str, liveness: Liveness, *, asks: bool, refused: bool, failed: bool, limit: bool) -> tuple[str, Tone]:
+def word(
+    phase: str, liveness: Liveness, *, asks: bool, refused: bool, failed: bool, limit: bool, waits: bool = False
+) -> tuple[str, Tone]:
     """Return the state of an execution in a word or two, and its tone; lists say the same as the page of one."""
     match phase:
         case "PENDING" | "RUNNING" if liveness in AWAY:
@@ -60,8 +63,10 @@ def word(phase: str, liveness: Liveness, *, asks: bool, refused: bool, failed: b
             return ("Failed", "bad") if failed else ("Stopped", "")
         case _ if asks:
             return "Needs an answer", "ask"
+        case _ if refused:
+            return "Needs a decision", "ask"
         case _:
-            return ("Needs a decision", "ask") if refused else ("Idle", "")
+            return ("Waiting", "run") if waits else ("Idle", "")
 
 
 def stands(line: Timeline, liveness: Liveness) -> Stands:
@@ -74,6 +79,7 @@ def stands(line: Timeline, liveness: Liveness) -> Stands:
         refused=bool(state.refused_hosts),
         failed=failure is not None,
         limit=bool(failure and failure.limit),
+        waits=bool(state.interests.open),
     )
     match state.phase:
         case "PENDING" | "RUNNING" if liveness in ("gone", "recovering"):
@@ -152,6 +158,9 @@ def _resting(state: State, stopped_at: datetime | None) -> Waits:
     if state.refused_hosts:
         hosts = ", ".join(f"`{host.removesuffix(':443').removesuffix(':80')}`" for host in state.refused_hosts[:2])
         return Waits("you", f"you to allow {hosts}, or your next message", state.waiting_since)
+    if state.interests.open:
+        what, until = next_wait(state)
+        return Waits("agent", f"{_cut(what)}, or your message", state.waiting_since, until)
     return Waits("you", "your next message", state.waiting_since)
 
 

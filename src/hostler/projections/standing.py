@@ -16,6 +16,8 @@ def standing(view: Mapping[str, Any]) -> Standing:
     if status.get("phase") in ("PHASE_PENDING", "PHASE_RUNNING"):
         return "working"
     asks = status.get("failureMessage") or more.get("limit") or more.get("openQuestions") or more.get("refusedHosts")
+    if not asks and more.get("waits"):
+        return "working"
     return "needs" if asks else "done"
 
 

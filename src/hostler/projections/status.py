@@ -6,6 +6,7 @@ from typing import Any
 from hostler.core.events import OutputScalar
 from hostler.core.external import External
 from hostler.core.state import State
+from hostler.projections.waits import interests, waits
 
 PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED")}
 FAILURE = "AGENT_EXECUTION_FAILURE_REASON_"
@@ -35,6 +36,7 @@ def view(state: State) -> dict[str, Any]:
             "kept": kept(state),
             "notKept": state.not_kept,
             "openQuestions": open_questions(state),
+            "waits": waits(state, stamp),
             "nextSteps": [{"title": step.title, "prompt": step.prompt} for step in state.next_steps],
             **agent_facts(state),
         },
@@ -243,12 +245,12 @@ def capabilities(disabled: tuple[str, ...]) -> dict[str, Any]:
 
 
 def waiting(state: State) -> dict[str, Any] | None:
-    """Return what an idle execution waits for: always a message of the user."""
+    """Return what an idle execution waits for: always a message of the user, and what the agent asked for."""
     if state.phase != "WAITING_FOR_INPUT":
         return None
     return {
         "waitId": f"{state.turn}",
-        "interests": [{"id": f"user-{state.turn}", "userMessage": {}}],
+        "interests": interests(state, stamp),
         "waitingSince": stamp(state.waiting_since),
     }
 

@@ -11,6 +11,7 @@ from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
+from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.memory_events import MemoryEvent
 from hostler.core.state import State, evolve
@@ -21,6 +22,7 @@ from hostler.projections.telling_inputs import InputTeller
 from hostler.projections.telling_memory import MemoryTeller
 from hostler.projections.telling_places import HostTeller, tell_environment, tell_work
 from hostler.projections.telling_steps import StepTeller
+from hostler.projections.telling_waits import tell_waits
 
 
 class Timeline:
@@ -115,6 +117,8 @@ class Timeline:
                 self._hosts.allowed(event)
             case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():
                 tell_work(self._telling, event)
+            case InterestsRegistered() | InterestFired() | InterestsDropped():
+                tell_waits(self._telling, event)
             case _:
                 self._agents.tell(event)
         if isinstance(event, ae.AgentCallFinished | ae.AgentCallCut) and not self.state.external.calls:

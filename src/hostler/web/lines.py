@@ -69,6 +69,7 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
         refused=bool(more.get("refusedHosts")),
         failed=bool(status.get("failureMessage")),
         limit=bool(more.get("limit")),
+        waits=bool(more.get("waits")),
     )
     since = _since(seen)
     place, full = where(view, names)
@@ -109,6 +110,8 @@ def _waits(seen: Seen) -> str:
         return failure
     if hosts := more.get("refusedHosts"):
         return f"it may not reach {', '.join(map(str, hosts))}"
+    if waits := more.get("waits"):
+        return f"waits for {'; '.join(str(one.get('text', '')) for one in waits)}"
     steps: Sequence[Mapping[str, Any]] = more.get("nextSteps", ()) if seen.row.phase != "STOPPED" else ()
     proposed = "; ".join(str(step.get("title", "")) for step in steps)
     return f"proposes: {proposed}" if proposed else ""
