@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ import uvicorn
 from hostler import __version__
 from hostler.agents.registry import DRIVERS, missing, programs
 from hostler.api.parts import ApiParts, Health
+from hostler.api.recipes import of_project
 from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
@@ -34,6 +36,7 @@ from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
+from hostler.engine.forge import ForgeEffects, MakingEnvironments
 from hostler.engine.keeping import Keeping
 from hostler.engine.livetext import LiveText
 from hostler.engine.offering import LibraryOffers
@@ -43,6 +46,7 @@ from hostler.engine.setups import Setups
 from hostler.engine.waking import Waking
 from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
+from hostler.environments.forges import Api
 from hostler.environments.keeping import KeptWork
 from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.overlays import Overlays
@@ -173,6 +177,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         effects.performers.learn(waking.performers())
         effects.services.waits = waking
         places.on_refusal = desk.refused
+        forges = places.code_hosts({host.lower(): Api(one.kind, one.api) for host, one in settings.forges.items()})
+        workshop = MakingEnvironments(environments, stores.executions, classes_of(settings))
+        effects.services.forges, effects.services.workshop = forges, workshop
+        effects.performers.learn(ForgeEffects(forges, logins, environments, desk.command, redactor).performers())
         environments.works = engine.works
         hosts = environments.hosts(stores.class_hosts, stores.executions, desk.command)
         places.more = hosts.patterns
@@ -250,6 +258,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
                 desk, environments, stores.environments, kept, [cls.id for cls in classes_of(settings)], ambient
             ),
         )
+        workshop.of_project = partial(of_project, parts)
         yield Server(settings, home, build(parts, routes), desk, token)
 
 

@@ -106,6 +106,13 @@ class ModelSection(Section):
     api_key: str = ""
 
 
+class ForgeSection(Section):
+    """Which API a code host has, where its name does not say."""
+
+    kind: Literal["github", "gitlab"]
+    api: str = ""
+
+
 class ClassSection(Section):
     """A size of environment."""
 
@@ -149,6 +156,7 @@ class Settings(BaseSettings):
     allowed_models: tuple[str, ...] = ()
     agents: tuple[AgentSection, ...] = (AgentSection(),)  # pyright: ignore[reportCallIssue]
     models: Mapping[str, ModelSection] = {}
+    forges: Mapping[str, ForgeSection] = {}
     classes: tuple[ClassSection, ...] = (
         _class(1, "Small", 1, 2),
         _class(2, "Regular", 2, 4),

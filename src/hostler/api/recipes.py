@@ -6,6 +6,7 @@ from hostler.api.codec import from_json
 from hostler.api.parts import ApiParts
 from hostler.api.sources import source_of_initializer
 from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentInitializer
+from hostler.core.desk import NewEnvironment
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.projects import Project
 from hostler.core.providers import Source
@@ -46,6 +47,19 @@ async def recipe(
         setup=project.setup,
         devcontainer=str(project.body.get("devcontainerFilePath", "")),
         automations=str(project.body.get("automationsFilePath", "")),
+    )
+
+
+async def of_project(parts: ApiParts, project_id: str, class_id: str) -> NewEnvironment:
+    """Return an environment of a project for an agent; errors as those of `recipe`."""
+    found = await recipe(parts, project_id, field="project", class_id=class_id)
+    return NewEnvironment(
+        found.class_id,
+        found.source,
+        name=found.project.name,
+        project_id=found.project.id,
+        setup=found.setup,
+        devcontainer=found.devcontainer,
     )
 
 

@@ -23,6 +23,7 @@ from hostler.core.errors import (
     MachineLost,
     ModelRefused,
     ModelUnavailable,
+    NotAuthenticated,
 )
 from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
@@ -33,6 +34,7 @@ from hostler.core.ports import Blobs, Fact, Models
 from hostler.core.redaction import Redactor
 from hostler.core.state import State
 from hostler.engine.agents import Agents, Emit, Machines
+from hostler.engine.forge import unauthenticated
 from hostler.engine.livetext import LiveText, Saying
 from hostler.engine.performing import Performers
 from hostler.engine.scene import Scene
@@ -108,6 +110,9 @@ class Effects:
             done = await self.places.prepare(effect.environment_id, scene.execution, scene.position.fence)
         except Fenced:
             raise
+        except NotAuthenticated as problem:
+            said = NotAuthenticated(self.redactor.text(problem.message), problem.url)
+            return (await unauthenticated(said, effect.environment_id, self.services.forges, key),)
         except EnvironmentError_ as problem:
             return (Fact(key, ev.EnvironmentFailed(self.redactor.text(problem.message))),)
         offered = await self.services.offers.offered() if self.services.offers else Offered()

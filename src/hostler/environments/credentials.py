@@ -4,10 +4,12 @@ A secret is encrypted with AES-256-GCM under the key in the data folder, bound t
 rows cannot be exchanged for one another.
 """
 
+import asyncio
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import structlog
 from cryptography.exceptions import InvalidTag
@@ -42,6 +44,7 @@ class GitLogins:
         self._refused: set[str] = set()
         self._closed: dict[str, str] = {}
         """Repository key to host."""
+        self._waiting: set[asyncio.Future[None]] = set()
         self.on_change: Callable[[str], None] = lambda subject: None
         """Told whose credentials have changed."""
 
@@ -71,11 +74,13 @@ class GitLogins:
         self._refused.discard(token.id)
         self._closed = {key: host for key, host in self._closed.items() if host != token.host}
         self.on_change(token.subject_id)
+        self._wake()
 
     def renew(self, token: HostToken) -> None:
         """Take over what has changed about a credential besides its secret."""
         if known := self._known.get(token.id):
             self._known[token.id] = replace(known, token=token)
+            self._wake()
 
     def drop(self, token: str) -> None:
         """Use a credential no more."""
@@ -102,6 +107,27 @@ class GitLogins:
             if one.token.subject_id == subject and one.token.host == host and one.token.holds(now):
                 return one
         return None
+
+    def version(self, subject: str, host: str) -> str:
+        """Return which credential a subject has for a host now; another secret is another version. Empty: none."""
+        known = self.find(subject, host)
+        return f"{known.token.id}:{sha256(known.token.sealed.encode()).hexdigest()[:16]}" if known else ""
+
+    async def arrives(self, subject: str, host: str, refused: str) -> None:
+        """Return when a subject has a credential for a host in another version than the one that was refused."""
+        while self.version(subject, host) in ("", refused):
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiting)
+            try:
+                await waiting
+            finally:
+                self._waiting.discard(waiting)
+
+    def _wake(self) -> None:
+        """Let those look again who wait for a credential."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def note(self, host: str, repository: str, used: Known | None, *, accepted: bool) -> None:
         """Remember what a host said when it was asked for a repository, by its key, with a credential or without."""

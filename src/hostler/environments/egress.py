@@ -158,9 +158,11 @@ class Egress:
         self._subject_of = subject_of
         self._more = more
         self._subjects: dict[str, tuple[str, Path]] = {}
+        self._policies: dict[str, NetworkPolicy] = {}
 
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
         """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
+        self._policies[environment] = policy
         if environment in self._servers:
             return
         if self._git:
@@ -191,6 +193,7 @@ class Egress:
         """Serve no more; connections under way are cut."""
         self._refused.pop(environment, None)
         self._subjects.pop(environment, None)
+        self._policies.pop(environment, None)
         server = self._servers.pop(environment, None)
         if server:
             server.close()
@@ -286,6 +289,22 @@ class Egress:
             for address in addresses:
                 check_address(address)
         return await _dial(addresses, target.port)
+
+    async def permitted(self, environment: str, target: Target) -> None:
+        """Raise Refusal unless an environment may reach a target."""
+        await self._permit(environment, target, self._policies.get(environment, NetworkPolicy()))
+
+    async def on_behalf(self, environment: str, host: Target, api: Target) -> Streams:
+        """Connect to the API of a host that an environment may reach; raises Refusal.
+
+        The API may have another name than its host; its address is checked by the same rules.
+        """
+        policy = self._policies.get(environment, NetworkPolicy())
+        private = await self._permit(environment, host, policy) and host.host == api.host
+        allow = (*policy.allow, str(api))
+        return await self._reach(
+            environment, api, NetworkPolicy(allow, (*policy.private, *((str(api),) if private else ())))
+        )
 
     async def _through_upstream(self, target: Target, private: bool) -> Streams:
         """Have the server's own proxy connect. It resolves names itself; an address is still checked here."""

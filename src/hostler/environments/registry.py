@@ -28,6 +28,8 @@ from hostler.environments.egress import (
     permit,
 )
 from hostler.environments.folders import FolderProvider, Ways
+from hostler.environments.forge_http import ForgeHttp
+from hostler.environments.forges import Api, CodeHosts
 from hostler.environments.git_http import GitWay
 from hostler.environments.local import GATEWAY_SOCKET, MIRROR, Settings, local_provider
 from hostler.environments.mirrors import Mirrors, Wanted
@@ -161,6 +163,16 @@ class Outside:
         host = host_of(url)
         if self._logins and host not in self._logins.hosts(await self._subject_of(environment)):
             self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
+
+    def code_hosts(self, configured: Mapping[str, Api]) -> CodeHosts:
+        """Return the code hosts, reached by the rules of environments with the credentials of their creators."""
+        assert self._logins is not None
+        http = ForgeHttp(self._logins, self._egress.on_behalf, self._subject_of)
+
+        async def permitted(environment: str, target: Target) -> None:
+            await self._egress.permitted(environment, target)
+
+        return CodeHosts(http, permitted, configured)
 
     async def close(self) -> None:
         """Serve no environment's ways out any more; their forwarders wait for the next server."""

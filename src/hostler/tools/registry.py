@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 
+from hostler.tools.annotate import Annotate
+from hostler.tools.agents import ListAgents, MessageAgent, SpawnAgent, StopAgent
 from hostler.tools.ask import Ask
 from hostler.tools.bash import Bash
+from hostler.tools.create_environment import CreateEnvironment
 from hostler.tools.edit import Edit
 from hostler.tools.next_steps import NextSteps
+from hostler.tools.open_pull_request import OpenPullRequest
 from hostler.tools.read import Read
 from hostler.tools.result import AddResult
 from hostler.tools.search import Search
@@ -27,10 +31,17 @@ TOOLS: Mapping[str, Tool | OutsideTool] = {
         AddResult(),
         Ask(),
         NextSteps(),
+        OpenPullRequest(),
+        Annotate(),
+        CreateEnvironment(),
         Wait(),
         CancelWait(),
         RebuildDevcontainer(),
         LoadSkill(),
+        SpawnAgent(),
+        MessageAgent(),
+        StopAgent(),
+        ListAgents(),
     )
 }
 """Name to tool, in the order in which the model sees them."""

@@ -244,6 +244,13 @@ class Environments:
             self._lives.begin(environment)
         return await self.get(environment)
 
+    async def made_for(self, environment: str, new: NewEnvironment, creator: Principal) -> EnvironmentRow:
+        """Write an environment under an id that the caller chose, and begin to make it; a repeat changes nothing."""
+        if await self._rows.get(environment) is None:
+            await self.write(environment, new, creator)
+            self._lives.begin(environment)
+        return await self.get(environment)
+
     async def start(self, environment: str) -> EnvironmentRow:
         """Bring a stopped environment back."""
         row = await self._ledger.staying(environment)
