@@ -3,25 +3,26 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from hostler.agents.builtin.context import request
 from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core.commands import Compact, Send
-from hostler.core.conversation import ModelMessage, ModelRequest, Text, ToolCall, UserMessage
+from hostler.core.conversation import ModelRequest, Text, UserMessage
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Recorded
 from hostler.core.ports import ExecutionQuery
-from hostler.core.state import State, fold
+from hostler.core.state import fold
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Fault, Script, Step
+from hostler.models.script import Call, Fault, Step
+from hostler.projections.blocks import frames
 from hostler.projections.calls import calls, total
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage, said
 from tests.engine.stories import Forgetful
-from tests.engine.test_crashes import check
+from tests.engine.test_crashes import check, essence, tell
 
 SUMMARY = "Summarize this conversation."
 WINDOW = 12_000
@@ -92,3 +93,273 @@ async def test_a_context_that_grows_is_compacted_before_it_is_full_and_the_work_
     assert all(reply.usage.whole_input < WINDOW for reply in replies)
     assert state.iterations == len(replies) + len(compactions)
     assert state.usage == total(calls(log))
+
+
+async def test_a_compaction_survives_a_crash_at_every_commit():
+    log = await whole(stage_with(worker(5, GOOD)), "mend it")
+    expected = essence(log)
+    assert expected["ContextCompacted"]
+    stage = stage_with(worker(5, GOOD))
+    await stage.boot()
+    await tell(stage)
+    await stage.kill()
+    for way in ("die_before", "die_after"):
+        for number in range(1, len(stage.commits) + 1):
+            again = stage_with(worker(5, GOOD))
+            await again.boot(Link(again.executions, **{way: number}))
+            log = await tell(again)
+            await again.kill()
+            check(log)
+            assert essence(log) == expected, (way, number)
+
+
+async def test_memory_thrown_away_after_every_append_changes_nothing():
+    expected = essence(await whole(stage_with(worker(5, GOOD))))
+    stage = stage_with(worker(5, GOOD))
+    stage.worker = Forgetful
+    assert essence(await whole(stage)) == expected
+
+
+async def test_where_no_summary_can_be_had_the_context_is_cut_and_nothing_of_the_failure_is_told():
+    asked: list[ModelRequest] = []
+
+    def plan(request: ModelRequest) -> Step:
+        asked.append(request)
+        return worker(6, BROKEN)(request)
+
+    log = await whole(stage_with(plan), "do the steps; keep the secret handshake")
+    compactions = [r.event for r in log if isinstance(r.event, m.ContextCompacted)]
+    assert compactions
+    assert all(one.truncated and "not available" in one.problem and not one.model for one in compactions)
+    after = [request for request in asked if not is_summary(request)][-1]
+    told = "\n".join(part.text for part in _parts(after) if isinstance(part, Text))
+    assert "secret handshake" in told
+    assert "not available" not in told
+    replies = [r.event for r in log if isinstance(r.event, ev.ModelReplied)]
+    assert replies[-1].parts == (Text("All done."),)
+    assert fold(log).iterations == len(replies)
+
+
+@pytest.mark.parametrize("refusals", [1, 2, 3])
+async def test_a_provider_that_finds_the_conversation_too_long_is_called_again_with_less(refusals: int):
+    sizes: list[int] = []
+
+    def plan(asked: ModelRequest) -> Step:
+        step = worker(3, GOOD)(asked)
+        heard = any(isinstance(msg, UserMessage) and msg.results for msg in asked.messages)
+        if is_summary(asked) or not (heard or sizes):
+            return step
+        sizes.append(sum(len(str(message)) for message in asked.messages))
+        return Step(faults=(Fault("overflow"),)) if len(sizes) <= refusals else step
+
+    log = await whole(stage_with(plan, window=0))
+    check(log)
+    state = fold(log)
+    assert sum(isinstance(r.event, m.ContextCompacted) for r in log) == refusals
+    assert not state.failure
+    assert sizes[: refusals + 1] == sorted(sizes[: refusals + 1], reverse=True)
+    assert len(set(sizes[: refusals + 1])) == refusals + 1
+
+
+async def test_a_model_that_finds_everything_too_long_is_believed_in_the_end():
+    log = await whole(stage_with(lambda asked: GOOD if is_summary(asked) else Step(faults=(Fault("overflow"),))))
+    state = fold(log)
+    assert sum(isinstance(r.event, m.ContextCompacted) for r in log) == 3
+    assert state.failure
+    assert "longer than the model's context" in state.failure.message
+
+
+async def test_a_person_compacts_at_rest_and_the_next_turn_goes_on_from_the_summary():
+    asked: list[ModelRequest] = []
+
+    def plan(request: ModelRequest) -> Step:
+        asked.append(request)
+        return GOOD if is_summary(request) else Step(text="Hello.")
+
+    stage = stage_with(plan)
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    await stage.until(execution, lambda state: state.environment.ready)
+    with pytest.raises(FailedPrecondition, match="nothing to compact"):
+        await stage.command(execution, Compact("r0"))
+    await stage.send(execution, "use tabs")
+    await stage.rest(execution)
+    await stage.command(execution, Compact("r1"))
+    state = await stage.rest(execution)
+    assert (state.phase, state.turn) == ("WAITING_FOR_INPUT", 2)
+    assert state.external.compact == ""
+    await stage.send(execution, "and now?")
+    await stage.rest(execution)
+    told = "\n".join(part.text for part in _parts(asked[-1]) if isinstance(part, Text))
+    assert "use tabs" in told
+    assert GOOD.text in told
+    assert told.rstrip().endswith("and now?")
+    log = await stage.log(execution)
+    wish = next(r.event for r in log if isinstance(r.event, m.CompactionStarted))
+    assert wish.request == "r1"
+    await stage.kill()
+
+
+async def test_a_stop_ends_a_compaction_and_the_next_turn_goes_on():
+    held = Step(text="never", faults=(Fault("hold", until="never"),))
+    stage = stage_with(worker(6, held))
+    await stage.boot()
+    execution = await stage.start("scripted:story", "do the steps")
+    await stage.until(execution, lambda state: bool(state.memory.compacting))
+    await stage.stop(execution)
+    state = await stage.rest(execution)
+    assert (state.phase, state.memory.compacting) == ("STOPPED", "")
+    await stage.kill()
+
+
+def typed(text: str, input_id: str) -> Send:
+    """Return what a person typed after an exclamation mark, as the API understands it."""
+    return replace(said(text, input_id), local="shell")
+
+
+async def test_a_typed_command_runs_at_once_without_a_model_call_and_the_model_hears_of_it():
+    asked: list[ModelRequest] = []
+
+    def plan(request: ModelRequest) -> Step:
+        asked.append(request)
+        return Step(text="I see.")
+
+    stage = Stage(Registry({}, plans={"story": plan}))
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    await stage.command(execution, typed("!make test", "i1"))
+    state = await stage.rest(execution)
+    assert (state.phase, state.iterations, asked) == ("WAITING_FOR_INPUT", 0, [])
+    await stage.send(execution, "what do you think?")
+    await stage.rest(execution)
+    told = [part.text for part in _parts(asked[-1]) if isinstance(part, Text)]
+    assert "$ make test" in told[0]
+    assert told[1] == "what do you think?"
+    shown = [list(frame.body) for frame in frames(execution, await stage.log(execution))]
+    assert any("actionStarted" in keys for keys in shown)
+    assert any("actionCompleted" in keys for keys in shown)
+    await stage.kill()
+
+
+async def test_a_typed_command_has_one_result_with_a_crash_at_every_commit():
+    async def story(stage: Stage, link: Link | None = None) -> Counter[str]:
+        await stage.boot(link)
+        execution = "" if link else await stage.start("scripted:story")
+        try:
+            execution = execution or await stage.start("scripted:story")
+            await stage.command(execution, typed("!make test", "i1"))
+        except Died:
+            await stage.restart()
+            execution = (await stage.executions.find(ExecutionQuery(), limit=1))[0].id
+            await stage.command(execution, typed("!make test", "i1"))
+        resting = asyncio.create_task(stage.rest(execution))
+        dead = asyncio.create_task(stage.server.link.dead.wait())
+        await asyncio.wait({resting, dead}, return_when=asyncio.FIRST_COMPLETED)
+        if stage.server.link.dead.is_set():
+            await stage.restart()
+        await resting
+        dead.cancel()
+        await stage.kill()
+        return essence(await stage.log(execution))
+
+    def fresh() -> Stage:
+        return Stage(Registry({}, plans={"story": lambda _: Step(text="never asked")}))
+
+    first = fresh()
+    expected = await story(first)
+    assert expected["ShellFinished"] == expected["ShellStarted"] == 1
+    for way in ("die_before", "die_after"):
+        for number in range(1, len(first.commits) + 1):
+            stage = fresh()
+            assert await story(stage, Link(stage.executions, **{way: number})) == expected, (way, number)
+            assert len(stage.world.machine.started) == 1, (way, number)
+
+
+async def test_a_stop_gives_a_typed_command_its_one_result():
+    forever = asyncio.Event()
+
+    async def slow(line: str) -> tuple[int, str]:
+        await forever.wait()
+        return 0, ""
+
+    stage = Stage(Registry({}, plans={"story": lambda _: Step(text="hm")}))
+    stage.world.machine.shell = slow
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    await stage.command(execution, typed("!sleep 100", "i1"))
+    await stage.until(execution, lambda state: any(one.incarnation for one in state.memory.shells))
+    await stage.stop(execution)
+    state = await stage.rest(execution)
+    results = [r.event for r in await stage.log(execution) if isinstance(r.event, m.ShellFinished)]
+    assert [one.outcome for one in results] == ["cancelled"]
+    assert (state.phase, state.memory.shells) == ("STOPPED", ())
+    assert stage.world.kills
+    await stage.kill()
+
+
+async def test_a_typed_command_runs_beside_the_agent_and_is_unknown_when_its_supervisor_is_lost():
+    gate = asyncio.Event()
+
+    async def slow(line: str) -> tuple[int, str]:
+        await gate.wait()
+        return 0, "late"
+
+    stage = Stage(Registry({}, plans={"story": lambda _: Step(text="hm")}))
+    stage.world.machine.shell = slow
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    await stage.command(execution, typed("!make", "i1"))
+    await stage.until(execution, lambda state: any(one.incarnation for one in state.memory.shells))
+    await stage.send(execution, "meanwhile, think")
+    await stage.until(execution, lambda state: state.iterations == 1)
+    stage.world.machine.lose_supervisor()
+    await stage.rest(execution)
+    results = [r.event for r in await stage.log(execution) if isinstance(r.event, m.ShellFinished)]
+    assert [one.outcome for one in results] == ["unknown"]
+    await stage.kill()
+
+
+async def test_a_cleared_context_remembers_nothing_and_a_turn_that_runs_is_not_cleared():
+    asked: list[ModelRequest] = []
+    held = Step(text="slow", faults=(Fault("hold", until="never", reached="there"),))
+
+    def plan(request: ModelRequest) -> Step:
+        asked.append(request)
+        return held if "hold" in str(request.messages[-1]) else Step(text="yes")
+
+    stage = stage_with(plan)
+    await stage.boot()
+    execution = await stage.start("scripted:story", "my cat is called Mitzi")
+    await stage.rest(execution)
+    state = await stage.command(execution, replace(said("/clear", "i2"), local="clear"))
+    assert state.phase == "WAITING_FOR_INPUT"
+    assert state.context_length == 0
+    await stage.send(execution, "what is my cat called?")
+    await stage.rest(execution)
+    assert asked[-1].messages == (UserMessage((), (Text("what is my cat called?"),)),)
+    await stage.send(execution, "hold on")
+    await stage.until(execution, lambda state: state.call is not None)
+    with pytest.raises(FailedPrecondition, match="at work"):
+        await stage.command(execution, replace(said("/clear", "i4"), local="clear"))
+    assert "i4" not in (await stage.state(execution)).inputs
+    await stage.stop(execution)
+    await stage.rest(execution)
+    await stage.kill()
+
+
+async def test_a_resident_agent_hears_with_the_next_input_what_a_typed_command_came_to():
+    stage = Stage(Registry({}))
+    stage.world.machine.script = (("say", "Done."),)
+    await stage.boot()
+    execution = await stage.start("scripted:none", "first", driver="resident")
+    await stage.until(execution, lambda state: state.phase == "WAITING_FOR_INPUT")
+    await stage.command(execution, typed("!make test", "i1"))
+    await stage.until(execution, lambda state: (state.turn, state.phase) == (2, "WAITING_FOR_INPUT"))
+    await stage.command(execution, replace(said("/greet Anna", "i2"), expansion="Say hello to Anna."))
+    await stage.until(execution, lambda state: (state.turn, state.phase) == (3, "WAITING_FOR_INPUT"))
+    thread = stage.world.machine.thread
+    assert any("$ make test" in note for note in thread.notes)
+    assert "Say hello to Anna." in str(thread)
+    with pytest.raises(FailedPrecondition, match="cannot clear"):
+        await stage.command(execution, replace(said("/clear", "i3"), local="clear"))
+    await stage.kill()

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from hostler.agents.builtin.compaction import compacted, question, room_of
+from hostler.agents.builtin.compaction import CHARACTERS_A_TOKEN, compacted, length, question, room_of
 from hostler.agents.builtin.context import Context, followed
 from hostler.agents.builtin.prompts import system
 from hostler.core import events as ev
@@ -44,9 +44,10 @@ class Compacting:
     async def __call__(self, effect: memory_plan.Compact, scene: Scene) -> Outcome:
         """Return one fact, whatever happens; people see why there is no summary, and the model does not."""
         state, context = scene.state, await asyncio.to_thread(followed, scene.log)
-        in_a_row, window = state.memory.in_a_row, memory_plan.window(state)
+        in_a_row, standing = state.memory.in_a_row, standing_of(state, context)
+        # A provider's window may be smaller than we think, and what a person wants shorter must become so.
+        window = min(memory_plan.window(state), (standing + length(context.messages())) // CHARACTERS_A_TOKEN)
         reply, problem = await self._asked(context, state, window)
-        standing = standing_of(state, context)
         summary = _text(reply) if reply else ""
         room = room_of(window, standing, in_a_row)
         event = m.ContextCompacted(
