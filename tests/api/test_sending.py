@@ -131,7 +131,7 @@ async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
     ("more", "code", "field"),
     [
         ({}, "invalid_argument", "input"),
-        ({"wakeEvent": {"interestId": "x"}}, "unimplemented", "wake_event"),
+        ({"wakeEvent": {"interestId": "x"}}, "failed_precondition", "wake_event"),
         ({"controlInput": {}}, "invalid_argument", "control_input"),
         ({"controlInput": {"compact": {}}}, "failed_precondition", "control_input"),
         ({"controlInput": {"goal": {}}}, "invalid_argument", "control_input.goal.action"),

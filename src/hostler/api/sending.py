@@ -10,8 +10,9 @@ from hostler.api.parts import ApiParts
 from hostler.api.prompting import understood
 from hostler.api.settings import check_codex, check_turn_options
 from hostler.api.starting import refuse_while_draining
+from hostler.api.wakes import wake_of
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
-from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock
+from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock, WakeEvent
 from hostler.core.commands import ChangeGoal, Command, Send
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from hostler.core.events import Agent, Started
@@ -40,7 +41,9 @@ class Sending:
     async def _command(self, execution: str, request: SendToAgentExecutionRequest) -> Command:
         match request.input:
             case None:
-                raise InvalidArgument("one of user_input, agent_message and control_input is needed", field="input")
+                raise InvalidArgument(
+                    "one of user_input, agent_message, wake_event and control_input is needed", field="input"
+                )
             case oneof if oneof.field == "user_input":
                 if (goal := goal_in(oneof.value, self._parts.ambient)) and await self._has_goals(execution):
                     return self._masked(goal)
@@ -53,8 +56,9 @@ class Sending:
                 control = control_of(oneof.value, self._parts.ambient)
                 check_able(control, await self._agent(execution))
                 return self._masked(control)
-            case _:
-                raise Unimplemented("wake events are not served yet", field="wake_event")
+            case oneof:
+                assert isinstance(oneof.value, WakeEvent)
+                return wake_of(oneof.value, self._parts.ambient, self._parts.redactor)
 
     async def _has_goals(self, execution: str) -> bool:
         return caps_of(await self._agent(execution)).goal
