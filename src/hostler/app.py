@@ -37,7 +37,9 @@ from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
 from hostler.engine.forge import ForgeEffects, MakingEnvironments
+from hostler.engine.family import Families
 from hostler.engine.keeping import Keeping
+from hostler.engine.likeness import Likeness
 from hostler.engine.livetext import LiveText
 from hostler.engine.offering import LibraryOffers
 from hostler.engine.project_use import CountedRows
@@ -176,6 +178,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         effects.performers.learn(waking.performers())
         effects.services.waits = waking
+        definitions = Definitions(settings, models, missing)
+        families = Families(desk, stores.executions, definitions, Likeness(stores.environments), redactor)
+        effects.performers.learn(families.performers())
+        effects.services.kin = families
         places.on_refusal = desk.refused
         forges = places.code_hosts({host.lower(): Api(one.kind, one.api) for host, one in settings.forges.items()})
         workshop = MakingEnvironments(environments, stores.executions, classes_of(settings))
@@ -236,7 +242,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             shares=stores.shares,
             spending=stores.spending,
             logins=logins,
-            agents=Definitions(settings, models, missing),
+            agents=definitions,
             classes=truthful(classes_of(settings), preflight),
             models=models,
             redactor=redactor,

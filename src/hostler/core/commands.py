@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core import forge_plan, interests_plan, waking
+from hostler.core import family_commands, forge_plan, interests_plan, waking
 from hostler.core.agents import GoalChange
 from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
+from hostler.core.family_commands import GrantShare, HearChild
 from hostler.core.kept import WorkApplied, WorkRestored
 from hostler.core.limits import reached
 from hostler.core.memory_events import Answered, ContextCleared
@@ -145,7 +146,8 @@ class Restore:
 Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
 Reports = ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
 Waits = Wake | GiveUp | CancelWaits
-Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits
+Relatives = HearChild | GrantShare
+Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits | Relatives
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -192,6 +194,10 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return waking.give_up(state, command, session)
         case CancelWaits():
             return waking.cancel(state, command)
+        case HearChild():
+            return family_commands.hear(state, command, session)
+        case GrantShare():
+            return family_commands.grant(state, command)
 
 
 def _restore(state: State, command: Restore) -> tuple[Event, ...]:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from hostler.core.commands import Command
 from hostler.core.environment_log import LogEntry
-from hostler.core.events import Agent, Json, Recorded
+from hostler.core.events import Agent, InputQueued, Json, Parent, Recorded
 from hostler.core.machines import Machine, Patch
 from hostler.core.ports import EnvironmentRow, Idempotency, OpenBlock, Principal, Row
 from hostler.core.providers import Source
@@ -122,6 +122,11 @@ class NewExecution:
     name: str = ""
     first_input: str = ""
     once: Idempotency | None = None
+    id: str = ""
+    """Its id, where that follows from who starts it; starting it again then does nothing."""
+    parent: Parent | None = None
+    inputs: tuple[InputQueued, ...] = ()
+    """What it begins with, after the first input."""
 
 
 Liveness = Literal["live", "waiting_for_slot", "recovering", "gone"]

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from hostler.core.events import Recorded, ToolStarted
 from hostler.core.forges import Forges, Workshop
+from hostler.core.kin import Kin
 from hostler.core.offers import Offers
 from hostler.core.state import State
 
@@ -36,6 +37,8 @@ class Services:
     """Makes environments."""
     waits: Waits | None = None
     """Takes back what an execution waits for."""
+    kin: Kin | None = None
+    """Starts sub-agents and carries messages between them and their parents."""
 
 
 @dataclass(frozen=True, slots=True)

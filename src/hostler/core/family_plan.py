@@ -1,18 +1,140 @@
-"""What is due and wanted between an execution and its sub-agents."""
+"""What is due and wanted between an execution and its sub-agents, and its parent."""
 
-from typing import Never
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
-from hostler.core.state import State
+from hostler.core import events as ev
+from hostler.core import family_events as m
+from hostler.core.budget import NoShare, share_for
+from hostler.core.events import Event
+from hostler.core.family import SPAWN
+from hostler.core.state import OpenTool, State
 
-Effect = Never
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class StopChild:
+    """Stop a sub-agent and wait until all of its tree has stopped; ends in SubAgentEnded."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChild:
+    """Remove a sub-agent, as its parent is removed; ends in SubAgentEnded."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyParent:
+    """Tell the parent how a turn ended; ends in ParentNotified."""
+
+    turn: int
+    rest: m.Rest
+
+
+@dataclass(frozen=True, slots=True)
+class AskShare:
+    """Ask the parent for a share to go on with; ends in ShareGranted or ShareDenied."""
+
+    grant: int
+
+
+Effect = StopChild | RemoveChild | NotifyParent | AskShare
 """What it may want."""
 
 
 def wanted(state: State) -> frozenset[Effect]:
     """Return the effects that should be in flight because of this, in whatever phase."""
-    return frozenset()
+    family = state.family
+    effects: set[Effect] = set()
+    opening = {tool.id for tool in state.tools}
+    for child in family.children:
+        if state.deleted:
+            effects.update({RemoveChild(child.call_id)} if child.doing != "gone" else ())
+        elif child.stop and child.call_id not in opening:
+            effects.add(StopChild(child.call_id))
+    if family.owed and (family.owed[0].rest != "stopped" or not any(child.stop for child in family.children)):
+        effects.add(NotifyParent(family.owed[0].turn, family.owed[0].rest))
+    if asks_share(state) and state.stop is None:
+        effects.add(AskShare(family.grant + 1))
+    return frozenset(effects)
 
 
 def holds(state: State) -> bool:
     """Return whether a running turn is not at rest because of this."""
-    return False
+    return asks_share(state) or bool(state.family.denied)
+
+
+def asks_share(state: State) -> bool:
+    """Return whether a sub-agent that gave its share back is to go on, and needs another one first."""
+    return state.phase == "RUNNING" and state.family.released and not state.family.denied
+
+
+def keeps(state: State) -> bool:
+    """Return whether a deleted execution must stay until others have heard of it, or are gone."""
+    return any(isinstance(effect, RemoveChild | NotifyParent) for effect in wanted(state))
+
+
+def over(state: State) -> bool:
+    """Return whether this turn of a sub-agent is its last, as its parent said."""
+    known = state.inputs.get(state.family.last)
+    return known is not None and known.state == "taken"
+
+
+def gate(tool: OpenTool, state: State) -> tuple[Event, ...] | None:
+    """Return what happens instead of starting a call (() = it waits); None when it may start.
+
+    Sub-agents are started one after the other, so that each share is taken from what the one before has left.
+    """
+    if tool.name != SPAWN:
+        return None
+    if any(other.started for other in state.tools if other.name == SPAWN):
+        return ()
+    wish = wish_of(tool.arguments)
+    if wish is None:
+        return None  # The tool says what is wrong with its arguments.
+    budget = wish.get("budget")
+    share = share_for(state, cast("Mapping[str, Any]", budget) if isinstance(budget, Mapping) else {})
+    if isinstance(share, NoShare):
+        return (ev.ToolFinished(tool.id, "failed", share.message),)
+    name = _name(state, str(wish.get("name") or ""))
+    spawned = m.SubAgentSpawned(tool.id, name, str(wish.get("agent") or ""), share)
+    return (spawned, ev.ToolStarted(tool.id, tool.name, tool.arguments, ""))
+
+
+def first_only(events: tuple[tuple[OpenTool, tuple[Event, ...]], ...]) -> tuple[Event, ...]:
+    """Return what is due for several calls, of which one at most starts a sub-agent."""
+    chosen: list[Event] = []
+    spawning = False
+    for tool, due in events:
+        if tool.name == SPAWN and due:
+            if spawning:
+                continue
+            spawning = True
+        chosen.extend(due)
+    return tuple(chosen)
+
+
+def wish_of(arguments: str) -> Mapping[str, Any] | None:
+    """Return the arguments of a call as an object; None when they are none."""
+    try:
+        given: object = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return None
+    return cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else None
+
+
+def _name(state: State, given: str) -> str:
+    """Return a name that no other sub-agent has."""
+    name = " ".join(given.split())[:LONGEST_NAME] or f"agent {len(state.family.children) + 1}"
+    taken = {child.name for child in state.family.children} | {"parent"}
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} {number}"
+    return free

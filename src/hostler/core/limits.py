@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hostler.core.budget import committed
 from hostler.core.state import State
 
 
@@ -38,11 +39,13 @@ def counted(state: State, *, open_calls: bool = False) -> tuple[Counter, ...]:
     """Return every counter that has a limit; what is still running is not in its seconds."""
     limits, x = state.limits, state.external
     made = state.iterations + x.cuts + (len(x.calls) if open_calls else 0)
-    tokens = state.usage + x.estimated
+    tokens, below = state.usage + x.estimated, committed(state)
+    more = " (with what sub-agents used or have set aside)" if below.subagents else ""
+    inputs, outputs = tokens.whole_input + below.input_tokens, tokens.output + below.output_tokens
     return (
-        Counter("max_iterations", limits.max_iterations, made, "model calls"),
-        Counter("max_input_tokens", limits.max_input_tokens, tokens.whole_input, "input tokens"),
-        Counter("max_output_tokens", limits.max_output_tokens, tokens.output, "output tokens"),
+        Counter("max_iterations", limits.max_iterations, made + below.iterations, f"model calls{more}"),
+        Counter("max_input_tokens", limits.max_input_tokens, inputs, f"input tokens{more}"),
+        Counter("max_output_tokens", limits.max_output_tokens, outputs, f"output tokens{more}"),
         Counter("max_seconds", limits.max_seconds, int(state.ran), "seconds of running"),
     )
 

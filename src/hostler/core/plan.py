@@ -31,6 +31,7 @@ from hostler.core.external_plan import (
     wanted_of_agent,
 )
 from hostler.core.limits import reached, said
+from hostler.core.mcp_servers import is_mcp
 from hostler.core.state import OpenTool, State
 
 
@@ -160,7 +161,7 @@ def _wanted_of_turn(state: State) -> frozenset[Effect]:
         case "STOPPED" if state.killing:
             return frozenset({KillGroup(state.turn)})
         case "STOPPED" if state.deleted:
-            return frozenset({Purge()})
+            return frozenset() if family_plan.keeps(state) else frozenset({Purge()})
         case "STOPPED":
             return _wanted_of_work(state)
         case _:
@@ -214,8 +215,10 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return failing(state, "environment", state.environment.failed)
     if state.losses >= MAX_LOSSES:
         return failing(state, "environment", LOST_TEXT)
-    if state.killing or not state.environment.ready or forge_plan.looks(state):
+    if state.killing or not state.environment.ready or forge_plan.looks(state) or family_plan.asks_share(state):
         return ()
+    if state.family.denied:
+        return failing(state, "agent_execution", state.family.denied, "max_iterations")
     if typed := memory_plan.due(state):
         return typed
     events = _due_in_external_turn(state) if state.begun.agent.driver != "builtin" else _due_in_step(state)
@@ -230,7 +233,7 @@ def _due_in_step(state: State) -> tuple[Event, ...]:
         lost = state.call.lost
         return (memory_plan.after_overflow(state) or failing(state, "llm_integration", lost)) if lost else ()
     if state.tools:
-        return tuple(event for tool in state.tools for event in _next_of(tool, state))
+        return family_plan.first_only(tuple((tool, _next_of(tool, state)) for tool in state.tools))
     return _next_call(state)
 
 
@@ -275,12 +278,16 @@ def _next_of(tool: OpenTool, state: State) -> tuple[Event, ...]:
     """Start a tool, or say what became of one whose supervisor is gone."""
     agent = state.begun.agent
     if tool.started:
+        if adrift := mcp_plan.adrift(tool, state):
+            return adrift
         lost = tool.incarnation and tool.incarnation != state.environment.incarnation
         return (ev.ToolFinished(tool.id, "unknown", UNKNOWN_TEXT),) if lost else ()
-    if tool.name not in agent.tools:
+    if tool.name not in agent.tools and not is_mcp(tool.name):
         text = f"There is no tool {tool.name!r}. The tools are: {', '.join(agent.tools)}."
         return (ev.ToolFinished(tool.id, "failed", text),)
     if (held := approvals_plan.gate(tool, state)) is not None:
+        return held
+    if (held := family_plan.gate(tool, state)) is not None:
         return held
     inside = state.environment.incarnation if tool.name in agent.tools_inside else ""
     return (ev.ToolStarted(tool.id, tool.name, tool.arguments, inside),)
@@ -308,7 +315,11 @@ def _answered(state: State, taken: tuple[str, ...]) -> tuple[Event, ...]:
 
 def ending(state: State) -> tuple[Event, ...]:
     """Return what ends an idle turn."""
-    return (ev.TurnEnded(state.turn),) if state.phase == "RUNNING" and state.stop is None and idle(state) else ()
+    if state.phase != "RUNNING" or state.stop is not None or not idle(state):
+        return ()
+    if not family_plan.over(state):
+        return (ev.TurnEnded(state.turn),)
+    return (*interests_plan.dropped(state, "its parent needs it no more"), ev.Stopped(state.turn))
 
 
 def out_of_time(state: State, now: datetime) -> tuple[Event, ...]:

@@ -165,7 +165,7 @@ class State:
     @property
     def limits(self) -> ev.Limits:
         """Return the budget."""
-        return self.begun.agent.limits
+        return self.family.limits or self.begun.agent.limits
 
 
 def fold(log: Iterable[Recorded], state: State | None = None) -> State:

@@ -384,6 +384,8 @@ def _meant(queued: ev.InputQueued) -> ev.Json:
     """Return an input as the agent hears it: a command in its first text gives way to what it stands for."""
     if not queued.expansion:
         return queued.block
+    if queued.origin == "agent":
+        return {"inputs": [{"text": {"content": queued.expansion}}]}
     pictures = [one for one in (*queued.block.get("inputs", ()), queued.block) if "image" in one]
     texts = [{"text": {"content": text}} for text in (queued.expansion, *texts_of(queued.block)[1:])]
     kept = {key: value for key, value in queued.block.items() if key not in ("text", "image")}

@@ -84,7 +84,9 @@ class Desk:
     async def start(self, new: NewExecution) -> str:
         """Write the execution (and its environment) and wake its owner; return its id."""
         self._refuse_while_draining()
-        execution = self._ambient.new_id()
+        execution = new.id or self._ambient.new_id()
+        if new.id and await self._executions.row(new.id):
+            return new.id
         owned = not isinstance(new.environment, str)
         environment = self._ambient.new_id() if owned else str(new.environment)
         if not owned:
@@ -98,11 +100,13 @@ class Desk:
             creator_kind=new.creator.kind,
             session_id=new.session_id or self._ambient.new_id(),
             name=self._redactor.text(new.name),
+            parent=new.parent,
         )
         events: list[Event] = [started]
         if new.first_input:
             block = {"inputs": [{"text": {"content": self._redactor.text(new.first_input)}}]}
             events.append(ev.InputQueued(self._ambient.new_id(), block, "initial"))
+        events.extend(new.inputs)
         if not isinstance(new.environment, str):
             await self._environments.write(environment, new.environment, new.creator, owner=execution)
         now = self._ambient.now()

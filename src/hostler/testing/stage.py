@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from hostler.core.commands import Command, Send, Stop
-from hostler.core.desk import NewEnvironment, NewExecution
-from hostler.core.events import Agent, Limits, Recorded
+from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
+from hostler.core.events import Agent, Json, Limits, Recorded
 from hostler.core.ports import Executions, Models, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
@@ -21,11 +21,14 @@ from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
+from hostler.engine.forge import ForgeEffects
+from hostler.engine.family import Families
 from hostler.engine.livetext import LiveText
 from hostler.engine.waking import Waking
 from hostler.engine.worker import Worker
 from hostler.projections.row import project
 from hostler.testing.clock import HandClock
+from hostler.testing.forge_memory import MemoryForge
 from hostler.testing.link import Link
 from hostler.testing.memory import MemoryExecutions
 from hostler.testing.resident import ResidentDriver
@@ -49,6 +52,25 @@ class Server:
 
 
 @dataclass
+class StageAgents:
+    """The agents that can be started by name."""
+
+    known: list[AgentDefinition] = field(default_factory=list[AgentDefinition])
+
+    def default(self) -> AgentDefinition:
+        """Return the first."""
+        return self.known[0]
+
+    def get(self, agent_id: str) -> AgentDefinition | None:
+        """Return an agent by id."""
+        return next((one for one in self.known if one.agent.id == agent_id), None)
+
+    def all(self) -> Sequence[AgentDefinition]:
+        """Return every agent."""
+        return self.known
+
+
+@dataclass
 class Stage:
     """What survives servers, and the server that lives now."""
 
@@ -66,8 +88,11 @@ class Stage:
     runner: str = "runner"
     register: Callable[[Identity], Awaitable[object]] | None = None
     """Told of every new life before it begins, for a store that knows its runners."""
+    forge: MemoryForge = field(default_factory=MemoryForge)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     spoken: SpokenText = field(default_factory=MemorySpoken)
+    agents: StageAgents = field(default_factory=lambda: StageAgents())
+    """What sub-agents may be of."""
     lives: int = 0
     alive_until: datetime | None = None
     server: Server = field(init=False)
@@ -94,6 +119,12 @@ class Stage:
         waking = Waking(desk, link, self.world, self.clock, redactor, longest=timedelta(hours=24))
         effects.performers.learn(waking.performers())
         effects.services.waits = waking
+        forges = self.forge.forges
+        effects.services.forges, effects.services.workshop = forges, self.forge
+        effects.performers.learn(ForgeEffects(forges, self.forge, self.world, desk.command, redactor).performers())
+        families = Families(desk, link, self.agents, _another, redactor)
+        effects.performers.learn(families.performers())
+        effects.services.kin = families
         await engine.open()
         self.server = Server(engine, desk, live, link, agents)
         return self.server
@@ -109,7 +140,14 @@ class Stage:
         await self.kill()
         await self.boot()
 
-    async def start(self, model: str, task: str = "", limits: Limits | None = None, driver: str = "builtin") -> str:
+    async def start(
+        self,
+        model: str,
+        task: str = "",
+        limits: Limits | None = None,
+        driver: str = "builtin",
+        request: Json | None = None,
+    ) -> str:
         """Start an execution, with a first input when there is a task."""
         agent = Agent(
             "agent",
@@ -121,7 +159,7 @@ class Stage:
             tools_inside=INSIDE,
             context_window=self.window,
         )
-        new = NewExecution({}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
+        new = NewExecution(request or {}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
         execution = await self.server.desk.start(new)
         if task:
             await self.send(execution, task)
@@ -182,3 +220,8 @@ async def _at_once(seconds: float) -> None:
 
 def _lodge(environment: str, execution: str) -> Lodging:
     return Lodging("/workspace", f"/home/{execution}", "", "")
+
+
+async def _another(environment: str) -> NewEnvironment:
+    """Return an environment like every other on a stage."""
+    return NewEnvironment("class", Scratch())

@@ -221,7 +221,7 @@ def parts(queued: ev.InputQueued, questions: Sequence[Question] = ()) -> list[Us
     block = queued.block
     match queued.origin:
         case "agent":
-            return [Said(f"[message from another agent]\n{block.get('payload', '')}")]
+            return [Said(queued.expansion or f"[message from another agent]\n{block.get('payload', '')}")]
         case "wake":
             return [Said(f"[woken: {queued.expansion or woken(block)}]")]
         case origin:
