@@ -116,13 +116,18 @@ def send(
 ) -> None:
     """Say something to an execution.
 
-    While it works, the message waits in its queue.
+    While it works, the message waits in its queue. /NAME is a command of the prompt library, ! begins a command that
+    runs in the environment at once; /clear empties the model's memory.
 
     Examples:
 
         hostler send 0198c2 "Add a test for the empty list too"
 
         git diff | hostler send 0198c2 -
+
+        hostler send 0198c2 '/review src/parser.py'
+
+        hostler send 0198c2 '!make test'
     """
     content = sys.stdin.read() if text == "-" else text
     if not content.strip():

@@ -15,6 +15,7 @@ from hostler.cli.client import AGENTS, Client
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import clean, emit, line, note, say, table
+from hostler.core.offers import expanded
 
 Json = dict[str, Any]
 app = typer.Typer(help="The organization's prompts: templates, slash commands and skills.", no_args_is_help=True)
@@ -62,6 +63,22 @@ def show(prompt: Which, json: AsJson = False, data_dir: DataDir = None) -> None:
         emit(found)
         return
     say(clean(str(found.get("spec", {}).get("prompt", ""))))
+
+
+@app.command()
+def fill(
+    prompt: Which,
+    arguments: Annotated[str, typer.Argument(help="What stands for $ARGUMENTS, and word by word for $1 to $9.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Print a prompt's text with its places filled in, such as a template to begin with.
+
+    Example:
+
+        hostler run "$(hostler prompt fill bugfix 'the parser')" --repo .
+    """
+    found = _find(Client(places.find(data_dir)), prompt)
+    say(clean(expanded(str(found.get("spec", {}).get("prompt", "")), arguments)))
 
 
 @app.command()

@@ -24,6 +24,7 @@ class Thread:
 
     seen: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
+    texts: list[str] = field(default_factory=list[str])
     done: list[str] = field(default_factory=list[str])
     turns: int = 0
 
@@ -91,6 +92,7 @@ class Resident:
         await self.put(began=ref)
         if told["input"]:
             self.thread.seen.append(told["input"])
+            self.thread.texts.append(told["text"])
             await self.put(seen=told["input"])
         if told["note"]:
             self.thread.notes.append(told["note"])
