@@ -6,8 +6,8 @@ from hostler.api.call import current
 from hostler.api.parts import ApiParts
 from hostler.core.commands import Send
 from hostler.core.errors import PermissionDenied
+from hostler.core.filling import expanded, local_in, slash_in
 from hostler.core.memory import texts_of
-from hostler.core.offers import expanded, local_in, slash_in
 
 BUNDLE_TEXT = (
     "The support bundle holds all that is known of this execution, without the secrets that Hostler knows. Save it "

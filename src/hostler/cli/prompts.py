@@ -15,7 +15,7 @@ from hostler.cli.client import AGENTS, Client
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import clean, emit, line, note, say, table
-from hostler.core.offers import expanded
+from hostler.core.filling import expanded
 
 Json = dict[str, Any]
 app = typer.Typer(help="The organization's prompts: templates, slash commands and skills.", no_args_is_help=True)
