@@ -1,41 +1,39 @@
 """Sub-agents in stories: they are started, report, are stopped with their parent, and none of it is lost in a crash."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+
+import pytest
 
 from hostler.core import events as ev
 from hostler.core import family_events as m
-from hostler.core.events import Limits, Recorded
+from hostler.core.commands import Delete
+from hostler.core.events import Limits
 from hostler.core.family import child_id
-from hostler.models.registry import Registry
-from hostler.models.script import Call, Rule, Script, Step
+from hostler.models.script import Call, Rule, Step
+from hostler.testing.link import Link
 from hostler.testing.stage import Stage
+from tests.engine.families import DIG, HEARD, boss, events, heard, rows, settled, spawn, stage_of, through
+from tests.engine.test_crashes import check
+
+STOP_WAITS = Rule(match="^hold", steps=(Step(calls=(Call("bash", {"command": "hold"}),)), Step(text="held")))
+DEEP = Rule(match="^deep", steps=(Step(calls=(spawn("below", "hold"),)), Step(calls=(Call("bash", {"command": "hold"}),))))
 
 
-def spawn(name: str, task: str, **more: Any) -> Call:
-    return Call("spawn_agent", {"name": name, "task": task, **more})
+def holding(stage: Stage) -> asyncio.Event:
+    """Let every `hold` of the world wait for what is returned."""
+    gate = asyncio.Event()
 
+    async def shell(line: str) -> tuple[int, str]:
+        if line == "hold":
+            await gate.wait()
+        return 0, ""
 
-def stage_of(*rules: Rule, **fields: Any) -> Stage:
-    return Stage(Registry({}, plans={"story": Script(rules=rules)}), **fields)
-
-
-DIG = Rule(match="^dig", steps=(Step(calls=(Call("bash", {"command": "dig"}),)), Step(text="I found gold.")))
-HEARD = Rule(match="your sub-agent '(?P<who>.*)' .* has nothing left", steps=(Step(text="${who} is done."),))
-
-
-async def kinds(stage: Stage, execution: str) -> list[str]:
-    return [type(r.event).__name__ for r in await stage.log(execution)]
-
-
-def events(log: Sequence[Recorded], kind: type[Any]) -> list[Any]:
-    return [r.event for r in log if isinstance(r.event, kind)]
+    stage.world.machine.shell = shell
+    return gate
 
 
 async def test_a_sub_agent_works_and_its_last_message_wakes_its_parent():
-    boss = Rule(match="^lead", steps=(Step(calls=(spawn("digger", "dig here"),)), Step(text="Started.")))
-    stage = stage_of(HEARD, DIG, boss)
+    stage = stage_of(HEARD, DIG, boss(spawn("digger", "dig here")))
     await stage.boot()
     parent = await stage.start("scripted:story", "lead")
     state = await stage.until(parent, lambda s: s.turn >= 2 and s.phase == "WAITING_FOR_INPUT")
@@ -45,12 +43,224 @@ async def test_a_sub_agent_works_and_its_last_message_wakes_its_parent():
     assert child.used.iterations == 2
     log = await stage.log(parent)
     (said,) = [e for e in events(log, ev.InputQueued) if e.origin == "agent"]
-    assert said.block["role"] == "ROLE_CHILD"
-    assert said.block["type"] == "TYPE_COMPLETE"
-    assert said.block["senderExecutionId"] == child.execution
-    assert said.block["payload"] == "I found gold."
+    assert said.block == {
+        "type": "TYPE_COMPLETE",
+        "payload": "I found gold.",
+        "role": "ROLE_CHILD",
+        "senderExecutionId": child.execution,
+    }
     assert events(log, ev.ModelReplied)[-1].parts[0].text == "digger is done."
     below = await stage.state(child.execution)
     assert below.begun.parent == ev.Parent(parent, child.call_id, 1)
     assert below.annotations["hostler/parent"] == parent
+    assert below.begun.session_id == state.begun.session_id
+    assert below.environment.id == state.environment.id
+    await stage.kill()
+
+
+async def family_story(stage: Stage) -> None:
+    """Two sub-agents are started in one step, and both come to rest."""
+
+    async def start() -> None:
+        known = [row for row in await rows(stage) if "hostler/parent" not in row.view["metadata"].get("annotations", {})]
+        parent = known[0].id if known else await stage.start("scripted:story")
+        if not (await stage.state(parent)).inputs:
+            await stage.send(parent, "lead")
+
+    await through(stage, start)
+
+
+def two() -> Stage:
+    return stage_of(HEARD, DIG, boss(spawn("one", "dig here"), spawn("two", "dig there", environment="new")))
+
+
+async def check_two(stage: Stage) -> None:
+    everybody = await rows(stage)
+    logs = {row.id: await stage.log(row.id) for row in everybody}
+    for log in logs.values():
+        check(log)
+    (parent,) = [id_ for id_, log in logs.items() if log[0].event.parent is None]
+    state = await stage.state(parent)
+    assert [(c.name, c.doing, c.live, c.used.iterations) for c in state.family.children] == [
+        ("one", "resting", False, 2),
+        ("two", "resting", False, 2),
+    ]
+    assert sorted(logs) == sorted([parent, *(c.execution for c in state.family.children)])
+    assert heard(logs[parent]) == ["I found gold."] * 2
+    assert len(events(logs[parent], m.SubAgentReported)) == 2
+    for child in state.family.children:
+        assert heard(logs[child.execution]) == ["dig here" if child.name == "one" else "dig there"]
+        assert len(events(logs[child.execution], m.ParentNotified)) == 1
+
+
+async def test_two_sub_agents_survive_a_crash_at_every_commit():
+    stage = two()
+    await stage.boot()
+    await family_story(stage)
+    await check_two(stage)
+    commits = len(stage.commits)
+    await stage.kill()
+    for way in ("die_before", "die_after"):
+        for number in range(1, commits + 1):
+            stage = two()
+            await stage.boot(Link(stage.executions, **{way: number}))
+            await family_story(stage)
+            await check_two(stage)
+            await stage.kill()
+
+
+async def stopped_story(stage: Stage) -> str:
+    """A parent with a sub-agent with a sub-agent is stopped while all of them work."""
+    parent = await stage.start("scripted:story", "lead")
+    gone = asyncio.create_task(stage.server.link.dead.wait())
+
+    async def below() -> None:
+        async with stage.executions.watch() as watch:
+            while len([r for r in await rows(stage) if (await stage.state(r.id)).tools]) < 2:
+                await watch.changed(20)
+
+    waiting = asyncio.create_task(below())
+    await asyncio.wait({gone, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if gone.done():
+        await stage.restart()
+        await waiting
+    gone.cancel()
+    await through(stage, lambda: stage.stop(parent))
+    return parent
+
+
+def three() -> Stage:
+    return stage_of(HEARD, STOP_WAITS, DEEP, boss(spawn("middle", "deep", budget={"subagents": 1})))
+
+
+@pytest.mark.parametrize("way", ["", "die_before", "die_after"])
+async def test_a_stop_reaches_the_whole_tree_whenever_the_server_dies(way: str):
+    number, commits = 0, 1
+    while number < commits:
+        number += 1
+        stage = three()
+        holding(stage)
+        await stage.boot()
+        parent = await stage.start("scripted:story", "lead")
+        async with stage.executions.watch() as watch:
+            while len([r for r in await rows(stage) if (await stage.state(r.id)).tools]) < 2:
+                await watch.changed(20)
+        before = len(stage.commits)
+        await stage.kill()
+        await stage.boot(Link(stage.executions, **{way: number} if way else {}))
+        await through(stage, lambda stage=stage, parent=parent: stage.stop(parent))
+        commits = max(commits, len(stage.commits) - before) if way else 1
+        everybody = await rows(stage)
+        assert len(everybody) == 3
+        assert {row.phase for row in everybody} == {"STOPPED"}
+        for row in everybody:
+            log = await stage.log(row.id)
+            check(log)
+            children = (await stage.state(row.id)).family.children
+            assert all(c.doing == "stopped" and not c.stop and not c.live for c in children)
+            assert len(events(log, ev.Stopped)) == 1
+        assert heard(await stage.log(parent)) == []
+        await stage.kill()
+
+
+async def test_a_parent_that_is_removed_takes_its_tree_along():
+    stage = three()
+    holding(stage)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    async with stage.executions.watch() as watch:
+        while len(await rows(stage)) < 3:
+            await watch.changed(20)
+    known = [row.id for row in await rows(stage)]
+    await stage.command(parent, Delete())
+    async with stage.executions.watch() as watch:
+        while any([await stage.executions.row(one) for one in known]):
+            await watch.changed(20)
+    await stage.kill()
+
+
+async def test_a_sub_agent_that_is_stopped_leaves_its_parent_and_the_others_alone():
+    ending = Rule(
+        match="^end",
+        steps=(Step(calls=(Call("stop_agent", {"agent": "one"}), Call("bash", {"command": "mine"}))), Step(text="ok")),
+    )
+    stage = stage_of(HEARD, STOP_WAITS, ending, boss(spawn("one", "hold"), spawn("two", "hold")))
+    holding(stage)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    state = await stage.until(parent, lambda s: s.phase == "WAITING_FOR_INPUT" and len(s.family.children) == 2)
+    one, two_ = state.family.children
+    await stage.until(two_.execution, lambda s: bool(s.tools))
+    await stage.send(parent, "end it")
+    state = await stage.until(parent, lambda s: s.family.children[0].doing == "stopped" and s.phase == "WAITING_FOR_INPUT")
+    assert (await stage.state(one.execution)).phase == "STOPPED"
+    assert (await stage.state(two_.execution)).phase == "RUNNING"
+    assert {execution for execution, _ in stage.world.kills} == {one.execution}
+    assert heard(await stage.log(parent)) == []  # Its own stop is no news to it.
+    await stage.kill()
+
+
+async def test_messages_go_both_ways_and_a_last_one_lets_the_sub_agent_end():
+    asking = Rule(
+        match="^ask", steps=(Step(calls=(Call("message_agent", {"to": "parent", "message": "which one?"}),)), Step(text="."))
+    )
+    telling = Rule(
+        match="which one",
+        steps=(Step(calls=(Call("message_agent", {"to": "asker", "message": "the left", "last": True}),)), Step(text="told")),
+    )
+    left = Rule(match="the left", steps=(Step(text="Left it is."),))
+    stage = stage_of(HEARD, asking, telling, left, boss(spawn("asker", "ask")))
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    state = await stage.until(parent, lambda s: bool(s.family.children) and s.family.children[0].doing == "stopped")
+    child = state.family.children[0].execution
+    await settled(stage)
+    below = await stage.state(child)
+    assert below.phase == "STOPPED"
+    assert below.failure is None
+    told = [e.block for e in events(await stage.log(child), ev.InputQueued)]
+    assert [(one["role"], one["type"]) for one in told] == [("ROLE_PARENT", "TYPE_UPDATE"), ("ROLE_PARENT", "TYPE_COMPLETE")]
+    assert told[1]["senderExecutionId"] == parent
+    assert heard(await stage.log(parent))[0] == "which one?"
+    await stage.kill()
+
+
+async def test_sub_agents_started_in_one_step_do_not_overdraw_the_budget_and_depth_and_number_are_capped():
+    calls = [spawn(f"n{i}", "hold", budget={"iterations": 4}) for i in range(4)]
+    stage = stage_of(HEARD, STOP_WAITS, boss(*calls))
+    holding(stage)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead", Limits(max_iterations=12, max_subagents=3))
+    state = await stage.until(parent, lambda s: len(events_of(s)) == 3 and not s.tools and s.phase != "PENDING")
+    shares = [c.share.iterations for c in state.family.children]
+    assert shares == [4, 4, 2]
+    results = [e for e in events(await stage.log(parent), ev.ToolFinished)]
+    assert results[3].outcome == "failed"
+    assert "max_subagents" in results[3].text
+    await stage.kill()
+
+
+def events_of(state: object) -> tuple[object, ...]:
+    return state.family.children  # type: ignore[attr-defined]
+
+
+async def test_a_sub_agent_that_is_spoken_to_after_its_report_gets_a_new_share_or_is_told_that_nothing_is_left():
+    more = Rule(match="^more", steps=(Step(text="More."),))
+    stage = stage_of(HEARD, DIG, more, boss(spawn("digger", "dig", budget={"iterations": 3})))
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead", Limits(max_iterations=8))
+    state = await stage.until(parent, lambda s: s.turn == 2 and s.phase == "WAITING_FOR_INPUT")
+    child = state.family.children[0]
+    assert (child.used.iterations, child.live) == (2, False)
+    await settled(stage)
+    turns = 0
+    while (below := await stage.state(child.execution)).phase != "STOPPED":
+        await stage.send(child.execution, "more of it")
+        turns += 1
+        await settled(stage)
+        assert turns < 8
+    assert below.failure is not None
+    assert "nothing left" in below.failure.message or "limit" in below.failure.message
+    whole = (await stage.state(parent)).iterations + below.iterations
+    assert whole <= 8
     await stage.kill()
