@@ -40,7 +40,9 @@ class HostAuthenticationRequired:
     subject: str = ""
     """Whose credential is missing: the creator of the environment."""
     credential: str = ""
-    """Which one was refused: its id and when it was set; empty when there was none."""
+    """Which one was refused; empty when there was none."""
+    runner: str = ""
+    """The runner that the credential is to be set for."""
     VERSION: ClassVar[int] = 1
 
 

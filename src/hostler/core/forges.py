@@ -45,6 +45,7 @@ class Missing:
     host: str
     subject: str
     credential: str
+    runner: str = ""
 
 
 class ForgeError(HostlerError):

@@ -233,7 +233,8 @@ class Engine:
         if position is None:
             self._again.add(row.id)
             return
-        if row.attempts >= MAX_CLAIMS and row.phase in ("PENDING", "RUNNING"):
+        waits = row.phase == "PENDING" and row.view.get("hostler", {}).get("needsCredential")
+        if row.attempts >= MAX_CLAIMS and row.phase in ("PENDING", "RUNNING") and not waits:
             await self._give_up(row.id, position)
             return
         worker.move(position)
@@ -264,6 +265,8 @@ class Engine:
             await self._effects.places.release(environment.id, execution, owned=environment.owned)
         await self._effects.places.forget_work(execution)
         self._effects.live.end(execution)
+        if self._effects.servers is not None:
+            await self._effects.servers.close(execution)
         await self._effects.blobs.purge(execution)
         await self._executions.purge(execution)
 

@@ -91,7 +91,7 @@ class ForgeEffects:
         missing = await self.forges.missing(scene.state.environment.id, effect.host)
         reason = "git was refused"
         needed = HostAuthenticationRequired(
-            effect.call_id, effect.host, reason, "push", missing.subject, missing.credential
+            effect.call_id, effect.host, reason, "push", missing.subject, missing.credential, missing.runner
         )
         return Outcome((Fact(f"credential/{effect.call_id}", needed),))
 
@@ -162,7 +162,9 @@ async def unauthenticated(problem: NotAuthenticated, environment: str, forges: F
     if forges is None or "://" not in problem.url:
         return Fact(key, ev.EnvironmentFailed(problem.message))
     missing = await forges.missing(environment, host_of(problem.url))
-    needed = HostAuthenticationRequired("", missing.host, problem.message, "clone", missing.subject, missing.credential)
+    needed = HostAuthenticationRequired(
+        "", missing.host, problem.message, "clone", missing.subject, missing.credential, missing.runner
+    )
     return Fact(key, needed)
 
 

@@ -163,6 +163,7 @@ class Egress:
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
         """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
         self._policies[environment] = policy
+        self._policies[environment] = policy
         if environment in self._servers:
             return
         if self._git:
@@ -192,6 +193,7 @@ class Egress:
     async def close(self, environment: str) -> None:
         """Serve no more; connections under way are cut."""
         self._refused.pop(environment, None)
+        self._policies.pop(environment, None)
         self._subjects.pop(environment, None)
         self._policies.pop(environment, None)
         server = self._servers.pop(environment, None)
@@ -202,6 +204,18 @@ class Egress:
             task.cancel()
         if cut:
             await asyncio.wait(cut)
+
+    async def connect(self, environment: str, host: str, port: int) -> Streams:
+        """Connect for an environment, as if from inside: by its rules, and a refusal is told. Raises Refusal."""
+        target = target_of("CONNECT", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        if (policy := self._policies.get(environment)) is None:
+            raise Refusal("the environment does not run.", 503)
+        try:
+            return await self._reach(environment, target, policy)
+        except Refusal as refusal:
+            if refusal.status == 403:
+                self._on_refusal(environment, str(target), str(refusal))
+            raise
 
     def changed(self, subject: str) -> None:
         """Tell git in the environments of a subject which hosts it has credentials for now."""

@@ -67,9 +67,15 @@ class ForgeHttp:
     """Calls APIs of code hosts for environments."""
 
     def __init__(
-        self, logins: GitLogins, on_behalf: OnBehalf, subject_of: SubjectOf, trust: ssl.SSLContext | None = None
+        self,
+        runner: str,
+        logins: GitLogins,
+        on_behalf: OnBehalf,
+        subject_of: SubjectOf,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._logins = logins
+        self._runner = runner
         self._on_behalf = on_behalf
         self._subject_of = subject_of
         self._trust = trust or ssl.create_default_context()
@@ -77,7 +83,7 @@ class ForgeHttp:
     async def missing(self, environment: str, host: str) -> Missing:
         """Return what a host that refused an environment waits for."""
         subject = await self._subject_of(environment)
-        return Missing(host, subject, self._logins.version(subject, host))
+        return Missing(host, subject, self._logins.version(subject, host), self._runner)
 
     async def known(self, environment: str, host: str) -> Known | None:
         """Return the credential of an environment's creator for a host."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from hostler.core.forges import ForgeRefused, ForgeUnknown, Missing, Proposal, PullRequest
+from hostler.core.forges import CredentialNeeded, ForgeRefused, ForgeUnknown, Missing, Proposal, PullRequest
 from hostler.core.hosts import host_of
+from hostler.environments.credentials import Known
 from hostler.environments.egress import Refusal, Target
-from hostler.environments.forge_http import ForgeHttp, Said, target_of
+from hostler.environments.forge_http import Said, target_of
 
 Kind = Literal["github", "gitlab"]
 KINDS: tuple[Kind, ...] = ("github", "gitlab")
@@ -38,6 +39,33 @@ class Place:
     api: Api
 
 
+class Http(Protocol):
+    """Calls APIs; `forge_http.ForgeHttp` says what each method promises."""
+
+    async def call(
+        self,
+        environment: str,
+        host: str,
+        url: str,
+        method: Literal["GET", "POST"] = "GET",
+        body: Json | None = None,
+    ) -> Said:
+        """Call an API."""
+        ...
+
+    async def known(self, environment: str, host: str) -> Known | None:
+        """Return the credential that is used."""
+        ...
+
+    async def missing(self, environment: str, host: str) -> Missing:
+        """Return what a host waits for."""
+        ...
+
+    async def needed(self, environment: str, host: str, said: str) -> CredentialNeeded:
+        """Return the refusal for want of a credential."""
+        ...
+
+
 class Permitted(Protocol):
     """Says what environments may reach."""
 
@@ -49,7 +77,7 @@ class Permitted(Protocol):
 class CodeHosts:
     """The code hosts that environments of this runner work with."""
 
-    def __init__(self, http: ForgeHttp, permitted: Permitted, configured: Mapping[str, Api]) -> None:
+    def __init__(self, http: Http, permitted: Permitted, configured: Mapping[str, Api]) -> None:
         self._http = http
         self._permitted = permitted
         self._configured = configured

@@ -11,6 +11,7 @@ from hostler.core.egress import split_port
 from hostler.core.errors import EnvironmentFailed, FailedPrecondition, NotAuthenticated
 from hostler.core.hosts import host_of
 from hostler.core.machines import Machine, Operation
+from hostler.core.mcp_client import McpFailed, Streams
 from hostler.core.projects import repository_key
 from hostler.core.providers import EnvSpec, Handle, KeptSource, NetworkPolicy, RemoteRepository, Workspace
 from hostler.environments import content
@@ -62,6 +63,7 @@ class Outside:
     ) -> None:
         if kind not in PROVIDERS:
             raise FailedPrecondition(f"there is no sandbox {kind!r}; there are: {', '.join(PROVIDERS)}")
+        self._kind = kind
         self._root = root
         self._logins = logins
         self._subject_of = subject_of
@@ -92,6 +94,18 @@ class Outside:
     def machine(self, handle: Handle) -> Machine:
         """Return the inside of an environment."""
         return self.provider.machine(handle)
+
+    async def dial(self, environment: str, host: str, port: int) -> Streams:
+        """Connect for an environment by its own rules; raises McpFailed with the reason.
+
+        Without a sandbox an environment may reach what this machine may.
+        """
+        try:
+            if self._kind == "none":
+                return await asyncio.open_connection(host, port)
+            return await self._egress.connect(environment, host, port)
+        except (Refusal, OSError) as problem:
+            raise McpFailed(f"{host}:{port}: {problem}") from problem
 
     async def _more(self, environment: str) -> Sequence[str]:
         return await self.more(environment)
@@ -164,10 +178,10 @@ class Outside:
         if self._logins and host not in self._logins.hosts(await self._subject_of(environment)):
             self._logins.note(host, repository_key(RemoteRepository(url)), None, accepted=accepted)
 
-    def code_hosts(self, configured: Mapping[str, Api]) -> CodeHosts:
+    def code_hosts(self, runner: str, configured: Mapping[str, Api]) -> CodeHosts:
         """Return the code hosts, reached by the rules of environments with the credentials of their creators."""
         assert self._logins is not None
-        http = ForgeHttp(self._logins, self._egress.on_behalf, self._subject_of)
+        http = ForgeHttp(runner, self._logins, self._egress.on_behalf, self._subject_of)
 
         async def permitted(environment: str, target: Target) -> None:
             await self._egress.permitted(environment, target)

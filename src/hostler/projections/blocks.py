@@ -13,10 +13,12 @@ from typing import Any, Literal
 from hostler.core import events as ev
 from hostler.core.conversation import Text, Thinking
 from hostler.core.events import Recorded
+from hostler.core.forge_events import CodeAnnotated, EnvironmentCreated, HostAuthenticationRequired
 from hostler.core.memory_events import MemoryEvent
 from hostler.core.state import State, evolve
 from hostler.projections.actions import intent
 from hostler.projections.agent_blocks import agent_bodies
+from hostler.projections.forge_blocks import forge_bodies
 from hostler.projections.memory_blocks import memory_bodies
 from hostler.projections.status import stamp
 
@@ -112,6 +114,9 @@ class Framer:
                 yield 1, "next", _done(nextStepsProposal={"actions": actions})
             case event if isinstance(event, MemoryEvent):
                 for name, body in memory_bodies(event, before.memory):
+                    yield 1, name, body
+            case CodeAnnotated() | EnvironmentCreated() | HostAuthenticationRequired():
+                for name, body in forge_bodies(recorded.event, before.forge):
                     yield 1, name, body
             case event:
                 for name, body in agent_bodies(event, before.external):

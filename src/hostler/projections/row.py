@@ -25,7 +25,7 @@ def project(state: State) -> Projection:
         busy=bool(wanted(state) or due(state, NOBODY)),
         due_at=due_at(state),
         agent_id=begun.agent.id,
-        environment_ids=(state.environment.id,) if state.environment.id else (),
+        environment_ids=tuple(one for one in (state.environment.id, *state.forge.environments) if one),
         project_id=str(context.get("projectId", "")),
         creator_id=begun.creator_id,
         session_id=begun.session_id,

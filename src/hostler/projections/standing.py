@@ -13,6 +13,8 @@ LONGEST = 2000
 def standing(view: Mapping[str, Any]) -> Standing:
     """Return which of the three it is; a function of the view, as it is shown."""
     status, more = view.get("status", {}), view.get("hostler", {})
+    if more.get("needsCredential") and status.get("phase") != "PHASE_RUNNING":
+        return "needs"
     if status.get("phase") in ("PHASE_PENDING", "PHASE_RUNNING"):
         return "working"
     asks = status.get("failureMessage") or more.get("limit") or more.get("openQuestions") or more.get("refusedHosts")

@@ -6,6 +6,13 @@ from typing import Any
 from hostler.core.events import OutputScalar
 from hostler.core.external import External
 from hostler.core.state import State
+from hostler.projections.forge_status import (
+    forge_warning,
+    needs_credential,
+    pull_requests,
+    used_environments,
+    waits_for_credential,
+)
 from hostler.projections.waits import interests, waits
 
 PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED")}
@@ -30,6 +37,8 @@ def view(state: State) -> dict[str, Any]:
             "baseCommit": state.environment.base_commit,
             "notes": list(state.notes),
             "refusedHosts": list(state.refused_hosts),
+            "needsCredential": needs_credential(state),
+            "pullRequests": pull_requests(state),
             "hostsAllowed": state.hosts_allowed,
             "turnSince": stamp(state.turn_since),
             "limit": state.failure.limit if state.failure else "",
@@ -98,7 +107,7 @@ def status(state: State) -> dict[str, Any]:
         contextWindowLength=_number(state.context_length),
         contextWindowLimit=_number(state.external.context_limit or state.begun.agent.context_window),
         currentOperation=operation(state),
-        usedEnvironments=[{"environmentId": state.environment.id}] if state.environment.id else None,
+        usedEnvironments=used_environments(state),
         currentActivity=activity(state),
         outputs={key: output(value) for key, value in state.outputs.items()},
         supportedModel=state.begun.agent.supported_model,
@@ -116,7 +125,7 @@ def warning(state: State) -> str:
     hosts = ", ".join(state.refused_hosts)
     refused = f"refused by the allow list: {hosts}" if hosts else ""
     agent = state.external.warning if state.phase == "RUNNING" else ""
-    return "; ".join(part for part in (state.warning, agent, *state.notes, refused) if part)
+    return "; ".join(part for part in (state.warning, agent, *state.notes, refused, forge_warning(state)) if part)
 
 
 def operation(state: State) -> dict[str, Any] | None:
@@ -136,6 +145,8 @@ def operation(state: State) -> dict[str, Any] | None:
 
 def activity(state: State) -> str:
     """Return one line about what happens now."""
+    if waits := waits_for_credential(state):
+        return waits
     if state.phase == "PENDING":
         return "preparing the environment" if not state.environment.ready else "waiting for the first input"
     if state.phase != "RUNNING":

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import forge_events as fe
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
 from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
@@ -18,6 +19,7 @@ from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
+from hostler.projections.telling_forge import ForgeTeller
 from hostler.projections.telling_inputs import InputTeller
 from hostler.projections.telling_memory import MemoryTeller
 from hostler.projections.telling_places import HostTeller, tell_environment, tell_work
@@ -38,6 +40,7 @@ class Timeline:
         self._inputs = InputTeller(self._telling, pictures=pictures)
         self._steps = StepTeller(self._telling)
         self._hosts = HostTeller(self._telling)
+        self._forge = ForgeTeller(self._telling)
         self._agents = AgentTeller(self._telling, self._steps, self._inputs)
         self._memory = MemoryTeller(self._telling, self._steps)
         self._turn_usage = Usage()
@@ -119,6 +122,10 @@ class Timeline:
                 tell_work(self._telling, event)
             case InterestsRegistered() | InterestFired() | InterestsDropped():
                 tell_waits(self._telling, event)
+            case fe.CodeAnnotated() | fe.EnvironmentCreated() | fe.BranchPushed() | fe.PullRequestOpened():
+                self._forge.tell(event)
+            case fe.PullRequestGiven() | fe.HostAuthenticationRequired() | fe.HostAuthenticated():
+                self._forge.tell(event)
             case _:
                 self._agents.tell(event)
         if isinstance(event, ae.AgentCallFinished | ae.AgentCallCut) and not self.state.external.calls:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 from hostler.core.desk import NewEnvironment
-from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost
+from hostler.core.errors import EnvironmentFailed, Fenced, MachineLost, NotAuthenticated
 from hostler.core.kept import WorkKept
 from hostler.core.machines import (
     Attached,
@@ -179,6 +179,8 @@ class World:
 
     machine: MemoryMachine = field(default_factory=MemoryMachine)
     broken: str = ""
+    asks: str = ""
+    """The address of a repository that asks for a credential."""
     kills: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     keeps: list[int] = field(default_factory=list[int])
     keeping: Callable[[int], Awaitable[None]] = _at_once
@@ -193,6 +195,8 @@ class World:
         """Find the environment and admit the execution."""
         if self.broken:
             raise EnvironmentFailed(self.broken)
+        if self.asks:
+            raise NotAuthenticated(f"not authenticated: {self.asks} asks for a credential", self.asks)
         if fence < self.machine.fences.get(execution, 0):
             raise Fenced()
         self.machine.fences[execution] = fence

@@ -201,7 +201,7 @@ class _Opening:
             f"{missing.host}`. Do what does not need it, then end your turn: you will be told when it is there."
         )
         needed = HostAuthenticationRequired(
-            self.errand.call_id, missing.host, what, purpose, missing.subject, missing.credential
+            self.errand.call_id, missing.host, what, purpose, missing.subject, missing.credential, missing.runner
         )
         return Answer("failed", text, events=(*events, needed))
 
