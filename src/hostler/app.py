@@ -183,7 +183,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         effects.performers.learn(families.performers())
         effects.services.kin = families
         places.on_refusal = desk.refused
-        forges = places.code_hosts({host.lower(): Api(one.kind, one.api) for host, one in settings.forges.items()})
+        forges = places.code_hosts(
+            identity.runner, {host.lower(): Api(one.kind, one.api) for host, one in settings.forges.items()}
+        )
         workshop = MakingEnvironments(environments, stores.executions, classes_of(settings))
         effects.services.forges, effects.services.workshop = forges, workshop
         effects.performers.learn(ForgeEffects(forges, logins, environments, desk.command, redactor).performers())
