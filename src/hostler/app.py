@@ -27,7 +27,7 @@ from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
-from hostler.definitions import Definitions, classes_of, model_name, stand_ins, truthful
+from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import compacting
 from hostler.engine.agents import Agents, Lodge, Lodging
@@ -36,11 +36,12 @@ from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.environments import Environments
-from hostler.engine.forge import ForgeEffects, MakingEnvironments
 from hostler.engine.family import Families
+from hostler.engine.forge import ForgeEffects, MakingEnvironments
 from hostler.engine.keeping import Keeping
 from hostler.engine.likeness import Likeness
 from hostler.engine.livetext import LiveText
+from hostler.engine.mcp import McpServers
 from hostler.engine.offering import LibraryOffers
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
@@ -56,6 +57,7 @@ from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
 from hostler.home import Home
 from hostler.logs import configure
+from hostler.mcp.connector import Connector
 from hostler.models.gateway.gateway import Gateway
 from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.registry import Registry
@@ -158,7 +160,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         stack.push_async_callback(environments.close)
         live = LiveText(redactor, SpokenFiles(home.folder / "said"))
         agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
-        effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents)
+        servers = McpServers(Connector(places.dial), environments, redactor, ambient, mcp_servers(settings))
+        stack.push_async_callback(servers.close_all)
+        effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents, servers=servers)
+        effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
         effects.services.offers = offers = LibraryOffers(stores.prompts)
         dispatch = LocalDispatch(ambient)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hostler.core.devcontainer import may_set
+from hostler.core.mcp_servers import TIMEOUT, BadServer, McpServer, checked
 from hostler.datafolder import default_data_folder
 
 BUILTIN = "00000000-0000-0000-0000-000000007100"
@@ -90,11 +91,46 @@ class AgentSection(Section):
     initial_message: str = ""
     effort: Literal["", "low", "medium", "high", "max"] = ""
     limits: AgentLimits = AgentLimits()  # pyright: ignore[reportCallIssue]
+    mcp: tuple[str, ...] | None = None
+    """Names of the MCP servers that it has; None is all that are configured."""
 
     @field_validator("id")
     @classmethod
     def _uuid(cls, value: str) -> str:
         return str(uuid.UUID(value))
+
+
+class McpSection(Section):
+    """An MCP server: a command that runs inside environments, or a URL that is reached by their egress rules."""
+
+    name: str = ""
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = {}
+    working_dir: str = "."
+    url: str = ""
+    headers: Mapping[str, str] = {}
+    timeout: float = TIMEOUT
+    tool_deny_list: tuple[str, ...] = ()
+    disabled: bool = False
+
+    def server(self, key: str) -> McpServer:
+        """Return it as a value; raises BadServer."""
+        return checked(
+            McpServer(
+                key,
+                self.name,
+                self.command,
+                self.args,
+                self.env,
+                self.working_dir,
+                self.url,
+                self.headers,
+                self.timeout,
+                self.tool_deny_list,
+                self.disabled,
+            )
+        )
 
 
 class ModelSection(Section):
@@ -111,6 +147,20 @@ class ForgeSection(Section):
 
     kind: Literal["github", "gitlab"]
     api: str = ""
+
+
+class PolicySection(Section):
+    """What holds for every agent, whoever starts it."""
+
+    denied_commands: tuple[str, ...] = ()
+    """Patterns, matched word by word; `*` stands for any words."""
+
+    @field_validator("denied_commands")
+    @classmethod
+    def _said(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(pattern.strip() for pattern in value):
+            raise ValueError("an empty pattern denies nothing; leave it out")
+        return value
 
 
 class ClassSection(Section):
@@ -150,12 +200,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOSTLER_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: Server = Server()  # pyright: ignore[reportCallIssue]
+    policy: PolicySection = PolicySection()
     data_dir: str = ""
     database_url: str = ""
     model: str = ""
     allowed_models: tuple[str, ...] = ()
     agents: tuple[AgentSection, ...] = (AgentSection(),)  # pyright: ignore[reportCallIssue]
     models: Mapping[str, ModelSection] = {}
+    mcp: Mapping[str, McpSection] = {}
     forges: Mapping[str, ForgeSection] = {}
     classes: tuple[ClassSection, ...] = (
         _class(1, "Small", 1, 2),
@@ -185,6 +237,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: there must be at least one")
             if len(ids) != len(set(ids)):
                 raise ValueError(f"{name}: two have the same id")
+        for key, section in self.mcp.items():
+            try:
+                section.server(key)
+            except BadServer as fault:
+                raise ValueError(f"mcp.{key}: {fault}") from None
+        for agent in self.agents:
+            if missing := [name for name in agent.mcp or () if name not in self.mcp]:
+                raise ValueError(f"agents: mcp: there is no server {missing[0]!r}; there are {', '.join(self.mcp)}")
         names = [cls.name for cls in self.classes]
         if self.default_class not in names:
             raise ValueError(f"default_class: there is no class {self.default_class!r}; there are {', '.join(names)}")

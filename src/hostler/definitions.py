@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from hostler.agents.codex.settings import MODELS
 from hostler.config import CODEX, GIB, AgentSection, Settings
+from hostler.core.approvals_events import Permission
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Agent, Limits
+from hostler.core.mcp_servers import McpServer
 from hostler.core.ports import Models
 from hostler.core.providers import Preflight
 from hostler.tools.registry import INSIDE, TOOLS
@@ -93,8 +95,16 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
         limits=limits,
         tools=tuple(TOOLS) if section.driver == "builtin" else (),
         tools_inside=INSIDE if section.driver == "builtin" else (),
+        permissions=policy(settings),
+        mcp=tuple(settings.mcp) if section.mcp is None else section.mcp,
     )
     return AgentDefinition(_with_model(agent, models), section.description, section.initial_message)
+
+
+def policy(settings: Settings) -> tuple[Permission, ...]:
+    """Return the rules that come before those of any agent."""
+    why = "denied here (policy.denied_commands)"
+    return tuple(Permission("bash", "deny", pattern, why) for pattern in settings.policy.denied_commands)
 
 
 def _with_model(agent: Agent, models: Models) -> Agent:
@@ -103,6 +113,12 @@ def _with_model(agent: Agent, models: Models) -> Agent:
         return models.get(agent.model).info.given_to(agent)
     except FailedPrecondition:
         return agent
+
+
+def mcp_servers(settings: Settings) -> Callable[[Sequence[str]], tuple[McpServer, ...]]:
+    """Return what finds the configured MCP servers by their names."""
+    servers = {key: section.server(key) for key, section in settings.mcp.items()}
+    return lambda names: tuple(servers[name] for name in names if name in servers)
 
 
 def classes_of(settings: Settings) -> tuple[EnvironmentClass, ...]:

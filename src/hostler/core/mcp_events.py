@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 McpPhase = Literal["initializing", "ready", "failed", "unavailable"]
+USABLE: tuple[McpPhase, ...] = ("initializing", "ready")
+"""Phases in which there may be a process or a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class McpStatus:
     failure: str = ""
     warning: str = ""
     tools: tuple[str, ...] = ()
+    process: str = ""
+    """The operation under which it runs inside, so that the next owner can end it; empty for one that is reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from hostler.core.errors import (
 )
 from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
+from hostler.core.mcp_servers import is_mcp
 from hostler.core.memory_events import CommandsAnnounced, Skill
 from hostler.core.offers import Offered, announced, chosen
 from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment, RunTool
@@ -36,6 +37,7 @@ from hostler.core.state import State
 from hostler.engine.agents import Agents, Emit, Machines
 from hostler.engine.forge import unauthenticated
 from hostler.engine.livetext import LiveText, Saying
+from hostler.engine.mcp import McpServers
 from hostler.engine.performing import Performers
 from hostler.engine.scene import Scene
 from hostler.tools.registry import TOOLS
@@ -102,6 +104,8 @@ class Effects:
     """Those of the state's parts."""
     services: Services = field(default_factory=Services)
     """What tools outside reach."""
+    servers: McpServers | None = None
+    """None where there are no MCP servers."""
 
     async def prepare(self, effect: PrepareEnvironment, scene: Scene) -> tuple[Fact, ...]:
         """Make or find the environment."""
@@ -137,6 +141,8 @@ class Effects:
             await self.ambient.until(effect.not_before)
         state = scene.state
         offered = [spec(TOOLS[name]) for name in state.begun.agent.tools if name in TOOLS]
+        if self.servers is not None:
+            offered.extend(await self.servers.offer(scene, emit))
         saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, effect.attempt)
         try:
             model = await self.models.prepare(state.begun.agent.model)
@@ -188,6 +194,8 @@ class Effects:
 
     async def run_tool(self, effect: RunTool, scene: Scene) -> tuple[Fact, ...]:
         """Run or rejoin a tool call; a lost supervisor is a fact of its own."""
+        if is_mcp(effect.name) and self.servers is not None:
+            return await self._finished(effect.call_id, scene.execution, await self.servers.call(effect, scene))
         tool = TOOLS[effect.name]
         try:
             arguments = parse(tool, effect.arguments)

@@ -21,9 +21,10 @@ from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
 from hostler.engine.engine import Engine, Identity
-from hostler.engine.forge import ForgeEffects
 from hostler.engine.family import Families
+from hostler.engine.forge import ForgeEffects
 from hostler.engine.livetext import LiveText
+from hostler.engine.mcp import McpServers
 from hostler.engine.waking import Waking
 from hostler.engine.worker import Worker
 from hostler.projections.row import project
@@ -32,6 +33,7 @@ from hostler.testing.forge_memory import MemoryForge
 from hostler.testing.link import Link
 from hostler.testing.memory import MemoryExecutions
 from hostler.testing.resident import ResidentDriver
+from hostler.testing.toolshed import Toolshed
 from hostler.testing.world import MemoryBlobs, MemorySpoken, World
 from hostler.tools.registry import INSIDE, TOOLS
 
@@ -90,6 +92,7 @@ class Stage:
     """Told of every new life before it begins, for a store that knows its runners."""
     forge: MemoryForge = field(default_factory=MemoryForge)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    toolshed: Toolshed = field(default_factory=Toolshed)
     spoken: SpokenText = field(default_factory=MemorySpoken)
     agents: StageAgents = field(default_factory=lambda: StageAgents())
     """What sub-agents may be of."""
@@ -109,7 +112,9 @@ class Stage:
         live = LiveText(redactor, self.spoken)
         drivers = {"resident": ResidentDriver()}
         agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once, opening=self.opening)
-        effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents)
+        servers = McpServers(self.toolshed, self.world, redactor, self.clock, self.toolshed.own)
+        effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents, servers=servers)
+        effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
