@@ -11,6 +11,7 @@ from typing import Any
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import family_events as fm
 from hostler.core import kept
 from hostler.core.agents import Child, Choice, FileChange, Goal, GoalChange, Question
 from hostler.core.conversation import Text, Thinking, ToolCall, Usage
@@ -322,9 +323,46 @@ def memory() -> Iterable[Recorded]:
     return w.log
 
 
+def family() -> Iterable[Recorded]:
+    """A sub-agent with sub-agents of its own: reports, shares, ends, and a parent that is gone."""
+    w = Writing("family", BEGAN + timedelta(hours=4))
+    above = ev.Parent(named("failed"), "c1.0", 1)
+    asked = {"annotations": {"hostler/parent": above.execution}}
+    w.add(started("family", "builtin", name="scout", request=asked, parent=above))
+    id_ = named("family", "task")
+    said = {"type": "TYPE_UPDATE", "payload": "Find the slow queries.", "role": "ROLE_PARENT"}
+    w.add(ev.InputQueued(id_, {**said, "senderExecutionId": above.execution}, "task", "agent", expansion="Find them."))
+    w.add(ready("family"), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((id_,)))
+    share = fm.Share(20, 40_000, 2000, 0.5, 1)
+    for number, name in enumerate(("reader", "writer", "never")):
+        call = f"c1.{number}"
+        w.add(fm.SubAgentSpawned(call, name, "", share), ev.ToolStarted(call, "spawn_agent", "{}", ""))
+        if name == "never":
+            w.add(fm.SubAgentEnded(call, "never started", fm.Share()))
+            break
+        w.add(ev.ToolFinished(call, "ok", f"Sub-agent {name!r} is at work."))
+        w.add(fm.SubAgentStarted(call, named("family", name), "hostler", named("family", "environment")))
+    used = fm.Share(3, 5000, 200, 0.01)
+    w.add(fm.SubAgentReported("c1.0", named("family", "reader"), 1, "rests", used))
+    reply = {"type": "TYPE_COMPLETE", "payload": "Two of them.", "role": "ROLE_CHILD"}
+    block = {**reply, "senderExecutionId": named("family", "reader")}
+    w.add(ev.InputQueued(named("family", "report"), block, "report", "agent", expansion="[reader] Two of them."))
+    w.add(fm.SubAgentGranted("c1.0", share, 1), fm.SubAgentStopAsked("c1.1"))
+    w.add(fm.SubAgentEnded("c1.1", "stopped", used))
+    w.add(ev.InputTaken((named("family", "report"),)), ev.TurnEnded(1))
+    w.add(fm.ParentNotified(1, "rests"))
+    more = w.queued("more", "Look again.")
+    w.add(ev.TurnStarted(2, "life-1", 1.0), ready("family"), fm.ShareGranted(share, 1), ev.InputTaken((more,)))
+    w.add(ev.Stopped(2), fm.ParentNotified(2, "stopped", gone=True))
+    w.add(ev.TurnStarted(3, "life-1", 1.0), ready("family"), fm.ShareDenied("Nothing is left to share."))
+    w.add(ev.Stopped(3, "agent_execution", "Nothing is left to share.", "max_iterations"))
+    return w.log
+
+
 ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {
     "builtin": builtin,
     "codex": codex,
     "failed": failed,
     "memory": memory,
+    "family": family,
 }

@@ -16,7 +16,9 @@ from tests.engine.families import DIG, HEARD, boss, events, heard, rows, settled
 from tests.engine.test_crashes import check
 
 STOP_WAITS = Rule(match="^hold", steps=(Step(calls=(Call("bash", {"command": "hold"}),)), Step(text="held")))
-DEEP = Rule(match="^deep", steps=(Step(calls=(spawn("below", "hold"),)), Step(calls=(Call("bash", {"command": "hold"}),))))
+DEEP = Rule(
+    match="^deep", steps=(Step(calls=(spawn("below", "hold"),)), Step(calls=(Call("bash", {"command": "hold"}),)))
+)
 
 
 def holding(stage: Stage) -> asyncio.Event:
@@ -62,7 +64,9 @@ async def family_story(stage: Stage) -> None:
     """Two sub-agents are started in one step, and both come to rest."""
 
     async def start() -> None:
-        known = [row for row in await rows(stage) if "hostler/parent" not in row.view["metadata"].get("annotations", {})]
+        known = [
+            row for row in await rows(stage) if "hostler/parent" not in row.view["metadata"].get("annotations", {})
+        ]
         parent = known[0].id if known else await stage.start("scripted:story")
         if not (await stage.state(parent)).inputs:
             await stage.send(parent, "lead")
@@ -192,7 +196,9 @@ async def test_a_sub_agent_that_is_stopped_leaves_its_parent_and_the_others_alon
     one, two_ = state.family.children
     await stage.until(two_.execution, lambda s: bool(s.tools))
     await stage.send(parent, "end it")
-    state = await stage.until(parent, lambda s: s.family.children[0].doing == "stopped" and s.phase == "WAITING_FOR_INPUT")
+    state = await stage.until(
+        parent, lambda s: s.family.children[0].doing == "stopped" and s.phase == "WAITING_FOR_INPUT"
+    )
     assert (await stage.state(one.execution)).phase == "STOPPED"
     assert (await stage.state(two_.execution)).phase == "RUNNING"
     assert {execution for execution, _ in stage.world.kills} == {one.execution}
@@ -202,11 +208,15 @@ async def test_a_sub_agent_that_is_stopped_leaves_its_parent_and_the_others_alon
 
 async def test_messages_go_both_ways_and_a_last_one_lets_the_sub_agent_end():
     asking = Rule(
-        match="^ask", steps=(Step(calls=(Call("message_agent", {"to": "parent", "message": "which one?"}),)), Step(text="."))
+        match="^ask",
+        steps=(Step(calls=(Call("message_agent", {"to": "parent", "message": "which one?"}),)), Step(text=".")),
     )
     telling = Rule(
         match="which one",
-        steps=(Step(calls=(Call("message_agent", {"to": "asker", "message": "the left", "last": True}),)), Step(text="told")),
+        steps=(
+            Step(calls=(Call("message_agent", {"to": "asker", "message": "the left", "last": True}),)),
+            Step(text="told"),
+        ),
     )
     left = Rule(match="the left", steps=(Step(text="Left it is."),))
     stage = stage_of(HEARD, asking, telling, left, boss(spawn("asker", "ask")))
@@ -219,7 +229,10 @@ async def test_messages_go_both_ways_and_a_last_one_lets_the_sub_agent_end():
     assert below.phase == "STOPPED"
     assert below.failure is None
     told = [e.block for e in events(await stage.log(child), ev.InputQueued)]
-    assert [(one["role"], one["type"]) for one in told] == [("ROLE_PARENT", "TYPE_UPDATE"), ("ROLE_PARENT", "TYPE_COMPLETE")]
+    assert [(one["role"], one["type"]) for one in told] == [
+        ("ROLE_PARENT", "TYPE_UPDATE"),
+        ("ROLE_PARENT", "TYPE_COMPLETE"),
+    ]
     assert told[1]["senderExecutionId"] == parent
     assert heard(await stage.log(parent))[0] == "which one?"
     await stage.kill()

@@ -50,6 +50,12 @@ def exit_code(execution: Json, asked: str = "") -> int:
             return DONE
 
 
+def goes_on(execution: Json) -> bool:
+    """Return whether it is idle only until its sub-agents report, which are at work."""
+    tree = execution.get("hostler", {}).get("tree", {})
+    return phase(execution) == "PHASE_WAITING_FOR_INPUT" and bool(tree.get("working"))
+
+
 def judged(kind: str, sentence: str) -> str:
     """Return whether "done" is backed by checks, painted; empty when nothing was done."""
     if kind not in VERDICTS:

@@ -83,6 +83,7 @@ class Follower:
         self._where_back = back
         self._noted: set[str] = set()
         self._away = False
+        self._last = ""
 
     def follow(self, *, after: str = "", stay: bool = False) -> int:
         """Show the conversation; Ctrl-C detaches and says how to come back."""
@@ -90,9 +91,17 @@ class Follower:
             self._client, self._execution, lost=self._lost, back=self._back, after=after, follow=stay
         )
         try:
-            for frame in conversation:
-                self._show(frame)
+            self._show_all(conversation)
             found = self._at_last()
+            while endings.goes_on(found) and not (stay or self._story.asked):
+                while endings.goes_on(found):
+                    time.sleep(POLL)
+                    found = self._at_last()
+                rest = Conversation(
+                    self._client, self._execution, lost=self._lost, back=self._back, after=self._last, follow=False
+                )
+                self._show_all(rest)
+                found = self._at_last()
         except KeyboardInterrupt:
             self._story.close()
             again = (
@@ -101,6 +110,11 @@ class Follower:
             note(f"detached; it goes on. {again}")
             return DETACHED
         return self._end(found)
+
+    def _show_all(self, conversation: Conversation) -> None:
+        for frame in conversation:
+            self._last = str(frame.id)
+            self._show(frame)
 
     def _show(self, frame: Frame) -> None:
         made = _moment(str(frame.body.get("createdAt", "")))
@@ -203,7 +217,7 @@ def arrived(client: Client, execution: str, phase: str, timeout: float) -> Json:
         try:
             found = client.execution(execution)
             failures, now = 0, endings.phase(found)
-            if now in wanted:
+            if now in wanted and not (not phase and endings.goes_on(found)):
                 return found
         except Problem as problem:
             passing = isinstance(problem, Unreachable) or problem.code == "unavailable"

@@ -123,9 +123,7 @@ def share_again(state: State, child: Child) -> Share | NoShare:
     room = _shared(state, {}, Share(subagents=child.used.subagents))
     if isinstance(room, NoShare):
         return room
-    more = {
-        name: getattr(child.used, name) + getattr(room, name) if getattr(room, name) else 0 for name in COUNTED
-    }
+    more = {name: getattr(child.used, name) + getattr(room, name) if getattr(room, name) else 0 for name in COUNTED}
     return Share(**more, subagents=max(child.share.subagents, child.used.subagents))
 
 

@@ -19,7 +19,7 @@ from hostler.core.conversation import Text
 from hostler.core.desk import AgentDefinition, AgentDefinitions, NewEnvironment, NewExecution
 from hostler.core.errors import FailedPrecondition, NotFound
 from hostler.core.events import Recorded
-from hostler.core.family import LAST, Child, child_id, message_id
+from hostler.core.family import Child, child_id, message_id
 from hostler.core.family_plan import AskShare, NotifyParent, RemoveChild, StopChild
 from hostler.core.kin import Born, Wish
 from hostler.core.ports import Executions, Fact, Principal, Row
@@ -117,7 +117,11 @@ class Families:
             above = state.begun.parent
             if above is None:
                 raise NotFound("nobody started you, so there is no parent to send to", field="to")
-            target, role, seen = above.execution, "child", f"[message from your sub-agent {state.begun.name!r} {sender}]"
+            target, role, seen = (
+                above.execution,
+                "child",
+                f"[message from your sub-agent {state.begun.name!r} {sender}]",
+            )
         else:
             child = self._found(state, to)
             target, role, seen = child.execution, "parent", FROM_PARENT
@@ -162,7 +166,9 @@ class Families:
 
     def _task(self, parent: str, child: str, wish: Wish) -> ev.InputQueued:
         block = self._block(parent, "parent", wish.task, "TYPE_UPDATE")
-        heard = f"{block['payload']}\n\n[You work for another agent, which reads your last message. Your task is above.]"
+        heard = (
+            f"{block['payload']}\n\n[You work for another agent, which reads your last message. Your task is above.]"
+        )
         return ev.InputQueued(message_id(child, "task"), block, "task", "agent", expansion=heard)
 
     def _block(self, sender: str, role: str, text: str, kind: str) -> dict[str, Any]:

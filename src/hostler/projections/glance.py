@@ -79,7 +79,7 @@ def stands(line: Timeline, liveness: Liveness) -> Stands:
         refused=bool(state.refused_hosts),
         failed=failure is not None,
         limit=bool(failure and failure.limit),
-        waits=bool(state.interests.open),
+        waits=bool(next_wait(state)[0]),
     )
     match state.phase:
         case "PENDING" | "RUNNING" if liveness in ("gone", "recovering"):
@@ -158,8 +158,8 @@ def _resting(state: State, stopped_at: datetime | None) -> Waits:
     if state.refused_hosts:
         hosts = ", ".join(f"`{host.removesuffix(':443').removesuffix(':80')}`" for host in state.refused_hosts[:2])
         return Waits("you", f"you to allow {hosts}, or your next message", state.waiting_since)
-    if state.interests.open:
-        what, until = next_wait(state)
+    what, until = next_wait(state)
+    if what:
         return Waits("agent", f"{_cut(what)}, or your message", state.waiting_since, until)
     return Waits("you", "your next message", state.waiting_since)
 

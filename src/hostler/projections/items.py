@@ -257,13 +257,15 @@ class Commands(Item):
 
 @dataclass(frozen=True, slots=True)
 class SubAgent(Item):
-    """A sub-agent that the agent itself runs."""
+    """A sub-agent that the agent runs itself, or that is an execution of its own."""
 
     child: str
     name: str
     state: Literal["running", "done", "failed"]
     tokens: int = 0
     ended_at: datetime | None = None
+    execution: str = ""
+    """Its execution, where it has one of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 from hostler.core.events import OutputScalar
 from hostler.core.external import External
 from hostler.core.state import State
+from hostler.projections import family_status
 from hostler.projections.forge_status import (
     forge_warning,
     needs_credential,
@@ -47,6 +48,7 @@ def view(state: State) -> dict[str, Any]:
             "openQuestions": open_questions(state),
             "waits": waits(state, stamp),
             "nextSteps": [{"title": step.title, "prompt": step.prompt} for step in state.next_steps],
+            **({"tree": tree} if (tree := family_status.tree(state)) else {}),
             **agent_facts(state),
         },
     }
@@ -116,7 +118,7 @@ def status(state: State) -> dict[str, Any]:
         waitingInfo=waiting(state),
         goal=goal(state),
         codexSettings=dict(state.external.settings),
-        subagents=subagents(state),
+        subagents=[*subagents(state), *family_status.children(state)],
     )
 
 

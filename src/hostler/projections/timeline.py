@@ -12,6 +12,7 @@ from hostler.core import events as ev
 from hostler.core import forge_events as fe
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
+from hostler.core.family_events import FamilyEvent
 from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.memory_events import MemoryEvent
@@ -19,6 +20,7 @@ from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
+from hostler.projections.telling_family import tell_family
 from hostler.projections.telling_forge import ForgeTeller
 from hostler.projections.telling_inputs import InputTeller
 from hostler.projections.telling_memory import MemoryTeller
@@ -118,6 +120,8 @@ class Timeline:
                 self._hosts.refused(event)
             case ev.HostAllowed():
                 self._hosts.allowed(event)
+            case event if isinstance(event, FamilyEvent):
+                tell_family(self._telling, event)
             case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():
                 tell_work(self._telling, event)
             case InterestsRegistered() | InterestFired() | InterestsDropped():
