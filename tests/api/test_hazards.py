@@ -237,7 +237,6 @@ async def test_hazard_7_unknown_fields_are_ignored_everywhere(api: Api) -> None:
     [
         "gitpod.v1.AgentService/NoSuchMethod",
         "gitpod.v1.AgentService/CreateAgent",
-        "gitpod.v1.AgentService/ImprovePromptForAgent",
         "gitpod.v1.NoSuchService/Anything",
         "gitpod.v1.EnvironmentService/CreatePortAccessToken",
         "environments/0190aaaa-0000-7000-8000-000000000001/ops/supervisor.v1.EnvironmentOpsService/StartBrowser",

@@ -93,7 +93,7 @@ async def test_hidden_characters_are_refused_in_every_text(api: Api, field: str)
 
 
 async def test_the_list_filters_and_may_leave_the_text_out(api: Api) -> None:
-    prompt = await created(api)
+    prompt = await created(api, isTemplate=True, isCommand=True, isSkill=True, command="c")
     body: dict[str, Any] = {
         "isTemplate": True,
         "isCommand": True,

@@ -6,6 +6,7 @@ from connectrpc.request import RequestContext
 
 from hostler.api.auth import Signer
 from hostler.api.definitions import Definitions
+from hostler.api.improving import improve
 from hostler.api.library import Library
 from hostler.api.parts import ApiParts
 from hostler.api.reading import Reading
@@ -22,6 +23,7 @@ class Agents(AgentService):
     """The service over the desk."""
 
     def __init__(self, parts: ApiParts, signer: Signer) -> None:
+        self._parts = parts
         self._starting = Starting(parts)
         self._sending = Sending(parts)
         self._reading = Reading(parts, signer)
@@ -98,6 +100,13 @@ class Agents(AgentService):
     ) -> agent_pb.ListMCPIntegrationsResponse:
         """List MCP servers: none yet."""
         return agent_pb.ListMCPIntegrationsResponse()
+
+    async def improve_prompt_for_agent(
+        self, request: agent_pb.ImprovePromptForAgentRequest, ctx: Context, /
+    ) -> agent_pb.ImprovePromptForAgentResponse:
+        """Let an agent's model rewrite a prompt."""
+        improved = await improve(self._parts, request.agent_id, request.prompt)
+        return agent_pb.ImprovePromptForAgentResponse(improved_prompt=improved)
 
     async def list_prompts(
         self, request: prompt_pb.ListPromptsRequest, ctx: Context, /

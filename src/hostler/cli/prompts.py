@@ -15,7 +15,6 @@ from hostler.cli.client import AGENTS, Client
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import clean, emit, line, note, say, table
-from hostler.core.filling import expanded
 
 Json = dict[str, Any]
 app = typer.Typer(help="The organization's prompts: templates, slash commands and skills.", no_args_is_help=True)
@@ -77,6 +76,8 @@ def fill(
 
         hostler run "$(hostler prompt fill bugfix 'the parser')" --repo .
     """
+    from hostler.core.filling import expanded
+
     found = _find(Client(places.find(data_dir)), prompt)
     say(clean(expanded(str(found.get("spec", {}).get("prompt", "")), arguments)))
 

@@ -19,6 +19,9 @@ MEANINGS: Mapping[str, str] = {
     "server.host": "The address to listen on. Beyond 127.0.0.1, repositories of this machine cannot be named by path.",
     "server.port": "The port; 0 takes a free one.",
     "server.public_url": "Where clients reach the server, such as https://hostler.example; empty: as they asked.",
+    "policy": "What holds for every agent, whoever starts it.",
+    "policy.denied_commands": "Shell commands that are not run: patterns matched word by word, where * stands for any "
+    'words, such as "git push *" or "sudo *". They hold for executions that are started from then on.',
     "data_dir": "Where log, blobs, environments, token and server.json live; empty: the default folder.",
     "database_url": "postgresql://… instead of hostler.db in the data folder.",
     "model": "The model of agents that name none, PROVIDER:NAME with the provider out of anthropic, openai-responses, "

@@ -1,13 +1,15 @@
 """What compaction, and commands that people type, change in the plan."""
 
+import json
 from dataclasses import dataclass
 
+from hostler.core import approvals_plan
 from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core.events import Event
 from hostler.core.limits import reached
 from hostler.core.memory import OpenShell
-from hostler.core.state import State
+from hostler.core.state import OpenTool, State
 
 ASSUMED_WINDOW = 200_000
 """Tokens of a model's context where nobody says."""
@@ -75,8 +77,16 @@ def _next_of(shell: OpenShell, state: State) -> tuple[Event, ...]:
     """Start a command, or say what became of one whose supervisor is gone."""
     here = state.environment.incarnation
     if not shell.incarnation:
-        return (m.ShellStarted(shell.call_id, here),)
+        return _refused(shell, state) or (m.ShellStarted(shell.call_id, here),)
     return (m.ShellFinished(shell.call_id, "unknown", UNKNOWN_TEXT),) if shell.incarnation != here else ()
+
+
+def _refused(shell: OpenShell, state: State) -> tuple[Event, ...]:
+    """Return the result of a command that nobody may run here; what needs a person's word has it already."""
+    tool = OpenTool(shell.call_id, "bash", json.dumps({"command": shell.command}))
+    held = approvals_plan.gate(tool, state) or ()
+    results = [one for one in held if isinstance(one, ev.ToolFinished)]
+    return tuple(m.ShellFinished(one.call_id, one.outcome, one.text) for one in results)
 
 
 def wanted(state: State) -> frozenset[Effect]:

@@ -197,7 +197,10 @@ class MemoryPrompts:
         """Return prompts, newest first, and remember the query."""
         self.queries.append(query)
         rows: Sequence[Prompt] = sorted(self.kept.values(), key=lambda one: one.id, reverse=True)
-        return tuple(one for one in rows if not before or one.id < before)[:limit]
+        meant = (one for one in rows if not query.is_command or one.is_command)
+        meant = (one for one in meant if not query.is_skill or one.is_skill)
+        meant = (one for one in meant if query.command.casefold() in ("", one.command.casefold()))
+        return tuple(one for one in meant if not before or one.id < before)[:limit]
 
     async def delete(self, prompt: str) -> bool:
         """Remove a prompt."""
