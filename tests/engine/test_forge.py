@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from hostler.core import events as ev
 from hostler.core import forge_events as fe
@@ -62,7 +63,7 @@ def essence(log: Sequence[Recorded]) -> Counter[str]:
     return Counter(type(r.event).__name__ for r in log if not isinstance(r.event, again))
 
 
-Act = Callable[[Stage, str], Awaitable[None]]
+Act = Callable[[Stage, str], Coroutine[Any, Any, None]]
 
 
 async def nothing(stage: Stage, execution: str) -> None:
@@ -91,7 +92,7 @@ async def tell(stage: Stage, act: Act = nothing, request: Json | None = None) ->
 
 
 async def in_every_life(
-    new: Callable[[], Stage], act: Act = nothing, request: Json | None = None, check: Callable[[Stage], None] = id
+    new: Callable[[], Stage], act: Act = nothing, request: Json | None = None, check: Callable[[Stage], object] = id
 ) -> Sequence[Recorded]:
     """Tell a story whole, then cut at every commit; return the whole one's log."""
     stage = new()
@@ -102,8 +103,10 @@ async def in_every_life(
     commits = len(stage.commits)
     for way in ("die_before", "die_after"):
         for number in range(1, commits + 1):
-            stage = new()
-            await stage.boot(Link(stage.executions, **{way: number}))
+            stage, cut = new(), {way: number}
+            await stage.boot(
+                Link(stage.executions, die_before=cut.get("die_before", 0), die_after=cut.get("die_after", 0))
+            )
             log = await tell(stage, act, request)
             await stage.kill()
             assert essence(log) == essence(whole), (way, number)

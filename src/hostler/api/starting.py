@@ -18,7 +18,7 @@ from hostler.api.settings import (
 )
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentCodeContext, PullRequest
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import StartAgentRequest
-from hostler.core.context import source_of
+from hostler.core.context import checked, source_of
 from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
 from hostler.core.errors import InvalidArgument, NotFound, Unavailable
 from hostler.core.events import Agent
@@ -130,7 +130,10 @@ class Starting:
             field = "code_context.pull_request.repository.clone_url"
             raise InvalidArgument("a pull request without a repository and without a URL names no code", field=field)
         field = "code_context.pull_request." + ("repository.clone_url" if clone else "url")
-        return source_of(clone or pull.url, local=self._parts.loopback, head=_head(pull), field=field)
+        source = source_of(clone or pull.url, local=self._parts.loopback, head=_head(pull), field=field)
+        if pull.from_branch and source.ref and source.ref != pull.from_branch:
+            return replace(source, branch=checked(pull.from_branch, "code_context.pull_request.from_branch"))
+        return source
 
 
 def _head(pull: PullRequest | None) -> str:

@@ -77,8 +77,9 @@ def follow(part: Forge, state: "State", recorded: Recorded) -> Forge:
             return replace(part, asked=asked_of(request))
         case ev.ToolFinished(call_id, "failed", text) | ae.ActionFinished(call_id, "failed", text):
             found = ASKED_BY_GIT.search(text)
-            known = found is None or found[1].lower() in part.unauthenticated
-            return part if known or part.hints else replace(part, hints=((call_id, found[1].lower()),))
+            host = found[1].lower() if found else ""
+            known = not host or host in part.unauthenticated or part.hints
+            return part if known else replace(part, hints=((call_id, host),))
         case m.HostAuthenticationRequired():
             return _needed(part, event)
         case m.HostAuthenticated(host):
@@ -109,7 +110,8 @@ def asked_of(request: Mapping[str, Any]) -> Asked | None:
     """Return the pull request that a StartAgent request names; None where it names a branch at most."""
     context: Mapping[str, Any] = request.get("codeContext") or {}
     pull: Mapping[str, Any] = context.get("pullRequest") or {}
-    of_context = str((context.get("contextUrl") or {}).get("url", ""))
+    named: Mapping[str, Any] = context.get("contextUrl") or {}
+    of_context = str(named.get("url", ""))
     url, repository, number = "", "", ""
     for one in (str(pull.get("url", "")), of_context):
         found = _request_page(one)
@@ -117,7 +119,8 @@ def asked_of(request: Mapping[str, Any]) -> Asked | None:
             url, (repository, number) = one, found
     if not (url or pull.get("id") or pull.get("title") or pull.get("url")):
         return None
-    clone = str((pull.get("repository") or {}).get("cloneUrl", ""))
+    into: Mapping[str, Any] = pull.get("repository") or {}
+    clone = str(into.get("cloneUrl", ""))
     return Asked(
         url or str(pull.get("url", "")),
         number or str(pull.get("id", "")),
@@ -160,6 +163,12 @@ def told(pull: m.PullRequestGiven) -> str:
     elif pull.note:
         lines.append(pull.note)
     return "\n".join(lines)
+
+
+def with_pull_request(prompt: str, state: "State") -> str:
+    """Return what an agent in the environment is told at first, with the pull request that it was started with."""
+    note = told(state.forge.pull) if state.forge.pull else ""
+    return "\n\n".join(part for part in (prompt, note) if part)
 
 
 HEARD: tuple[type[Event], ...] = (

@@ -21,6 +21,7 @@ from hostler.core.conversation import Usage
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, Fenced, MachineLost
 from hostler.core.events import Event
 from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
+from hostler.core.forge import with_pull_request
 from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
 from hostler.core.memory import command_in, shell_id, texts_of
 from hostler.core.memory_events import ShellFinished
@@ -208,7 +209,7 @@ class Agents:
             lodging.token,
             agent.model.partition(":")[2],
             agent.effort,
-            agent.system_prompt,
+            with_pull_request(agent.system_prompt, scene.state),
             scene.state.external.thread,
             begun.request.get("codexSettings") or {},
         )

@@ -103,7 +103,7 @@ def standing_of(state: State, context: Context) -> int:
     """Return how many characters of a call are its system prompt and its tools."""
     agent = state.begun.agent
     tools = [json.dumps(asdict(spec(TOOLS[name])), default=str) for name in agent.tools if name in TOOLS]
-    return len(system(agent, context.instructions, context.skills)) + sum(map(len, tools))
+    return len(system(agent, context.instructions, context.skills, context.pull)) + sum(map(len, tools))
 
 
 @dataclass(frozen=True, slots=True)

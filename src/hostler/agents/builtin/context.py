@@ -9,6 +9,7 @@ from hostler.agents.builtin.prompts import system
 from hostler.agents.builtin.shortening import Kept
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import forge
 from hostler.core import memory_events as m
 from hostler.core.agents import Question
 from hostler.core.asking import in_words
@@ -25,6 +26,7 @@ from hostler.core.conversation import (
 )
 from hostler.core.conversation import Text as Said
 from hostler.core.events import Recorded
+from hostler.core.forge_events import PullRequestGiven
 from hostler.core.memory import command_in, shell_id
 from hostler.core.plan import UNKNOWN_TEXT
 from hostler.core.state import State
@@ -37,6 +39,8 @@ class Context:
         self.instructions = ""
         """The repository's AGENTS.md."""
         self.skills: tuple[m.Skill, ...] = ()
+        self.pull = ""
+        """What is told of the pull request that it was started with."""
         self.closed: list[Message] = []
         """Messages that every later call begins with; it only grows until it begins anew."""
         self.renewed = 0
@@ -97,6 +101,8 @@ class Context:
                 self.summary = ""
             case m.ShellFinished(call_id, outcome, text):
                 self._hear([Said(typed(self._shells.get(call_id, ""), outcome, text))])
+            case PullRequestGiven():
+                self.pull = forge.told(event)
             case ev.TodosSet(todos):
                 self.todos = todos
             case ae.GoalChanged(goal):
@@ -187,7 +193,7 @@ def request(state: State, log: Iterable[Recorded], tools: Sequence[ToolSpec]) ->
     """Return the next call: everything the model has said and heard so far."""
     context = followed(log)
     effort: Any = state.begun.agent.effort
-    told = system(state.begun.agent, context.instructions, context.skills)
+    told = system(state.begun.agent, context.instructions, context.skills, context.pull)
     return ModelRequest(told, context.messages(), tuple(tools), effort)
 
 

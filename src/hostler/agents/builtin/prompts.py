@@ -31,11 +31,13 @@ the `skill` tool before you begin:
 """
 
 
-def system(agent: Agent, instructions: str, skills: Sequence[Skill] = ()) -> str:
-    """Return the system prompt: the agent's own or ours, the repository's AGENTS.md, the skills that it may load."""
+def system(agent: Agent, instructions: str, skills: Sequence[Skill] = (), pull: str = "") -> str:
+    """Return the system prompt: the agent's own or ours, AGENTS.md, the pull request, the skills that it may load."""
     prompt = agent.system_prompt or SYSTEM
     if instructions:
         prompt = f"{prompt}\n# The repository's AGENTS.md\n\n{instructions}\n"
+    if pull:
+        prompt = f"{prompt}\n# The pull request that you work on\n\n{pull}\n"
     if skills and "skill" in agent.tools:
         prompt += SKILLS + "\n" + "".join(f"- {skill.name}: {skill.description}\n" for skill in skills)
     return prompt
