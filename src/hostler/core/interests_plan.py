@@ -88,7 +88,7 @@ def holds(state: State) -> bool:
 
 def resting(state: State) -> bool:
     """Return whether the turn ends as the agent wants to wait, so that nothing goes on by itself before it is woken."""
-    return state.interests.resting and bool(state.interests.open)
+    return state.interests.resting
 
 
 def dropped(state: State, why: str) -> tuple[Event, ...]:

@@ -99,8 +99,10 @@ class Waking:
 
     async def watch_child(self, effect: WatchChild, scene: Scene) -> Outcome:
         """Wake the agent when a sub-agent is at rest and has had the time to say so itself."""
+        child = scene.state.family.called(effect.execution)
+        reported = child is not None and child.doing != "running"
         async with self._executions.watch(effect.execution) as watch:
-            while row := await self._executions.row(effect.execution):
+            while not reported and (row := await self._executions.row(effect.execution)):
                 rests = row.deleted_at is not None or _rests(row)
                 left = LAST_WORD - (self._ambient.now() - row.updated_at).total_seconds()
                 if rests and left <= 0:

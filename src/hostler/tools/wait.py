@@ -37,7 +37,9 @@ class WaitArguments(Arguments):
     cron: str = Field("", max_length=200, description="A timer as a cron line with five fields.")
     time_zone: str = Field("", max_length=60, description='Of the cron line, such as "Europe/Berlin"; else UTC.')
     repeat: bool = Field(False, description="Whether the cron line wakes you again and again.")
-    sub_agents: list[str] = Field(default_factory=list[str], max_length=MOST, description="Ids of your sub-agents.")
+    sub_agents: list[str] = Field(
+        default_factory=list[str], max_length=MOST, description="Names or ids of your sub-agents."
+    )
     environment: AwaitedEnvironment | None = None
     at_most: str = Field("", max_length=40, description="How long to wait for what may never come, such as 30m.")
     note: str = Field("", max_length=500, description="What you want to be reminded of when you are woken.")
@@ -105,11 +107,14 @@ def _timers(asked: WaitArguments, since: datetime) -> Sequence[Interest]:
 
 
 def _children(asked: WaitArguments, errand: Errand) -> Sequence[Interest]:
-    known = {child.execution for child in errand.state.family.children}
-    for child in asked.sub_agents:
-        if child not in known:
-            raise ValueError(f"{child!r} is none of your sub-agents: {', '.join(sorted(known)) or 'you have none'}")
-    return [Interest("", "sub_agent", subject=child) for child in dict.fromkeys(asked.sub_agents)]
+    family, found = errand.state.family, dict[str, None]()
+    for asked_for in asked.sub_agents:
+        child = family.called(asked_for)
+        if child is None or not child.execution:
+            names = ", ".join(one.name for one in family.children)
+            raise ValueError(f"{asked_for!r} is none of your sub-agents: {names or 'you have none'}")
+        found[child.execution] = None
+    return [Interest("", "sub_agent", subject=execution) for execution in found]
 
 
 def _environment(asked: WaitArguments, errand: Errand) -> Sequence[Interest]:
