@@ -35,7 +35,8 @@ async def _paths(machine: Machine, folder: str) -> list[str]:
         found = await machine.find(folder, NAME, depth=DEPTH, limit=MOST_SKILLS)
     except FileProblem:
         return []
-    return sorted(entry.path for entry in found.entries if entry.path.rpartition("/")[2] == NAME)
+    paths = (f"{folder}/{entry.path}" for entry in found.entries)
+    return sorted(path for path in paths if path.rpartition("/")[2] == NAME)
 
 
 async def _skill(machine: Machine, path: str) -> Skill | None:
