@@ -77,6 +77,10 @@ class AgentLimits(Section):
     max_input_tokens: int = Field(0, ge=0)
     max_output_tokens: int = Field(0, ge=0)
     max_seconds: int = Field(0, ge=0)
+    max_subagents: int = Field(0, ge=0)
+    """In the whole tree; 0 means 20."""
+    max_depth: int = Field(0, ge=0, le=8)
+    """Of sub-agents of sub-agents; 0 means 3."""
 
 
 class AgentSection(Section):

@@ -113,26 +113,6 @@ async def test_two_sub_agents_survive_a_crash_at_every_commit():
             await stage.kill()
 
 
-async def stopped_story(stage: Stage) -> str:
-    """A parent with a sub-agent with a sub-agent is stopped while all of them work."""
-    parent = await stage.start("scripted:story", "lead")
-    gone = asyncio.create_task(stage.server.link.dead.wait())
-
-    async def below() -> None:
-        async with stage.executions.watch() as watch:
-            while len([r for r in await rows(stage) if (await stage.state(r.id)).tools]) < 2:
-                await watch.changed(20)
-
-    waiting = asyncio.create_task(below())
-    await asyncio.wait({gone, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if gone.done():
-        await stage.restart()
-        await waiting
-    gone.cancel()
-    await through(stage, lambda: stage.stop(parent))
-    return parent
-
-
 def three() -> Stage:
     return stage_of(HEARD, STOP_WAITS, DEEP, boss(spawn("middle", "deep", budget={"subagents": 1})))
 
@@ -244,17 +224,13 @@ async def test_sub_agents_started_in_one_step_do_not_overdraw_the_budget_and_dep
     holding(stage)
     await stage.boot()
     parent = await stage.start("scripted:story", "lead", Limits(max_iterations=12, max_subagents=3))
-    state = await stage.until(parent, lambda s: len(events_of(s)) == 3 and not s.tools and s.phase != "PENDING")
+    state = await stage.until(parent, lambda s: len(s.family.children) == 3 and not s.tools)
     shares = [c.share.iterations for c in state.family.children]
     assert shares == [4, 4, 2]
-    results = [e for e in events(await stage.log(parent), ev.ToolFinished)]
+    results = events(await stage.log(parent), ev.ToolFinished)
     assert results[3].outcome == "failed"
     assert "max_subagents" in results[3].text
     await stage.kill()
-
-
-def events_of(state: object) -> tuple[object, ...]:
-    return state.family.children  # type: ignore[attr-defined]
 
 
 async def test_a_sub_agent_that_is_spoken_to_after_its_report_gets_a_new_share_or_is_told_that_nothing_is_left():

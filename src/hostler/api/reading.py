@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from hostler.api.auth import Signer
 from hostler.api.call import current
-from hostler.api.execution_view import execution_of
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.settings import check_annotations
+from hostler.api.subagents import shown
 from hostler.contract.gitpod.v1 import agent_execution_requests_pb as req
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentExecution, AgentExecutionRole
 from hostler.core.commands import Annotate, Delete, ReportOutputs, Stop
@@ -26,7 +26,7 @@ class Reading:
 
     async def get(self, execution: str) -> AgentExecution:
         """Return an execution; NotFound when there is none."""
-        return execution_of(await self._parts.desk.seen(execution.lower()))
+        return (await shown(self._parts, [await self._parts.desk.seen(execution.lower())]))[0]
 
     async def list(self, request: req.ListAgentExecutionsRequest) -> req.ListAgentExecutionsResponse:
         """Return a page of executions, newest first."""
@@ -36,8 +36,8 @@ class Reading:
             return await self._parts.executions.find(query, before, limit)
 
         rows, pagination = await page_of("executions", request.pagination, request.filter, find)
-        shown = [execution_of(Seen(row, self._parts.desk.liveness(row))) for row in rows]
-        return req.ListAgentExecutionsResponse(pagination=pagination, agent_executions=shown)
+        found = await shown(self._parts, [Seen(row, self._parts.desk.liveness(row)) for row in rows])
+        return req.ListAgentExecutionsResponse(pagination=pagination, agent_executions=found)
 
     async def stop(self, execution: str) -> None:
         """Stop the turn that runs now; a stopped execution stays so."""

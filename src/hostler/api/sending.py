@@ -14,7 +14,7 @@ from hostler.api.wakes import wake_of
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock, WakeEvent
 from hostler.core.commands import ChangeGoal, Command, Send
-from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.events import Agent, Started
 from hostler.core.redaction import Redactor
 
@@ -51,7 +51,7 @@ class Sending:
                 settings = request.codex_settings
                 return replace(send, settings=to_json(settings)) if settings is not None else send
             case oneof if oneof.field == "agent_message":
-                return self._message(oneof.value)
+                return await self._message(execution, oneof.value)
             case oneof if oneof.field == "control_input":
                 control = control_of(oneof.value, self._parts.ambient)
                 check_able(control, await self._agent(execution))
@@ -81,14 +81,18 @@ class Sending:
                 raise FailedPrecondition(f"model {agent.model} cannot see images", field="user_input")
         return await understood(send_of(block, self._parts.ambient, self._parts.redactor), execution, self._parts)
 
-    def _message(self, message: AgentMessage) -> Send:
+    async def _message(self, execution: str, message: AgentMessage) -> Send:
         """Return a message of an agent: who sent it comes from the credential, and people are nobody's parent."""
         if not message.payload.strip():
             raise InvalidArgument("there is no content", field="agent_message.payload")
-        if message.type == AgentMessage.Type.COMPLETE:
-            raise Unimplemented("TYPE_COMPLETE comes with sub-agents", field="agent_message.type")
+        if message.type == AgentMessage.Type.COMPLETE and not await self._is_child(execution):
+            raise FailedPrecondition("only a sub-agent has a last message", field="agent_message.type")
         message.role, message.sender_execution_id = AgentMessage.Role.UNSPECIFIED, ""
         return message_of(message, self._parts.ambient.new_id(), self._parts.redactor)
+
+    async def _is_child(self, execution: str) -> bool:
+        seen = await self._parts.desk.seen(execution)
+        return bool(seen.row.view.get("hostler", {}).get("tree", {}).get("parent"))
 
     async def _agent(self, execution: str) -> Agent:
         """Return the agent as it was at the start."""

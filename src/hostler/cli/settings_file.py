@@ -41,6 +41,8 @@ MEANINGS: Mapping[str, str] = {
     "agents.limits.max_input_tokens": "Tokens read, cached ones included.",
     "agents.limits.max_output_tokens": "Tokens written.",
     "agents.limits.max_seconds": "Seconds of work; waiting does not count.",
+    "agents.limits.max_subagents": "Sub-agents in the whole tree; 0 means 20.",
+    "agents.limits.max_depth": "How deep sub-agents may start sub-agents; 0 means 3.",
     "models": "What is known of a model beyond what its provider's library knows. An example:\n"
     '[models."openai-chat:llama3"]\n'
     'base_url = "http://127.0.0.1:11434/v1"\n'

@@ -6,12 +6,11 @@ left to do, what it used takes the share's place. So no log needs another one to
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from hostler.core.events import Limits
 from hostler.core.family import Child
 from hostler.core.family_events import Share
-from hostler.core.spending import Spent
 from hostler.core.state import State
 
 DEPTH = 3
@@ -37,7 +36,7 @@ def own(state: State) -> Share:
 
 def cost_of(state: State) -> float:
     """Return what an execution's own calls cost in dollars, where prices are known."""
-    return sum(float(getattr(spent, "cost", 0.0)) for spent in cast("list[Spent]", list(state.spending.days.values())))
+    return sum(float(getattr(spent, "cost", 0.0)) for spent in state.spending.days.values())
 
 
 def committed(state: State) -> Share:

@@ -19,6 +19,7 @@ LAST = "TYPE_COMPLETE"
 """The type of a parent's last message to a sub-agent."""
 SPACE = uuid.UUID("0d6c2b1e-55c4-5a86-9a3b-5f0f6f4e1a77")
 
+NOTHING = m.Share()
 Doing = Literal["running", "resting", "stopped", "gone"]
 
 
@@ -47,7 +48,7 @@ class Child:
     doing: Doing = "running"
     live: bool = True
     grant: int = 0
-    used: m.Share = m.Share()
+    used: m.Share = NOTHING
     turn: int = 0
     rest: str = ""
     failed: bool = False

@@ -26,7 +26,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class SubAgentSpawned:
-    """The intent to start a sub-agent for the tool call `call_id`; its share of the budget is set aside from here on."""
+    """The intent to start a sub-agent for the call `call_id`; its share of the budget is set aside from here on."""
 
     call_id: str
     name: str

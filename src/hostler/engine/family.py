@@ -40,6 +40,7 @@ ENDINGS = {
     "rests": "has nothing left to do",
     "stopped": "has stopped",
 }
+FOR_ANOTHER = "[You work for another agent, which reads your last message. Your task is above.]"
 FROM_PARENT = "[message from the agent that started you]"
 ROLES: dict[str, Any] = {"parent": "ROLE_PARENT", "child": "ROLE_CHILD"}
 
@@ -177,7 +178,7 @@ class Families:
         return {"type": kind, "payload": payload, "role": ROLES[role], "senderExecutionId": sender}
 
     def _born(self, row: Row) -> Born:
-        environments = row.view.get("status", {}).get("usedEnvironments") or [{}]
+        environments: Sequence[Any] = row.view.get("status", {}).get("usedEnvironments") or [{}]
         agent = str(row.view.get("hostler", {}).get("agent", ""))
         return Born(row.id, agent, str(environments[0].get("environmentId", "")))
 
@@ -259,8 +260,8 @@ class Families:
 
 
 DENIED = (
-    "limit max_iterations, tokens or cost of the whole tree: the agent that started this one has nothing left to share. "
-    "Raise its limits and go on there."
+    "A limit of the whole tree is reached: the agent that started this one has nothing left to share. Raise its "
+    "limits and go on there."
 )
 ORPHANED = "The agent that started this one is gone, and its budget with it."
 
