@@ -299,7 +299,7 @@ async def test_the_wait_survives_a_crash_at_every_commit():
     for way in ("die_before", "die_after"):
         for number in range(1, commits + 1):
             stage = stage_of(*ROUNDS)
-            await stage.boot(Link(stage.executions, **{way: number}))
+            await stage.boot(Link(stage.executions, **{way: number}))  # pyright: ignore[reportArgumentType]
             log = await tell(stage)
             await stage.kill()
             assert essence(log) == expected, (way, number)
