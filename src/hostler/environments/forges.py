@@ -201,11 +201,18 @@ class CodeHosts:
 
     async def _probed(self, environment: str, host: str) -> Api:
         probes: tuple[tuple[Kind, str], ...] = (("gitlab", "/version"), ("github", "/meta"))
+        asks: CredentialNeeded | None = None
         for kind, path in probes:
             api = Api(kind, _usual(kind, host))
-            said = await self._http.call(environment, host, f"{api.url}{path}")
+            try:
+                said = await self._http.call(environment, host, f"{api.url}{path}")
+            except CredentialNeeded as needed:
+                asks = needed
+                continue
             if said.ok and said.body is not None:
                 return api
+        if asks is not None:
+            raise asks
         raise ForgeRefused(
             f"{host} answers neither as GitHub nor as GitLab; name its kind in hostler.toml: "
             f'[forges."{host}"] with kind = "github" or "gitlab"'
