@@ -30,6 +30,7 @@ from hostler.core.state import State, evolve
 from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import compacting
+from hostler.engine import modes as looking
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.calls import Calls
 from hostler.engine.desk import Desk
@@ -165,6 +166,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents, servers=servers)
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
+        effects.performers.learn(looking.performers(environments, redactor))
         effects.services.offers = offers = LibraryOffers(stores.prompts)
         dispatch = LocalDispatch(ambient)
         engine = Engine(
@@ -265,6 +267,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             public_url=settings.server.public_url,
             support=Facts(settings, recent.lines),
             html_export=as_html,
+            mcp_servers=mcp_servers(settings)(tuple(settings.mcp)),
             loopback=settings.server.host in LOOPBACK,
             credential_required=tuple(host.lower().removesuffix(":443") for host in settings.credential_required),
             work=KeptDesk(

@@ -6,13 +6,16 @@ import struct
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import family_events as fm
+from hostler.core import interests_events as ie
 from hostler.core import kept
+from hostler.core import mcp_events as mm
 from hostler.core.agents import Child, Choice, FileChange, Goal, GoalChange, Question
 from hostler.core.conversation import Text, Thinking, ToolCall, Usage
 from hostler.core.events import Event, Recorded
@@ -359,10 +362,71 @@ def family() -> Iterable[Recorded]:
     return w.log
 
 
+def servers() -> Iterable[Recorded]:
+    """MCP servers: one that starts, fails and comes back, and one that is written wrongly."""
+    w = Writing("servers", BEGAN + timedelta(hours=6))
+    w.add(started("servers", "builtin", name="With tools of others"))
+    task = w.queued("task", "Look it up.")
+    wrong = mm.McpStatus("bad", "bad", "failed", "exactly one of command and url is needed")
+    starting = mm.McpStatus("docs", "Documentation", "initializing", process="mcp-docs-1-1")
+    ready_ = replace(starting, phase="ready", tools=("search", "read"))
+    w.add(ready("servers"), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((task,)))
+    w.add(
+        ev.ModelCallStarted("c1", "anthropic:claude"), mm.McpChanged((wrong, starting)), mm.McpChanged((wrong, ready_))
+    )
+    call = ToolCall("a", "mcp__docs__search", '{"for": "indexes"}')
+    w.add(ev.ModelReplied("c1", (call,), Usage(9, 0, 0, 4)), ev.ToolStarted("c1.0", call.name, call.arguments, ""))
+    fell = replace(starting, phase="failed", failure="the server has ended (exit code 3)", process="")
+    w.add(mm.McpChanged((wrong, fell)))
+    w.add(ev.ToolFinished("c1.0", "failed", "The MCP server 'Documentation' did not answer."))
+    w.add(mm.McpChanged((wrong, replace(ready_, process="mcp-docs-1-2"))))
+    w.add(ev.ModelCallStarted("c2", "anthropic:claude"))
+    w.add(ev.ModelReplied("c2", (Text("It is not there."),), Usage(9, 0, 0, 4)), ev.TurnEnded(1))
+    rests = replace(starting, phase="unavailable", warning="closed while the agent rests", process="")
+    w.add(mm.McpChanged((wrong, rests)))
+    return w.log
+
+
+def waits() -> Iterable[Recorded]:
+    """An agent that waits: for a timer that fires late, for one that repeats, for things that are dropped."""
+    w = Writing("waits", BEGAN + timedelta(hours=7))
+    w.add(started("waits", "builtin", name="Watch the pipeline"))
+    task = w.queued("task", "Tell me when it is green.")
+    w.add(ready("waits"), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((task,)))
+    w.add(ev.ModelCallStarted("c1", "anthropic:claude"))
+    asked = (call(1, "wait", duration="5m", note="look at the pipeline"), call(2, "rebuild_devcontainer"))
+    w.add(ev.ModelReplied("c1", asked, Usage(9, 0, 0, 4)))
+    timer = ie.Interest("timer-1", "timer", "5m", fires_at=w.at + timedelta(minutes=5), note="look at the pipeline")
+    again = ie.Interest(
+        "timer-2", "timer", cron="0 9 * * *", zone="Europe/Berlin", fires_at=w.at + timedelta(days=1), repeats=True
+    )
+    place, until = named("environment", "waits"), w.at + timedelta(days=1)
+    rebuild = ie.Interest("rebuild-1", "devcontainer_rebuild", subject=place, phases=("running", "failed"), until=until)
+    stopped = ie.Interest("place-1", "environment", subject=place, phase="stopped", until=until)
+    for number, interests in enumerate(((timer, again, stopped), (rebuild,))):
+        w.add(ev.ToolStarted(f"c1.{number}", asked[number].name, asked[number].arguments, ""))
+        w.add(ev.ToolFinished(f"c1.{number}", "ok", "Your turn ends here."))
+        w.add(ie.InterestsRegistered(f"c1.{number}", interests))
+    w.add(ev.TurnEnded(1))
+    said = {"interestId": "timer-1", "timer": {"firedAt": "2026-05-04T16:36:00Z"}}
+    w.add(ie.InterestFired("timer-1", 3600.0, timer.fires_at), seconds=3900.0)
+    heard = "timer 5m (look at the pipeline); 1 h late, as nothing could be run then"
+    w.add(ev.InputQueued("timer-1@1", said, "timer-1@1", "wake", expansion=heard))
+    w.add(ev.TurnStarted(2, "life-2", 0.0), ev.EnvironmentReady(place, INSIDE), ev.InputTaken(("timer-1@1",)))
+    w.add(ev.ModelCallStarted("c2", "anthropic:claude"))
+    w.add(ev.ModelReplied("c2", (Text("It is green."),), Usage(9, 0, 0, 4)), ev.TurnEnded(2))
+    w.add(ie.InterestFired("timer-2", 0.0, again.fires_at, w.at + timedelta(days=2), outside=True))
+    w.add(ie.InterestsDropped(("place-1",), "nothing came in time"))
+    w.add(ev.StopRequested(2), ie.InterestsDropped(("timer-2", "rebuild-1"), "the execution was stopped"), ev.Stopped(2))
+    return w.log
+
+
 ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {
     "builtin": builtin,
     "codex": codex,
     "failed": failed,
     "memory": memory,
     "family": family,
+    "servers": servers,
+    "waits": waits,
 }

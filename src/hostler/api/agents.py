@@ -98,8 +98,8 @@ class Agents(AgentService):
     async def list_mcp_integrations(
         self, request: agent_pb.ListMCPIntegrationsRequest, ctx: Context, /
     ) -> agent_pb.ListMCPIntegrationsResponse:
-        """List MCP servers: none yet."""
-        return agent_pb.ListMCPIntegrationsResponse()
+        """List the MCP servers of the configuration."""
+        return await self._definitions.integrations(request)
 
     async def improve_prompt_for_agent(
         self, request: agent_pb.ImprovePromptForAgentRequest, ctx: Context, /

@@ -1,5 +1,7 @@
 """The agents that can be started, as ListAgents and GetAgent show them."""
 
+from collections.abc import Sequence
+
 from protobuf import Oneof
 
 from hostler.api.call import current
@@ -8,6 +10,7 @@ from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import agent_pb as pb
 from hostler.core.desk import AgentDefinition
 from hostler.core.errors import NotFound
+from hostler.core.mcp_servers import McpServer
 
 
 class _Numbered:
@@ -43,6 +46,17 @@ class Definitions:
         return pb.ListAgentsResponse(
             pagination=pagination, agents=[agent_of(one.definition, admin=admin) for one in shown]
         )
+
+    async def integrations(self, request: pb.ListMCPIntegrationsRequest) -> pb.ListMCPIntegrationsResponse:
+        """Return a page of the configured MCP servers; those of repositories are known to executions only."""
+        servers = sorted(self._parts.mcp_servers, key=lambda server: server.id)
+
+        async def find(after: str, limit: int) -> Sequence[McpServer]:
+            return [one for one in servers if one.id > after][:limit]
+
+        shown, pagination = await page_of("mcp", request.pagination, None, find)
+        found = [pb.MCPIntegration(id=one.id, name=one.title, url=one.url, enabled=not one.disabled) for one in shown]
+        return pb.ListMCPIntegrationsResponse(pagination=pagination, mcp_integrations=found)
 
 
 def agent_of(definition: AgentDefinition, *, admin: bool) -> pb.Agent:

@@ -10,6 +10,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
 from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
+from hostler.core.mcp_servers import McpServer
 from hostler.core.offers import Offers
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
@@ -77,5 +78,7 @@ class ApiParts:
     """What a support bundle tells of the server."""
     html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None
     """Writes an `export.Exported` as HTML; None where no pages are served."""
+    mcp_servers: tuple[McpServer, ...] = ()
+    """The MCP servers of the configuration."""
     credential_required: tuple[str, ...] = ()
     """Code hosts that serve nobody without a credential, as HOST or HOST:PORT."""

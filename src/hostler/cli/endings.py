@@ -148,3 +148,13 @@ def _value(value: Json) -> str:
             return str(one)
         case _:
             return ""
+
+
+def mcp_servers(execution: Json) -> list[str]:
+    """Return how each MCP server of an execution stands, in words."""
+    rows: list[str] = []
+    for one in execution.get("status", {}).get("mcpIntegrationStatuses", []):
+        phase = str(one.get("phase", "")).removeprefix("MCP_INTEGRATION_PHASE_").lower()
+        said = line(str(one.get("failureMessage") or one.get("warningMessage") or ""))
+        rows.append(f"{line(str(one.get('name', '')))}: {phase}{f' ({said})' if said else ''}")
+    return rows

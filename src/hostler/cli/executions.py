@@ -244,6 +244,7 @@ def _facts(found: Json, checks: str = "") -> list[tuple[str, str]]:
         ("changes", kept_of(extra)),
         ("queue", ", ".join(extra.get("queue", []))),
         *(("sub-agent", row) for row in endings.subagents(found)),
+        *(("MCP server", row) for row in endings.mcp_servers(found)),
         *(("output", f"{key} = {value}") for key, value in endings.outputs(found)),
         *(("annotation", f"{line(k)} = {line(v)}") for k, v in sorted(metadata.get("annotations", {}).items())),
     ]

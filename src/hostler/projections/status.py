@@ -14,12 +14,12 @@ from hostler.projections.forge_status import (
     used_environments,
     waits_for_credential,
 )
+from hostler.projections.mcp_status import integrations
 from hostler.projections.waits import interests, waits
 
 PHASES = {phase: f"PHASE_{phase}" for phase in ("PENDING", "RUNNING", "WAITING_FOR_INPUT", "STOPPED")}
 FAILURE = "AGENT_EXECUTION_FAILURE_REASON_"
 PRINCIPALS = {"user": "PRINCIPAL_USER", "service_account": "PRINCIPAL_SERVICE_ACCOUNT"}
-EXECUTION = "AGENT_MODE_EXECUTION"
 HEADLINE = 100
 """Characters of a goal that stand for a name, where nobody gave one."""
 
@@ -114,10 +114,11 @@ def status(state: State) -> dict[str, Any]:
         outputs={key: output(value) for key, value in state.outputs.items()},
         supportedModel=state.begun.agent.supported_model,
         llmCapabilities=capabilities(state.begun.agent.disabled_capabilities),
-        mode=EXECUTION,
+        mode=mode(state),
         waitingInfo=waiting(state),
         goal=goal(state),
         codexSettings=dict(state.external.settings),
+        mcpIntegrationStatuses=integrations(state),
         subagents=[*subagents(state), *family_status.children(state)],
     )
 
@@ -214,6 +215,13 @@ def open_questions(state: State) -> list[dict[str, Any]]:
         if not ask.answer
         for one in ask.questions
     ]
+
+
+def mode(state: State) -> str:
+    """Return the mode that the agent works in; one that pursues a goal is in GOAL unless its turn says otherwise."""
+    pursued = state.external.goal
+    pursues = pursued is not None and pursued.status == "active" and state.modes.now == "execution"
+    return f"AGENT_MODE_{'GOAL' if pursues else state.modes.now.upper()}"
 
 
 def goal(state: State) -> dict[str, Any] | None:

@@ -15,9 +15,11 @@ from hostler.core.events import Recorded
 from hostler.core.family_events import FamilyEvent
 from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
+from hostler.core.mcp_events import McpChanged
 from hostler.core.memory_events import MemoryEvent
 from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
+from hostler.projections.mcp_status import tell_servers
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
 from hostler.projections.telling_family import tell_family
@@ -120,6 +122,8 @@ class Timeline:
                 self._hosts.refused(event)
             case ev.HostAllowed():
                 self._hosts.allowed(event)
+            case McpChanged():
+                tell_servers(self._telling, event)
             case event if isinstance(event, FamilyEvent):
                 tell_family(self._telling, event)
             case WorkKept() | WorkNotKept() | WorkApplied() | WorkRestored():

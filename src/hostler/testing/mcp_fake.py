@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Json = Mapping[str, Any]
-TOOLS = ("echo", "slow", "die", "grow", "picture", "table", "boom", "big", "cancelled", "secret")
+TOOLS: tuple[str, ...] = ("echo", "slow", "die", "grow", "picture", "table", "boom", "big", "cancelled", "secret")
 
 
 class Fake:
@@ -21,7 +21,8 @@ class Fake:
 
     def hear(self, message: Json) -> tuple[Json, ...]:
         """Return what is said to a message."""
-        method, params = message.get("method"), message.get("params") or {}
+        method: str | None = message.get("method")
+        params: dict[str, Any] = message.get("params") or {}
         if method == "notifications/cancelled":
             self.cancelled.append(params.get("requestId"))
         if "id" not in message or method is None:

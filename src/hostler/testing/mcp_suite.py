@@ -5,7 +5,8 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from hostler.core.mcp_client import McpFailed, McpSession, McpTimedOut
 from hostler.testing.mcp_fake import TOOLS
 
 LONG = 30.0
-Opened = Callable[[], Awaitable[McpSession]]
+Opened = Callable[[], Coroutine[Any, Any, McpSession]]
 
 
 class SessionSuite:
