@@ -417,7 +417,9 @@ def waits() -> Iterable[Recorded]:
     w.add(ev.ModelReplied("c2", (Text("It is green."),), Usage(9, 0, 0, 4)), ev.TurnEnded(2))
     w.add(ie.InterestFired("timer-2", 0.0, again.fires_at, w.at + timedelta(days=2), outside=True))
     w.add(ie.InterestsDropped(("place-1",), "nothing came in time"))
-    w.add(ev.StopRequested(2), ie.InterestsDropped(("timer-2", "rebuild-1"), "the execution was stopped"), ev.Stopped(2))
+    w.add(
+        ev.StopRequested(2), ie.InterestsDropped(("timer-2", "rebuild-1"), "the execution was stopped"), ev.Stopped(2)
+    )
     return w.log
 
 
