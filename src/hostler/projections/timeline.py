@@ -17,15 +17,17 @@ from hostler.core.interests_events import InterestFired, InterestsDropped, Inter
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.mcp_events import McpChanged
 from hostler.core.memory_events import MemoryEvent
+from hostler.core.modes_events import ModesEvent
 from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
-from hostler.projections.mcp_status import tell_servers
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
 from hostler.projections.telling_family import tell_family
 from hostler.projections.telling_forge import ForgeTeller
 from hostler.projections.telling_inputs import InputTeller
+from hostler.projections.telling_mcp import tell_servers
 from hostler.projections.telling_memory import MemoryTeller
+from hostler.projections.telling_modes import tell_mode
 from hostler.projections.telling_places import HostTeller, tell_environment, tell_work
 from hostler.projections.telling_steps import StepTeller
 from hostler.projections.telling_waits import tell_waits
@@ -114,6 +116,8 @@ class Timeline:
                 self._steps.tell(event)
             case event if isinstance(event, MemoryEvent):
                 self._memory.tell(event)
+            case event if isinstance(event, ModesEvent):
+                tell_mode(self._telling, event)
             case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet() | ev.NextStepsProposed():
                 self._steps.tell(event)
             case ev.EnvironmentReady() | ev.EnvironmentFailed() | ev.EnvironmentLost() | ev.SupervisorLost():
