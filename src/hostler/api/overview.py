@@ -24,7 +24,8 @@ STATUS = (
     *("cachedInputTokensUsed", "cachedCreationTokensUsed", "outputTokensUsed"),
 )
 MORE = (
-    *("agent", "model", "turn", "turnSince", "limit", "openQuestions", "nextSteps", "refusedHosts", "queue", "kept"),
+    *("agent", "model", "turn", "turnSince", "limit", "openQuestions", "nextSteps", "refusedHosts"),
+    *("needsCredential", "pullRequests", "queue", "kept"),
     "waits",
 )
 
@@ -87,6 +88,8 @@ def waiting_for(view: Mapping[str, Any]) -> str:
     hosts: Sequence[str] = more.get("refusedHosts") or ()
     if questions:
         return f"an answer: {questions[0].get('text', '')}".partition("\n")[0]
+    if needs := more.get("needsCredential"):
+        return f"a credential for {', '.join(str(one.get('host', '')) for one in needs)}"
     if status.get("failureMessage"):
         return str(status["failureMessage"]).partition("\n")[0]
     return f"access to {', '.join(hosts)}" if hosts else ""

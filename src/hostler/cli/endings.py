@@ -42,7 +42,7 @@ def phase(execution: Json) -> str:
 def exit_code(execution: Json, asked: str = "") -> int:
     """Return 0 for a turn that came to its end, 3 when a person is asked for something, 1 for everything else."""
     match phase(execution):
-        case "PHASE_WAITING_FOR_INPUT":
+        case "PHASE_PENDING" | "PHASE_WAITING_FOR_INPUT":
             return ASKED if asked else DONE
         case "PHASE_STOPPED":
             return FAILED
@@ -92,7 +92,7 @@ def state(execution: Json, *, asked: str = "") -> str:
     waits = [waited(one) for one in execution.get("hostler", {}).get("waits", ())]
     if waits and not asked and phase(execution) == "PHASE_WAITING_FOR_INPUT":
         return paint("waits, and goes on by itself", "cyan") + f": {'; '.join(waits)}"
-    if asked and phase(execution) == "PHASE_WAITING_FOR_INPUT":
+    if asked and phase(execution) in ("PHASE_PENDING", "PHASE_WAITING_FOR_INPUT"):
         return paint(f"waits for you: the agent asks for {asked}", "yellow", "bold")
     return paint(word, style, "bold")
 

@@ -9,6 +9,9 @@ from hostler.cli.endings import ANSWER
 from hostler.cli.screen import clean, line
 from hostler.cli.stream import Frame
 
+MAKING = "environment"
+"""The action that a host refused where it was the making of the environment."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -43,17 +46,23 @@ class Openness:
         self.questions: tuple[Question, ...] = ()
         self.steps: tuple[Step, ...] = ()
         self.host = ""
+        self.making = False
+        """The host stands in the way of the environment, so that whatever comes after it is past."""
         self.answered: tuple[Question, ...] = ()
         """The questions that the last input answered, if any."""
 
     def heed(self, frame: Frame) -> None:
         """Take over what a frame opens; whatever a person says closes all of it."""
         body = frame.body
+        if "hostAuthenticationRequired" in body:
+            asked: Mapping[str, Any] = body["hostAuthenticationRequired"]
+            self.host, self.making = line(str(asked.get("host", ""))), asked.get("actionId") == MAKING
+            return
+        if self.making and not ({"userInput", "userInputQueueUpdated"} & set(body)) and frame.tag == 1:
+            self.host, self.making = "", False
         if frame.tag == 2 or "userInput" in body:
             self.answered = self.questions
-            self.questions, self.steps, self.host = (), (), ""
-        elif "hostAuthenticationRequired" in body:
-            self.host = line(str(body["hostAuthenticationRequired"].get("host", "")))
+            self.questions, self.steps, self.host = (), (), self.host if self.making else ""
         elif "clarifyingQuestions" in body:
             self.questions = tuple(question(one) for one in _list(body["clarifyingQuestions"], "questions"))
         elif "nextStepsProposal" in body:

@@ -84,9 +84,11 @@ class Follower:
         self._noted: set[str] = set()
         self._away = False
         self._last = ""
+        self._stay = False
 
     def follow(self, *, after: str = "", stay: bool = False) -> int:
         """Show the conversation; Ctrl-C detaches and says how to come back."""
+        self._stay = stay
         conversation = Conversation(
             self._client, self._execution, lost=self._lost, back=self._back, after=after, follow=stay
         )
@@ -115,6 +117,15 @@ class Follower:
         for frame in conversation:
             self._last = str(frame.id)
             self._show(frame)
+            if not self._stay and self._story.open.making and self._not_made():
+                conversation.stop()
+                return
+
+    def _not_made(self) -> bool:
+        """Return whether the environment waits for a credential, which nobody here may have."""
+        with suppress(Unreachable):
+            return bool(seen(self._client, self._execution)["hostler"].get("needsCredential"))
+        return False
 
     def _show(self, frame: Frame) -> None:
         made = _moment(str(frame.body.get("createdAt", "")))

@@ -47,12 +47,22 @@ class Waits:
 
 
 def word(
-    phase: str, liveness: Liveness, *, asks: bool, refused: bool, failed: bool, limit: bool, waits: bool = False
+    phase: str,
+    liveness: Liveness,
+    *,
+    asks: bool,
+    refused: bool,
+    failed: bool,
+    limit: bool,
+    waits: bool = False,
+    credential: bool = False,
 ) -> tuple[str, Tone]:
     """Return the state of an execution in a word or two, and its tone; lists say the same as the page of one."""
     match phase:
         case "PENDING" | "RUNNING" if liveness in AWAY:
             return AWAY[liveness]
+        case "PENDING" | "WAITING_FOR_INPUT" if credential:
+            return "Needs a credential", "ask"
         case "PENDING":
             return "Starting", "run"
         case "RUNNING":
@@ -80,6 +90,7 @@ def stands(line: Timeline, liveness: Liveness) -> Stands:
         failed=failure is not None,
         limit=bool(failure and failure.limit),
         waits=bool(next_wait(state)[0]),
+        credential=bool(state.forge.needs),
     )
     match state.phase:
         case "PENDING" | "RUNNING" if liveness in ("gone", "recovering"):
@@ -100,6 +111,9 @@ def waits(line: Timeline, liveness: Liveness) -> Waits:
     if state.phase in ("PENDING", "RUNNING") and liveness != "live":
         return _without_owner(state, liveness)
     match state.phase:
+        case "PENDING" | "WAITING_FOR_INPUT" if state.forge.needs:
+            since = state.waiting_since or state.created_at
+            return Waits("you", f"a credential for `{state.forge.needs[0].host}`", since)
         case "PENDING" if state.environment.ready:
             return Waits("you", "your first message", state.created_at)
         case "PENDING":

@@ -1,6 +1,7 @@
 """Telling of code under review: pull requests, remarks, environments that an agent made, and missing credentials."""
 
 from hostler.core import forge_events as m
+from hostler.projections.items import CodeAnnotation, EnvironmentMade, HostAuthentication
 from hostler.projections.telling import Telling
 
 
@@ -16,14 +17,17 @@ class ForgeTeller:
         telling = self._telling
         match event:
             case m.CodeAnnotated(_, path, start, end, title, description):
-                lines = f"{start}" if start == end else f"{start}-{end}"
-                telling.note("annotation", f"{path}:{lines}: {title}", detail=description)
+                name = telling.name("annotation")
+                telling.put(CodeAnnotation(name, telling.turn, telling.at, path, start, end, title, description))
             case m.EnvironmentCreated(_, environment):
-                telling.note("environment_created", f"Environment {environment} was made.")
-            case m.HostAuthenticationRequired(_, host, reason):
-                self._asked(host, reason, refused=bool(event.credential))
+                telling.put(EnvironmentMade(telling.name("environment_made"), telling.turn, telling.at, environment))
+            case m.HostAuthenticationRequired(_, host):
+                if host not in self._open:
+                    self._open[host] = telling.name("credential")
+                    telling.put(HostAuthentication(self._open[host], telling.turn, telling.at, host))
             case m.HostAuthenticated(host):
-                self._set(host)
+                if name := self._open.pop(host, ""):
+                    telling.change(name, state="given")
             case m.PullRequestGiven():
                 self._given(event)
             case m.BranchPushed(_, branch, commit):
@@ -31,20 +35,6 @@ class ForgeTeller:
             case m.PullRequestOpened(_, url, number, title, existed):
                 verb = "updated" if existed else "opened"
                 telling.note("pull_request", f"Pull request #{number} {verb}: {title}", "good", url)
-
-    def _asked(self, host: str, reason: str, *, refused: bool) -> None:
-        telling = self._telling
-        what = "refused the credential" if refused else "asks for a credential"
-        detail = f"Set one, and it goes on by itself: hostler secret set {host}"
-        if reason and reason not in detail:
-            detail = f"{detail}\n{reason}"
-        name = self._open.get(host) or telling.name("credential")
-        self._open[host] = name
-        telling.note("credential", f"{host} {what}.", "ask", detail, item=name)
-
-    def _set(self, host: str) -> None:
-        if name := self._open.pop(host, ""):
-            self._telling.change(name, text=f"{host} has a credential now.", tone="good", detail="")
 
     def _given(self, event: m.PullRequestGiven) -> None:
         number = f" #{event.number}" if event.number else ""

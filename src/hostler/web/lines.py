@@ -70,6 +70,7 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
         failed=bool(status.get("failureMessage")),
         limit=bool(more.get("limit")),
         waits=bool(more.get("waits")),
+        credential=bool(more.get("needsCredential")),
     )
     since = _since(seen)
     place, full = where(view, names)
@@ -99,6 +100,8 @@ def line(seen: Seen, names: Names, now: datetime) -> Line:
 def _waits(seen: Seen) -> str:
     """Return what it waits for or does, or what went wrong."""
     status, more = seen.row.view.get("status", {}), seen.row.view.get("hostler", {})
+    if (needs := more.get("needsCredential")) and seen.row.phase != "RUNNING":
+        return f"a credential for {', '.join(str(one.get('host', '')) for one in needs)}"
     if seen.row.phase in ("PENDING", "RUNNING"):
         waiting = len(more.get("queue", ()))
         queue = [f"{many(waiting, 'message')} queued"] if waiting and seen.row.phase == "RUNNING" else []
