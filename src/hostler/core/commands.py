@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core import family_commands, forge_plan, interests_plan, waking
+from hostler.core import family_commands, forge_plan, interests_plan, memory_plan, waking
 from hostler.core.agents import GoalChange
 from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
 from hostler.core.family_commands import GrantShare, HearChild
+from hostler.core.goals import after
 from hostler.core.kept import WorkApplied, WorkRestored
 from hostler.core.limits import reached
 from hostler.core.memory_events import Answered, ContextCleared
-from hostler.core.plan import Session
+from hostler.core.plan import NOT_STARTED_TEXT, Session
 from hostler.core.state import State, annotated
 from hostler.core.waking import CancelWaits, GiveUp, Wake
 
@@ -40,6 +41,8 @@ class Send:
     expansion: str = ""
     """What the agent hears instead of the text; for `local` bundle, what is answered."""
     local: ev.Local = ""
+    modes: tuple[str, ...] = ()
+    """Modes of the turn that takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,7 @@ def queued_by(send: Send) -> ev.InputQueued:
         send.digest,
         send.origin,
         send.settings,
+        send.modes,
         expansion=send.expansion,
         local=send.local,
     )
@@ -258,14 +262,23 @@ def _change_goal(state: State, request: str, change: GoalChange, session: Sessio
         raise FailedPrecondition(f"there is no goal to {change.action}", field="control_input.goal")
     if goal and goal.status == "completed" and change.action in ("pause", "resume", "complete"):
         raise FailedPrecondition("the goal is completed already", field="control_input.goal")
-    return _asked_of_agent(state, ae.GoalRequested(request, change), session)
+    wish = ae.GoalRequested(request, change)
+    if state.begun.agent.driver != "builtin":
+        return _asked_of_agent(state, wish, session)
+    goal = after(goal, change)
+    events = (wish, ae.GoalChanged(goal, request))
+    rests = state.phase in ("WAITING_FOR_INPUT", "STOPPED")
+    if not rests or goal is None or goal.status != "active":
+        return events
+    limit = reached(state)
+    if state.failure and state.failure.limit and limit:
+        raise FailedPrecondition(limit.message)
+    return (*events, ev.TurnStarted(state.turn + 1, session.incarnation, session.settle))
 
 
 def _asked_of_agent(state: State, wish: ae.CompactRequested | ae.GoalRequested, session: Session) -> tuple[Event, ...]:
     """Ask something of an agent in the environment, which needs a running turn; the first one may begin with a goal."""
     builtin = state.begun.agent.driver == "builtin"
-    if builtin and isinstance(wish, ae.GoalRequested):
-        raise FailedPrecondition(f"agent {state.begun.agent.name} does not support this", field="control_input")
     empty = state.phase == "PENDING" or (builtin and state.phase != "RUNNING" and not state.memory.weight)
     if empty and isinstance(wish, ae.CompactRequested):
         raise FailedPrecondition("there is nothing to compact yet", field="control_input")
@@ -305,6 +318,8 @@ def _edit(state: State, input_id: str, new: Send) -> tuple[Event, ...]:
             return ()
         raise AlreadyExists("an input with this id was sent before; an edited one needs a new id", field="id")
     at = [q.id for q in state.queue].index(_queued(state, input_id))
+    if (asked := state.modes.asked.get(input_id)) and not new.modes:
+        new = replace(new, modes=asked.modes)
     after = state.queue[at + 1 : at + 2]
     return (
         ev.InputDeleted(input_id),
@@ -323,7 +338,8 @@ def _stop(state: State) -> tuple[Event, ...]:
         return (request,)
     dropped = tuple(ev.InputDropped(q.id) for q in state.queue)
     waits = interests_plan.dropped(state, "the execution was stopped")
-    return (request, *dropped, *waits, ev.Stopped(state.turn))
+    typed = memory_plan.cut(state, "cancelled", NOT_STARTED_TEXT, NOT_STARTED_TEXT)
+    return (request, *typed, *dropped, *waits, ev.Stopped(state.turn))
 
 
 def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:
