@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
-from hostler.core import plan
+from hostler.core import memory_events as m
+from hostler.core import memory_plan, plan
 from hostler.core.agents import Question
 from hostler.core.commands import (
     Command,
+    Compact,
     Delete,
     DeleteInput,
     EditInput,
@@ -28,6 +30,7 @@ from hostler.core.conversation import Text, ToolCall, Usage
 from hostler.core.errors import RequestError
 from hostler.core.events import Agent, Event, Limits, Recorded, Started
 from hostler.core.kept import WorkKept, WorkNotKept, WorkRestored
+from hostler.core.memory import shell_id
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.state import State, evolve, fold
 from hostler.projections.row import project
@@ -83,8 +86,10 @@ class Story:
                 case _:
                     pass
         replies = [r.event for r in log if isinstance(r.event, ev.ModelReplied)]
-        assert self.state.usage == sum((reply.usage for reply in replies), Usage())
-        assert self.state.iterations == len(replies)
+        summaries = [r.event for r in log if isinstance(r.event, m.ContextCompacted)]
+        assert self.state.usage == sum((made.usage for made in (*replies, *summaries)), Usage())
+        assert self.state.iterations == len(replies) + sum(bool(summary.model) for summary in summaries)
+        self.hold_typed()
         if self.state.phase in ("WAITING_FOR_INPUT", "STOPPED"):
             asked = [f"{r.call_id}.{n}" for r in replies for n, p in enumerate(_calls(r))]
             assert sorted(finished) == sorted(asked)
@@ -95,6 +100,19 @@ class Story:
         fates = [i for r in log for i in _consumed(r.event)]
         assert len(fates) == len(set(fates))
         assert fold(log) == self.state
+
+    def hold_typed(self) -> None:
+        """A typed command has one result at most, and none is left over when nothing runs; a compaction ends too."""
+        log = [recorded.event for recorded in self.log]
+        typed = [shell_id(one.input_id) for one in log if isinstance(one, ev.InputQueued) and one.local == "shell"]
+        begun = [one.call_id for one in log if isinstance(one, m.ShellStarted)]
+        ended = [one.call_id for one in log if isinstance(one, m.ShellFinished)]
+        assert len(begun) == len(set(begun))
+        assert len(ended) == len(set(ended))
+        assert set(begun) | set(ended) <= set(typed)
+        if self.state.phase in ("WAITING_FOR_INPUT", "STOPPED"):
+            assert sorted(ended) == sorted(typed)
+            assert not self.state.memory.compacting
 
     def hold_questions(self) -> None:
         """What was asked is open until a person's input is taken or the execution stops; until then nothing is said."""
@@ -139,7 +157,7 @@ def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
             if way == 0:
                 return (ev.ModelCallFailed(call_id, "busy", START),)
             if way == 1:
-                return (ev.ModelCallFailed(call_id, "gone", None),)
+                return (ev.ModelCallFailed(call_id, "gone", None, overflow=len(state.inputs) % 2 == 0),)
             names = ("bash", "ask", "todo", "unknown")
             calls = tuple(ToolCall(f"t{n}", names[(n + len(state.inputs)) % 4], "{}") for n in range(way - 2))
             return (ev.ModelReplied(call_id, (Text("hi"), *calls), Usage(1, 2, 3, 4)),)
@@ -149,6 +167,10 @@ def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
             if name == "ask" and way > 1:
                 return (ev.ToolFinished(call_id, "ok", "shown"), ae.QuestionsAsked(call_id, (Question("q", "Why?"),)))
             return (ev.ToolFinished(call_id, "ok", "done"),)
+        case memory_plan.Compact(id_):
+            return (m.ContextCompacted(id_, "short", tokens=way, model="m" if way else "", usage=Usage(way, 0, 0, 1)),)
+        case memory_plan.RunShell(call_id, _, incarnation):
+            return (ev.SupervisorLost(incarnation),) if way == 0 else (m.ShellFinished(call_id, "ok", "done"),)
         case plan.EndTurn():
             return plan.ending(state)
         case plan.EnforceTime():
@@ -164,6 +186,9 @@ def facts_of(effect: Effect, way: int, state: State) -> tuple[Event, ...]:
 IDS = st.sampled_from(["i1", "i2", "i3", "i4", "i5"])
 COMMANDS = st.one_of(
     st.builds(lambda i, d: Send(i, {"text": {"content": i}}, d), IDS, st.sampled_from(["x", "y"])),
+    st.builds(lambda i: Send(i, {"text": {"content": f"!{i}"}}, i, local="shell"), IDS),
+    st.builds(lambda i: Send(i, {"text": {"content": "/clear"}}, i, local="clear"), IDS),
+    st.just(Compact("r1")),
     st.builds(DeleteInput, IDS),
     st.builds(MoveInput, IDS, st.one_of(IDS, st.just(""))),
     st.builds(SteerInput, IDS),

@@ -113,6 +113,8 @@ _RUN = (
 
 DEMO = Script(
     rules=(
+        Rule((Step(text="I am a scripted model and sum nothing up."),), match=r"\ASummarize this conversation\."),
+        Rule((Step(text="${said}"),), match=r"(?s)\A<prompt>\n(?P<said>.*)\n</prompt>"),
         Rule(_RUN, match=r"(?s)^\s*run:\s*(?P<command>.+?)\s*$"),
         Rule(_MEND, match=r"(?i)\b(tests?|fail\w*|fix|mend|bug|repair)\b"),
         Rule((Step(text=_INTRODUCTION),)),
