@@ -28,6 +28,7 @@ from hostler.cli import (
     tokens,
     top,
     usage,
+    waking,
     watching,
 )
 from hostler.cli.problems import FAILED, Problem
@@ -56,6 +57,7 @@ COMMANDS = (
     answering.answer,
     executions.stop,
     contexts.compact,
+    waking.wake,
     executions.rm,
     changes.diff,
     changes.apply,
