@@ -27,7 +27,7 @@ _GOAL_ACTIONS: Mapping[str, GoalAction] = {
 _BUDGET = re.compile(r"\s*--budget[ =](\d{1,15})([kKmM]?)(?=\s)")
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
 _GOAL = re.compile(r"\s*/ona:goal(?:\s|$)")
-_BUILTIN = Caps(steer=True, images=True, compact=True)
+_BUILTIN = Caps(steer=True, images=True, compact=True, goal=True)
 
 
 def caps_of(agent: Agent) -> Caps:

@@ -6,16 +6,19 @@ from hostler.api.call import current
 from hostler.api.codec import to_json
 from hostler.api.controls import caps_of, check_able, control_of, goal_in
 from hostler.api.inputs import has_image, send_of
+from hostler.api.modes import in_mode
 from hostler.api.parts import ApiParts
 from hostler.api.prompting import understood
-from hostler.api.settings import check_codex, check_turn_options
+from hostler.api.settings import check_codex
 from hostler.api.starting import refuse_while_draining
 from hostler.api.wakes import wake_of
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock, WakeEvent
+from hostler.core.agents import GoalChange
 from hostler.core.commands import ChangeGoal, Command, Send
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.events import Agent, Started
+from hostler.core.modes import whole_text
 from hostler.core.redaction import Redactor
 
 SHARE = "share:"
@@ -32,7 +35,6 @@ class Sending:
         """Decide what was sent on the execution's latest state."""
         refuse_while_draining(self._parts)
         execution = request.agent_execution_id.lower()
-        check_turn_options(request.turn_options)
         if request.codex_settings is not None:
             agent = await self._agent(execution)
             check_codex(request.codex_settings, agent, self._parts.models, self._parts.model_allowed)
@@ -48,6 +50,11 @@ class Sending:
                 if (goal := goal_in(oneof.value, self._parts.ambient)) and await self._has_goals(execution):
                     return self._masked(goal)
                 send = await self._input(execution, oneof.value)
+                agent = await self._agent(execution)
+                send = in_mode(send, oneof.value, request.turn_options, agent)
+                if "goal" in send.modes and agent.driver != "builtin":
+                    goal = GoalChange("set", send.expansion or whole_text(send.block).strip())
+                    return ChangeGoal(send.input_id, goal)
                 settings = request.codex_settings
                 return replace(send, settings=to_json(settings)) if settings is not None else send
             case oneof if oneof.field == "agent_message":

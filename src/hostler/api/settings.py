@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 from hostler.agents.codex.settings import MODELS
-from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexOpenAIModel, CodexSettings, TurnOptions
+from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexOpenAIModel, CodexSettings
 from hostler.core.commands import MAX_ANNOTATIONS
 from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, Unimplemented
 from hostler.core.events import Agent, Limits
@@ -19,22 +19,6 @@ LONGEST_KEY = 256
 LONGEST_VALUE = 4096
 OURS = "hostler/"
 MODEL, LIMITS, UNTIL = "hostler/model", "hostler/limits", "hostler/until"
-
-
-def check_mode(mode: AgentMode, field: str) -> None:
-    """Raise Unimplemented for a mode other than EXECUTION."""
-    if mode not in (AgentMode.UNSPECIFIED, AgentMode.EXECUTION):
-        raise Unimplemented(f"mode {mode.name} is not served yet", field=field)
-
-
-def check_turn_options(options: TurnOptions | None) -> None:
-    """Raise InvalidArgument for modes that make no sense, Unimplemented for those that come later."""
-    if options is None:
-        return
-    field = "turn_options.modes"
-    check_modes(options.modes, field)
-    for mode in options.modes:
-        check_mode(mode, field)
 
 
 def check_modes(modes: Sequence[AgentMode], field: str) -> None:

@@ -6,14 +6,13 @@ from hashlib import sha256
 
 from hostler.api.call import current
 from hostler.api.codec import to_json
+from hostler.api.modes import check_start
 from hostler.api.parts import ApiParts
 from hostler.api.recipes import recipe
 from hostler.api.settings import (
     MODEL,
     check_annotations,
     check_codex,
-    check_mode,
-    check_turn_options,
     with_limits,
 )
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentCodeContext, PullRequest
@@ -56,8 +55,7 @@ class Starting:
         if request.runner_id and request.runner_id.lower() != self._parts.runner_id:
             raise NotFound("there is no such runner", field="runner_id")
         definition = self._definition(request.agent_id)
-        check_mode(request.mode, "mode")
-        check_turn_options(request.turn_options)
+        check_start(request.mode, request.turn_options, definition.agent)
         check_annotations(request.annotations, "annotations")
         body = to_json(request)
         new = NewExecution(

@@ -123,7 +123,9 @@ def share_again(state: State, child: Child) -> Share | NoShare:
     if isinstance(room, NoShare):
         return room
     more = {name: getattr(child.used, name) + getattr(room, name) if getattr(room, name) else 0 for name in COUNTED}
-    return Share(**more, subagents=max(child.share.subagents, child.used.subagents))
+    free = max(0, subagents_limit(state) - committed(state).subagents)
+    again = min(free, max(0, child.share.subagents - child.used.subagents))
+    return Share(**more, subagents=child.used.subagents + again)
 
 
 def _shared(state: State, asked: Mapping[str, Any], share: Share) -> Share | NoShare:

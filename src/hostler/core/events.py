@@ -137,6 +137,8 @@ class EnvironmentReady:
     instructions: str = ""
     skills: tuple[Skill, ...] = ()
     """Those of the repository, then those of the library."""
+    read_only: bool = False
+    """Whether a command can be kept from writing there."""
     VERSION: ClassVar[int] = 1
 
 

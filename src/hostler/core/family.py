@@ -62,6 +62,8 @@ class Owed:
 
     turn: int
     rest: m.Rest
+    grant: int = 0
+    """The share that it ran on, so that an older report gives no newer share back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def _rested(part: Family, state: "State") -> Family:
     if state.begun.parent is None or rest is None:
         return part
     released = part.released or rest in ("rests", "stopped")
-    owed = () if part.orphan else (*part.owed, Owed(state.turn, rest))
+    owed = () if part.orphan else (*part.owed, Owed(state.turn, rest, part.grant))
     return replace(part, owed=owed, released=released)
 
 
@@ -211,6 +213,7 @@ def _limits(state: "State", share: m.Share) -> ev.Limits:
         max_input_tokens=share.input_tokens or limits.max_input_tokens,
         max_output_tokens=share.output_tokens or limits.max_output_tokens,
         max_cost=share.cost or limits.max_cost,
+        max_subagents=share.subagents,
     )
 
 

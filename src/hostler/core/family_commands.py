@@ -56,9 +56,13 @@ def _news(child: Child, report: m.SubAgentReported) -> bool:
 
 
 def grant(state: State, command: GrantShare) -> tuple[Event, ...]:
-    """Return what sets a share aside again; nothing when it is so already, or when nothing is left."""
+    """Return what sets a share aside again; nothing when it is so already, or when nothing is left.
+
+    Who gave its own share back has nothing to set aside.
+    """
     child = state.family.child(command.call_id)
-    if child is None or child.grant >= command.grant:
+    if child is None or state.family.released or (child.live and child.grant >= command.grant):
         return ()
     share = share_again(state, child)
-    return () if isinstance(share, NoShare) else (m.SubAgentGranted(child.call_id, share, command.grant),)
+    number = max(command.grant, child.grant + 1)
+    return () if isinstance(share, NoShare) else (m.SubAgentGranted(child.call_id, share, number),)

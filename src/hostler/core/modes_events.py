@@ -9,11 +9,12 @@ Milestone = Literal["spec_complete", "iteration_complete", "complete"]
 
 @dataclass(frozen=True, slots=True)
 class ModeEntered:
-    """The agent works in this mode from here on; `lasting` says that it is not for one turn only."""
+    """The agent works in this mode from here on, on `task`; `lasting` says that it is not for one turn only."""
 
     mode: Mode
     why: str = ""
     lasting: bool = True
+    task: str = ""
     VERSION: ClassVar[int] = 1
 
 
@@ -29,13 +30,18 @@ class ModeChanged:
 
 @dataclass(frozen=True, slots=True)
 class RoundLookedAt:
-    """What a round that went on by itself has left: the plan file's open and whole number of steps, and a digest of the
-    workspace's changes."""
+    """What the harness found after a round, whatever the agent says of it.
+
+    `plan` is the plan file's text, `plan_open` of its `plan_all` steps are open, `spec` says that there is a
+    specification, `signs` are what a round without progress has in common with the one before.
+    """
 
     round: int
+    plan: str = ""
     plan_open: int = 0
     plan_all: int = 0
-    diff: str = ""
+    spec: bool = False
+    signs: tuple[str, ...] = ()
     VERSION: ClassVar[int] = 1
 
 

@@ -106,6 +106,7 @@ ANYTIME = frozenset(
         "HostAllowed",
         "CompactRequested",
         "GoalRequested",
+        "GoalChanged",
         "WorkApplied",
         "Deleted",
         *PARTS,

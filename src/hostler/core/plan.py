@@ -28,6 +28,7 @@ from hostler.core.external_plan import (
     due_for_agent,
     idle_agent,
     lingering,
+    pursues,
     wanted_of_agent,
 )
 from hostler.core.limits import reached, said
@@ -241,10 +242,14 @@ def _going_on(state: State) -> tuple[Event, ...]:
     """Return what an idle turn goes on with by itself; a limit that is used up ends it instead."""
     if interests_plan.resting(state):
         return ()
+    if state.external.asks or state.modes.halted:
+        return ()
     events = modes_plan.going_on(state) or judging_plan.going_on(state)
-    if any(isinstance(event, ev.InputQueued) for event in events) and (limit := reached(state)):
+    if not any(isinstance(event, ev.InputQueued) for event in events):
+        return events
+    if limit := reached(state):
         return failing(state, "agent_execution", limit.message, limit.name)
-    return events
+    return modes_plan.broken(state) or events
 
 
 def _due_in_external_turn(state: State) -> tuple[Event, ...]:
@@ -269,7 +274,7 @@ def _due_in_external_turn(state: State) -> tuple[Event, ...]:
 def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
     if state.environment.failed:
         return failing(state, "environment", state.environment.failed)
-    if state.environment.ready and (state.queue or state.external.change or state.memory.shells):
+    if state.environment.ready and (state.queue or state.external.change or state.memory.shells or pursues(state)):
         return (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),)
     return ()
 
@@ -282,9 +287,12 @@ def _next_of(tool: OpenTool, state: State) -> tuple[Event, ...]:
             return adrift
         lost = tool.incarnation and tool.incarnation != state.environment.incarnation
         return (ev.ToolFinished(tool.id, "unknown", UNKNOWN_TEXT),) if lost else ()
-    if tool.name not in agent.tools and not is_mcp(tool.name):
-        text = f"There is no tool {tool.name!r}. The tools are: {', '.join(agent.tools)}."
+    names = modes_plan.offered(state)
+    if tool.name not in names and not is_mcp(tool.name):
+        text = f"There is no tool {tool.name!r}. The tools are: {', '.join(names)}."
         return (ev.ToolFinished(tool.id, "failed", text),)
+    if refused := modes_plan.refusal(tool, state):
+        return (ev.ToolFinished(tool.id, "failed", refused),)
     if (held := approvals_plan.gate(tool, state)) is not None:
         return held
     if (held := family_plan.gate(tool, state)) is not None:
@@ -299,10 +307,10 @@ def _next_call(state: State) -> tuple[Event, ...]:
         return ()
     if limit := reached(state):
         return failing(state, "agent_execution", limit.message, limit.name)
-    if first := memory_plan.before_call(state):
+    if first := modes_plan.out_of_budget(state) or memory_plan.before_call(state):
         return first
     taken = steered if state.fresh or steered else (state.queue[0].id,)
-    take = (ev.InputTaken(taken), *_answered(state, taken)) if taken else ()
+    take = (ev.InputTaken(taken), *_answered(state, taken), *modes_plan.entering(state, taken)) if taken else ()
     return (*take, ev.ModelCallStarted(f"c{state.calls + 1}", state.begun.agent.model))
 
 
@@ -337,7 +345,8 @@ def stopping(state: State, session: Session) -> tuple[Event, ...]:
     after = any(q.seq > state.stop_seq for q in state.queue) and not state.deleted
     again = (ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),) if after else ()
     waits = interests_plan.dropped(state, "the execution was stopped")
-    return (*_cut(state, STOPPED_TEXT, "cancelled"), *dropped, *waits, ev.Stopped(state.turn), *again)
+    goal = modes_plan.ended(state, "paused")
+    return (*_cut(state, STOPPED_TEXT, "cancelled"), *dropped, *waits, *goal, ev.Stopped(state.turn), *again)
 
 
 def failing(state: State, reason: ev.FailureReason, message: str, limit: str = "") -> tuple[Event, ...]:
@@ -345,7 +354,8 @@ def failing(state: State, reason: ev.FailureReason, message: str, limit: str = "
     environment = reason == "environment"
     text, outcome = (UNKNOWN_TEXT, "unknown") if environment else (STOPPED_TEXT, "cancelled")
     waits = interests_plan.dropped(state, "the execution stopped by itself")
-    return (*_cut(state, text, outcome), *waits, ev.Stopped(state.turn, reason, message, limit))
+    goal = modes_plan.ended(state, "usage_limited" if limit else "paused")
+    return (*_cut(state, text, outcome), *waits, *goal, ev.Stopped(state.turn, reason, message, limit))
 
 
 def _cut(state: State, text: str, outcome: ev.Outcome) -> tuple[Event, ...]:

@@ -16,6 +16,7 @@ from hostler.core.events import Event, Recorded
 from hostler.core.external import External, adopted, evolve_agent, gone, taken
 from hostler.core.family import Family
 from hostler.core.forge import Forge
+from hostler.core.goals import spent
 from hostler.core.interests import Interests
 from hostler.core.interests_events import InterestsRegistered
 from hostler.core.judging import Judging
@@ -42,6 +43,8 @@ class Environment:
     incarnation: str = ""
     base_commit: str = ""
     failed: str = ""
+    read_only: bool = False
+    """Whether a command can be kept from writing there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +341,9 @@ def _agent(s: State, event: ae.AgentEvent, at: datetime) -> State:
             return replace(s, external=external, unkept=True)
         case ae.QuestionsAsked() if s.begun.agent.driver == "builtin":
             return replace(s, external=external, fresh=False)  # The model is called when there is an answer.
+        case ae.GoalChanged(goal) if s.begun.agent.driver == "builtin":
+            over = goal is not None and goal.status == "budget_exhausted"
+            return replace(s, external=external, fresh=s.fresh and not over)
         case ae.ContextMeasured(length):
             return replace(s, external=external, context_length=length)
         case _:
@@ -370,9 +376,10 @@ def _environment(
     s: State, event: ev.EnvironmentReady | ev.SupervisorLost | ev.EnvironmentFailed | ev.EnvironmentLost
 ) -> State:
     match event:
-        case ev.EnvironmentReady(id_, incarnation, base, notes, _):
+        case ev.EnvironmentReady(id_, incarnation, base, notes, read_only=able):
             base = base or s.environment.base_commit
             ready = replace(s.environment, id=id_, ready=True, incarnation=incarnation, base_commit=base, failed="")
+            ready = replace(ready, read_only=able)
             return replace(s, environment=ready, notes=notes or s.notes)
         case ev.SupervisorLost(incarnation):
             if incarnation != s.environment.incarnation or not s.environment.ready:
@@ -439,6 +446,7 @@ def _step(
                 iterations=s.iterations + 1,
                 usage=s.usage + usage,
                 context_length=usage.whole_input,
+                external=spent(s.external, usage, s.updated_at, s.turn_since) if s.updated_at else s.external,
                 losses=0,
                 warning="",
             )

@@ -29,6 +29,7 @@ from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
 from hostler.core.mcp_servers import is_mcp
 from hostler.core.memory_events import CommandsAnnounced, Skill
+from hostler.core.modes_plan import offered as modes_offered
 from hostler.core.offers import Offered, announced, chosen
 from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment, RunTool
 from hostler.core.ports import Blobs, Fact, Models
@@ -140,7 +141,7 @@ class Effects:
         if effect.not_before:
             await self.ambient.until(effect.not_before)
         state = scene.state
-        offered = [spec(TOOLS[name]) for name in state.begun.agent.tools if name in TOOLS]
+        offered = [spec(TOOLS[name]) for name in modes_offered(state) if name in TOOLS]
         if self.servers is not None:
             offered.extend(await self.servers.offer(scene, emit))
         saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, effect.attempt)

@@ -15,11 +15,13 @@ from hostler.core.conversation import Text, Thinking
 from hostler.core.events import Recorded
 from hostler.core.forge_events import CodeAnnotated, EnvironmentCreated, HostAuthenticationRequired
 from hostler.core.memory_events import MemoryEvent
+from hostler.core.modes_events import ModesEvent
 from hostler.core.state import State, evolve
 from hostler.projections.actions import intent
 from hostler.projections.agent_blocks import agent_bodies
 from hostler.projections.forge_blocks import forge_bodies
 from hostler.projections.memory_blocks import memory_bodies
+from hostler.projections.modes_blocks import mode_bodies
 from hostler.projections.status import stamp
 
 SPACE = uuid.UUID("6b1e2f0e-3f0b-5f57-9c1e-7c8f6a1d2b40")
@@ -112,6 +114,9 @@ class Framer:
             case ev.NextStepsProposed(steps):
                 actions = [{"title": step.title, "prompt": step.prompt} for step in steps]
                 yield 1, "next", _done(nextStepsProposal={"actions": actions})
+            case event if isinstance(event, ModesEvent):
+                for name, body in mode_bodies(event):
+                    yield 1, name, body
             case event if isinstance(event, MemoryEvent):
                 for name, body in memory_bodies(event, before.memory):
                     yield 1, name, body

@@ -17,6 +17,7 @@ from hostler.core.spoken import SpokenText
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import compacting
+from hostler.engine import modes as looking
 from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
@@ -116,6 +117,7 @@ class Stage:
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents, servers=servers)
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
+        effects.performers.learn(looking.performers(self.world, redactor))
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
             identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker

@@ -25,6 +25,7 @@ from hostler.core.machines import (
     OnOutput,
     Operation,
     Output,
+    Patch,
     Stream,
     Written,
 )
@@ -164,6 +165,10 @@ class MemoryMachine:
     async def list(self, path: str = ".", *, depth: int = 1, limit: int = 1000) -> Sequence[Entry]:
         """List all files."""
         return [Entry(name, "file", len(data), 0o644, 0.0) for name, data in sorted(self.files.items())]
+
+    async def git_diff(self, base: str | None = None, *, limit: int = 8 << 20) -> Patch:
+        """Return all files as what has changed."""
+        return Patch(repr(sorted(self.files.items())).encode())
 
     def __getattr__(self, name: str) -> NoReturn:
         raise NotImplementedError(f"the world in memory has no {name}; use a sandbox")

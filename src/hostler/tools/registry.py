@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from hostler.tools.annotate import Annotate
 from hostler.tools.agents import ListAgents, MessageAgent, SpawnAgent, StopAgent
+from hostler.tools.annotate import Annotate
 from hostler.tools.ask import Ask
 from hostler.tools.bash import Bash
 from hostler.tools.create_environment import CreateEnvironment
 from hostler.tools.edit import Edit
+from hostler.tools.goal import GoalTool
 from hostler.tools.next_steps import NextSteps
 from hostler.tools.open_pull_request import OpenPullRequest
 from hostler.tools.read import Read
@@ -31,6 +32,7 @@ TOOLS: Mapping[str, Tool | OutsideTool] = {
         AddResult(),
         Ask(),
         NextSteps(),
+        GoalTool(),
         OpenPullRequest(),
         Annotate(),
         CreateEnvironment(),
