@@ -214,7 +214,7 @@ class Families:
             effect.turn,
             effect.rest,
             used(state),
-            state.family.grant,
+            next((one.grant for one in state.family.owed if one.turn == effect.turn), state.family.grant),
             failed=failed,
         )
         name = state.begun.name
@@ -235,7 +235,7 @@ class Families:
             state = None
         child = state.family.child(above.call_id) if state else None
         key = f"share/{effect.grant}/{scene.state.turn}"
-        if child is None or child.grant < effect.grant:
+        if child is None or not child.live or child.grant < effect.grant:
             return Outcome((Fact(key, m.ShareDenied(DENIED if state else ORPHANED)),))
         return Outcome((Fact(key, m.ShareGranted(child.share, child.grant)),))
 
