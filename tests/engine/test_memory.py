@@ -4,9 +4,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from hostler.agents.builtin.context import request
+from hostler.api.transcript import Followed
 from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core.commands import Compact, Send
@@ -19,6 +22,10 @@ from hostler.models.registry import Registry
 from hostler.models.script import Call, Fault, Step
 from hostler.projections.blocks import frames
 from hostler.projections.calls import calls, total
+from hostler.projections.items import Note
+from hostler.projections.timeline import timeline
+from hostler.projections.transcript import Transcript, message_json
+from hostler.projections.transcript_text import markdown
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage, said
 from tests.engine.stories import Forgetful
@@ -363,3 +370,35 @@ async def test_a_resident_agent_hears_with_the_next_input_what_a_typed_command_c
     with pytest.raises(FailedPrecondition, match="cannot clear"):
         await stage.command(execution, replace(said("/clear", "i3"), local="clear"))
     await stage.kill()
+
+
+async def test_the_transcript_shows_what_each_call_was_told_also_after_compactions():
+    log = await whole(stage_with(worker(6, GOOD)))
+    told = [
+        [message_json(message) for message in request(fold(log[:place]), log[:place], ()).messages]
+        for place, recorded in enumerate(log)
+        if isinstance(recorded.event, ev.ModelCallStarted)
+    ]
+    following = Transcript("e", Followed(), admin=True)
+    lines = [line for recorded in log for line in following.feed(recorded)] + following.finish()
+    shown: list[list[dict[str, Any]]] = []
+    for line in (line["request"] for line in lines if line["request"]["known"]):
+        before = shown[-1][: line["prefix"]] if shown else []
+        shown.append([*before, *line["messages"]])
+    assert shown == told
+    summaries = [line for line in lines if not line["request"]["known"]]
+    compactions = [r.event for r in log if isinstance(r.event, m.ContextCompacted)]
+    assert [line["reply"]["parts"][0]["text"] for line in summaries] == [one.summary for one in compactions]
+    assert all(markdown(line) for line in lines)
+
+
+async def test_a_person_sees_that_the_conversation_was_shortened_and_why_without_a_summary():
+    log = await whole(stage_with(worker(6, BROKEN)))
+    notes = [one for one in timeline("e", log).items if isinstance(one, Note) and one.kind == "compacted"]
+    assert notes
+    assert all("shortened without a summary" in one.text and "not available" in one.detail for one in notes)
+    shown = [frame.body for frame in frames("e", log)]
+    begun = [body["actionStarted"]["actionId"] for body in shown if "actionStarted" in body]
+    ended = [body["actionCompleted"]["actionId"] for body in shown if "actionCompleted" in body]
+    assert sorted(begun) == sorted(ended)
+    assert "k1" in begun

@@ -314,3 +314,29 @@ def test_two_runs_of_codex_share_an_environment_and_a_stop_ends_one_of_them(begi
     assert second.rest()["phase"] == "PHASE_WAITING_FOR_INPUT"
     assert second.texts() == ["Done."]
     assert first.texts() == []
+
+
+def test_slash_commands_mean_their_prompt_and_typed_commands_are_heard_with_the_next_message(begin: Begin) -> None:
+    run = begin(lambda _: Reply("I see."))
+    prompt = {"name": "Greet", "description": "Greets", "prompt": "Greet $1 kindly.", "isCommand": True}
+    made = run.server.call("CreatePrompt", {**prompt, "command": "greet"})["prompt"]["id"]
+    run.start("/greet Anna")
+    run.rest()
+    assert "Greet Anna kindly." in json.dumps(run.model.bodies[-1]["input"])
+    assert "/greet" not in json.dumps(run.model.bodies[-1]["input"])
+    (announced,) = run.log("CommandsAnnounced")
+    assert [one["name"] for one in announced["commands"]] == ["support-bundle", "greet"]
+    calls = len(run.model.bodies)
+    run.server.send(run.id, "!echo made tea > cup; cat cup")
+    (result,) = run.until_logged("ShellFinished")
+    assert (result["outcome"], result["text"]) == ("ok", "made tea\n")
+    run.rest()
+    assert len(run.model.bodies) == calls
+    run.server.send(run.id, "what did I do?")
+    run.until(lambda: len(run.model.bodies) > calls)
+    run.rest()
+    heard = json.dumps(run.model.bodies[-1]["input"])
+    assert "$ echo made tea > cup; cat cup" in heard
+    with pytest.raises(Refused, match="failed_precondition"):
+        run.server.send(run.id, "/clear")
+    run.server.call("DeletePrompt", {"promptId": made})
