@@ -221,7 +221,7 @@ def test_a_pull_request_is_checked_out_at_its_branch_and_pushed_to(
         it.book.add(REPOSITORY, "Count the coins", "coins")
         execution = it.server.start_agent("go on", f"https://{it.book.host}/{REPOSITORY}/{page}")
         it.server.rest(execution)
-        said = [body["text"] for kind_, body in it.server.log(execution) if kind_ == "ToolFinished"]
+        said = [body for kind_, body in it.server.log(execution) if kind_ == "ToolFinished"]
         assert said[0]["outcome"] == "ok", said
         assert said[0]["text"].startswith("## coins")
         assert git(it.bare, "log", "-1", "--format=%s", "coins") == "more"
