@@ -263,10 +263,12 @@ async def test_a_visitor_sees_the_conversation_and_nothing_else(owner: Browser):
 
 
 async def test_compacting_is_offered_where_the_agent_can_and_otherwise_says_why(owner: Browser):
-    execution = await said(owner)
+    execution = await owner.api.prepared()
     controls = (await panel(owner, execution))["html"]["controls"]
-    assert "disabled title=" in controls
-    assert "compact" in controls
+    assert 'disabled title="There is nothing to shorten yet' in controls
+    controls = (await panel(owner, await said(owner)))["html"]["controls"]
+    assert 'id="compact"' in controls
+    assert "disabled title=" not in controls
 
 
 async def test_a_stopped_conversation_offers_to_continue(owner: Browser):

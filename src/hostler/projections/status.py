@@ -136,6 +136,8 @@ def operation(state: State) -> dict[str, Any] | None:
     if state.phase != "RUNNING":
         return None
     base: dict[str, Any] = {"session": state.session}
+    if state.memory.compacting:
+        return {**base, "llm": {"complete": False}}
     if state.call:
         return {**base, "retries": str(state.call.attempt), "llm": {"complete": False}}
     if state.tools or state.external.actions:
@@ -158,12 +160,16 @@ def activity(state: State) -> str:
         return "stopping"
     if not state.environment.ready:
         return "bringing back the environment"
+    if state.memory.compacting:
+        return "shortening the conversation"
     if state.call:
         return (
             f"waiting to try the model again (attempt {state.call.attempt + 1})" if state.call.attempt else "thinking"
         )
     if running := (*state.tools, *state.external.actions):
         return ", ".join(f"running {action.name}" for action in running)
+    if state.memory.shells:
+        return "running a command that a person typed"
     return "finishing" if state.begun.agent.driver == "builtin" else agent_activity(state.external)
 
 

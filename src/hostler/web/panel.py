@@ -135,6 +135,8 @@ def _controls(state: State) -> Controls:
     problem = "" if caps.compact else f"{agent.name} does not compact on request yet; the built-in agent will later"
     if caps.compact and state.phase == "STOPPED":
         problem = "it is stopped"
+    elif caps.compact and agent.driver == "builtin" and not state.memory.weight:
+        problem = "there is nothing to shorten yet"
     return Controls(
         running=state.phase in ("PENDING", "RUNNING"),
         stopped=state.phase == "STOPPED",
