@@ -52,8 +52,8 @@ def exit_code(execution: Json, asked: str = "") -> int:
 
 def goes_on(execution: Json) -> bool:
     """Return whether it is idle only until its sub-agents report, which are at work."""
-    tree = execution.get("hostler", {}).get("tree", {})
-    return phase(execution) == "PHASE_WAITING_FOR_INPUT" and bool(tree.get("working"))
+    interests: Sequence[Json] = execution.get("status", {}).get("waitingInfo", {}).get("interests") or ()
+    return phase(execution) == "PHASE_WAITING_FOR_INPUT" and any("subAgent" in one for one in interests)
 
 
 def judged(kind: str, sentence: str) -> str:

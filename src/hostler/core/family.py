@@ -149,10 +149,15 @@ def _own(part: Family, state: "State", event: Event, at: datetime) -> Family:
             return replace(part, released=False, grant=grant, limits=_limits(state, share))
         case m.ShareDenied(message):
             return replace(part, denied=message)
-        case ev.InputQueued(input_id, block, _, "agent") if block.get("type") == LAST and state.begun.parent:
+        case ev.InputQueued(input_id, block, _, "agent") if state.begun.parent and _lets_end(block):
             return replace(part, last=input_id)
         case _:
             return part
+
+
+def _lets_end(block: ev.Json) -> bool:
+    """Return whether a message lets a sub-agent end; those of its own sub-agents tell of their end."""
+    return block.get("type") == LAST and block.get("role") != "ROLE_CHILD"
 
 
 def _stoppable(child: Child) -> bool:
