@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_env_live import command
+from tests.docs.pages import ROOT, blocks
 from tests.server import HostlerProcess, repository_at
 
 pytestmark = [pytest.mark.crash, pytest.mark.sandbox]
@@ -106,6 +107,16 @@ def test_a_rebuild_runs_the_commands_again_once_also_through_a_kill(serve: Serve
     said = of(server, execution, "InputQueued")[-1]
     assert said["block"]["devcontainerRebuild"]["phase"] == "running"
     assert len(of(server, execution, "InterestFired")) == 1
+
+
+def test_the_example_of_the_page_waits_until_it_is_woken(serve: Serve) -> None:
+    (script,) = (one.text for one in blocks(ROOT / "docs" / "how-to" / "waiting.md") if one.kind == "json")
+    server = serve(json.loads(script)["rules"][0]["steps"])
+    execution = server.start_agent("Watch the build")
+    server.until(lambda: turn_ended(server, execution, 1))
+    assert "Waiting" in hostler(server, "ps") or "wait" in hostler(server, "ps")
+    assert hostler(server, "wake", execution[:13]).startswith("woken: timer 9h (the build)")
+    server.until(lambda: turn_ended(server, execution, 2))
 
 
 def hostler(server: HostlerProcess, *words: str) -> str:

@@ -25,6 +25,12 @@ def intent(name: str, arguments: str) -> str:
             said = "ask the person"
         case "next_steps":
             said = "propose next steps"
+        case "wait" if what := given.get("duration") or given.get("cron"):
+            said = f"wait for {what}"
+        case "cancel_wait":
+            said = "wait no more"
+        case "rebuild_devcontainer":
+            said = "rebuild the dev container"
         case "agent":
             said = _told(str(given.get("does", "")), str(given.get("prompt", "")))
         case "web_search":
