@@ -5,10 +5,11 @@ import json
 from hostler.core.events import encode
 from tests.corpus import HERE
 from tests.corpus.logs import ALL
+from tests.corpus.logs_review import review
 
 
 def main() -> None:
-    for name, made in ALL.items():
+    for name, made in {**ALL, "review": review}.items():
         lines: list[str] = []
         for recorded in made():
             kind, version, body = encode(recorded.event)
