@@ -190,6 +190,17 @@ async def test_what_comes_through_a_share_is_marked_with_it_in_the_log(browser: 
     assert f"share:{made['id']} (review)" in log.text
 
 
+async def test_a_visitor_runs_no_command_and_clears_no_context(browser: Browser) -> None:
+    execution = await browser.api.prepared()
+    await visit(browser, execution, may="send")
+    before = len(await browser.api.parts.executions.read(execution))
+    for text in ("!id", "/clear"):
+        refused = await say(browser, execution, text)
+        assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert len(await browser.api.parts.executions.read(execution)) == before
+    assert (await say(browser, execution, "/support-bundle")).status_code == 200
+
+
 async def test_everybody_else_says_something_at_the_same_place_unmarked(browser: Browser) -> None:
     execution = await browser.api.prepared()
     await browser.sign_in()

@@ -117,8 +117,10 @@ class StepTeller:
             telling.put(items.Note(name, telling.turn, telling.at, "retry", said, "ask", message, event.retry_at))
             self._retry = name
             return
-        said = "The model could not be called."
-        telling.put(items.Note(name, telling.turn, telling.at, "model", said, "bad", message))
+        said, tone = "The model could not be called.", "bad"
+        if event.overflow:
+            said, tone = "The conversation was too long for the model.", "ask"
+        telling.put(items.Note(name, telling.turn, telling.at, "model", said, tone, message))
         self._retry = ""
 
     def start(self, call: str, name: str, arguments: str) -> None:

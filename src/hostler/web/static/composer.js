@@ -42,6 +42,17 @@ const inBase64 = (file) => new Promise((resolve, reject) => {
   reader.readAsDataURL(file);
 });
 
+// Complete a slash command that begins as typed, out of those that were announced last; false where there is none.
+function complete(area) {
+  const announced = [...document.querySelectorAll(".item.commands")].at(-1);
+  const names = announced ? [...announced.querySelectorAll("dt code")].map((one) => one.textContent) : [];
+  const fits = /^\/[\w-]*$/.test(area.value) && names.find((name) => name.startsWith(area.value) && name !== area.value);
+  if (!fits) return false;
+  area.value = `${fits} `;
+  area.dispatchEvent(new Event("input"));
+  return true;
+}
+
 function compose(form) {
   const area = $("say");
   const draft = `draft-${execution}`;
@@ -49,6 +60,7 @@ function compose(form) {
   grow(area);
   area.oninput = () => { grow(area); sessionStorage.setItem(draft, area.value); };
   area.onkeydown = (event) => {
+    if (event.key === "Tab" && !event.shiftKey && complete(area)) { event.preventDefault(); return; }
     const sends = event.ctrlKey || event.metaKey || !(event.shiftKey || matchMedia("(pointer: coarse)").matches);
     if (event.key === "Enter" && sends && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
   };
