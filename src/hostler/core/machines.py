@@ -61,6 +61,8 @@ class Command:
     """The standard input goes on after `stdin`: it comes through `Machine.feed`."""
     exact: bool = False
     """A repeat of the id with another command is refused (FileProblem "exists"); otherwise the first one counts."""
+    read_only: bool = False
+    """It, and what it starts, may write to /tmp alone; where the kernel cannot hold that, it does not start."""
 
 
 @dataclass(frozen=True, slots=True)

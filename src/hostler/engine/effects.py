@@ -29,6 +29,7 @@ from hostler.core.kept import WorkKept, WorkNotKept
 from hostler.core.machines import Operation
 from hostler.core.mcp_servers import is_mcp
 from hostler.core.memory_events import CommandsAnnounced, Skill
+from hostler.core.modes_plan import looks_only
 from hostler.core.modes_plan import offered as modes_offered
 from hostler.core.offers import Offered, announced, chosen
 from hostler.core.plan import CallModel, KeepWork, KillGroup, PrepareEnvironment, RunTool
@@ -64,6 +65,8 @@ class Prepared:
     instructions: str
     skills: tuple[Skill, ...] = ()
     """Those that the workspace brings along."""
+    read_only: bool = False
+    """Whether a command can be kept from writing there."""
 
 
 class Places(Machines, Protocol):
@@ -128,6 +131,7 @@ class Effects:
             tuple(self.redactor.text(note) for note in done.notes),
             self.redactor.text(done.instructions),
             chosen(done.skills, offered.skills),
+            done.read_only,
         )
         commands = CommandsAnnounced(announced(offered, scene.state.begun.agent.driver))
         news = self.services.offers is not None and commands.commands != scene.state.memory.commands
@@ -231,7 +235,7 @@ class Effects:
             return None
         machine = await self.places.machine_for(scene.state.environment.id)
         operation = Operation(scene.execution, scene.position.fence, effect.call_id)
-        return Inside(machine, operation, effect.incarnation)
+        return Inside(machine, operation, effect.incarnation, read_only=looks_only(scene.state))
 
     async def _finished(self, call_id: str, execution: str, answer: Answer) -> tuple[Fact, ...]:
         blob = ""

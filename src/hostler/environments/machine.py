@@ -237,7 +237,8 @@ def changing(call: str, operation: Operation, incarnation: str) -> Header:
 
 def executing(command: Command) -> Header:
     """Return the fields that say what to execute."""
-    return {"argv": list(command.argv), "cwd": command.cwd, "env": dict(command.env)}
+    held = {"read_only": True} if command.read_only else {}
+    return {"argv": list(command.argv), "cwd": command.cwd, "env": dict(command.env), **held}
 
 
 def digest(command: Command) -> str:

@@ -37,7 +37,12 @@ class Bash:
     async def run(self, arguments: BashArguments, inside: Inside | None) -> Answer:
         """Run or rejoin the command."""
         assert inside is not None
-        command = Command(("bash", "-c", arguments.command), timeout=arguments.timeout, output_cap=4 * FOR_THE_MODEL)
+        command = Command(
+            ("bash", "-c", arguments.command),
+            timeout=arguments.timeout,
+            output_cap=4 * FOR_THE_MODEL,
+            read_only=inside.read_only,
+        )
         result = await inside.machine.exec(inside.operation, command, incarnation=inside.incarnation)
         return await answer(result, inside, arguments.timeout)
 

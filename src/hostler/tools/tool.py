@@ -30,6 +30,8 @@ class Inside:
     machine: Machine
     operation: Operation
     incarnation: str
+    read_only: bool = False
+    """Commands may write to /tmp alone."""
 
 
 @dataclass(frozen=True, slots=True)

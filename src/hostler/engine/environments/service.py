@@ -30,6 +30,7 @@ from hostler.engine.environments.rows import LEAVING, Ledger
 from hostler.engine.environments.shape import Shapes, first_row
 from hostler.engine.environments.skills import skills_in
 from hostler.engine.environments.upkeep import TOUCH, Upkeep
+from hostler.environments.supervisor import landlock
 from hostler.projections.environments import setup_failures
 from hostler.projections.status import stamp
 
@@ -183,6 +184,7 @@ class Environments:
             ),
             await _instructions(machine),
             await skills_in(machine),
+            landlock.enough(),
         )
 
     async def machine_for(self, environment: str) -> Machine:

@@ -33,7 +33,9 @@ REMEMBERED = 1000
 def spec_of(call: Call, workspace: str, memory: int) -> Spec:
     """Return what to execute, read from a request."""
     env = {**os.environ, **call.table("env")}
-    return Spec(call.words("argv") or ["true"], os.path.join(workspace, call.get("cwd", str)), env, memory)
+    read_only = call.header.get("read_only") is True
+    cwd = os.path.join(workspace, call.get("cwd", str))
+    return Spec(call.words("argv") or ["true"], cwd, env, memory, read_only=read_only)
 
 
 def outcome_of(status: int | None) -> dict[str, Any]:

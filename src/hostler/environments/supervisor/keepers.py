@@ -41,6 +41,8 @@ class Spec(NamedTuple):
     """Bytes of private memory per process; 0 leaves it unlimited."""
     tty: bool = False
     """Standard input becomes the controlling terminal."""
+    read_only: bool = False
+    """The command, and what it starts, may write to /tmp alone."""
 
 
 class Spawner:
@@ -218,6 +220,10 @@ def _lead(described: int, report: int, streams: list[int]) -> None:
         what = spec.cwd
         os.chdir(spec.cwd)
         what = spec.argv[0]
+        if spec.read_only:
+            from .landlock import forbid_writing
+
+            forbid_writing()
         os.execvpe(what, list(spec.argv), dict(spec.env))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
