@@ -86,7 +86,9 @@ class Tree:
             case plan.KillGroup(turn):
                 self.append(execution, ev.GroupGone(turn))
             case StopChild(call_id):
-                child = child_id(execution, call_id)
+                known = state.family.child(call_id)
+                assert known is not None
+                child = child_id(execution, call_id, known.since)
                 if child not in self.states:
                     self.append(execution, m.SubAgentEnded(call_id, "never started", m.Share()))
                     return
@@ -127,7 +129,7 @@ class Tree:
         depth = (state.begun.parent.depth if state.begun.parent else 0) + 1
         agent = state.begun.agent
         agent = replace(agent, limits=limits_of(agent.limits, child.share, state.limits))
-        id_ = child_id(execution, call_id)
+        id_ = child_id(execution, call_id, child.since)
         parent = ev.Parent(execution, call_id, depth)
         self.begin(id_, Started({}, agent, "env", False, "me", "s", parent=parent))
         started = m.SubAgentStarted(call_id, id_, "a", "env")

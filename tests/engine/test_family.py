@@ -40,7 +40,7 @@ async def test_a_sub_agent_works_and_its_last_message_wakes_its_parent():
     parent = await stage.start("scripted:story", "lead")
     state = await stage.until(parent, lambda s: s.turn >= 2 and s.phase == "WAITING_FOR_INPUT")
     (child,) = state.family.children
-    assert child.execution == child_id(parent, child.call_id)
+    assert child.execution == child_id(parent, child.call_id, child.since)
     assert child.doing == "resting"
     assert child.used.iterations == 2
     log = await stage.log(parent)

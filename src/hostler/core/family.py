@@ -23,9 +23,14 @@ NOTHING = m.Share()
 Doing = Literal["running", "resting", "stopped", "gone"]
 
 
-def child_id(parent: str, call_id: str) -> str:
-    """Return the id of the sub-agent that a call of its parent starts, so that starting it again is harmless."""
-    return str(uuid.uuid5(SPACE, f"{parent}/{call_id}"))
+def child_id(parent: str, call_id: str, since: datetime) -> str:
+    """Return the id of the sub-agent that a call of its parent starts, so that starting it again is harmless.
+
+    It begins with the time of the call, as ids are in the order in which executions began.
+    """
+    named = uuid.uuid5(SPACE, f"{parent}/{call_id}").bytes
+    moment = int(since.timestamp() * 1000).to_bytes(6, "big")
+    return str(uuid.UUID(bytes=moment + bytes([0x70 | named[6] & 0x0F]) + named[7:]))
 
 
 def message_id(sender: str, name: str) -> str:

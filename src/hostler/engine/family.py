@@ -86,8 +86,9 @@ class Families:
 
     async def spawn(self, parent: str, state: State, call_id: str, wish: Wish) -> Born:
         """Start the sub-agent of a call, or return the one that it started before."""
-        known, id_ = state.family.child(call_id), child_id(parent, call_id)
+        known = state.family.child(call_id)
         assert known is not None, "the intent is in the log"
+        id_ = child_id(parent, call_id, known.since)
         if row := await self._executions.row(id_):
             return self._born(row)
         agent = self._agent(state, known.share, wish.agent)
@@ -186,10 +187,11 @@ class Families:
 
     async def _stop(self, effect: StopChild, scene: Scene) -> Outcome:
         """Stop a sub-agent and wait until it and all below it have stopped."""
-        execution = child_id(scene.execution, effect.call_id)
         known = scene.state.family.child(effect.call_id)
+        assert known is not None, "only what is known is stopped"
+        execution = child_id(scene.execution, effect.call_id, known.since)
         if not await self._commanded(execution, Stop()):
-            never = known is None or not known.execution
+            never = not known.execution
             return _ended(effect.call_id, "never started" if never else "gone", m.Share() if never else None, scene)
         state = await self._until(execution, _still)
         if state is None:
@@ -198,7 +200,9 @@ class Families:
 
     async def _remove(self, effect: RemoveChild, scene: Scene) -> Outcome:
         """Remove a sub-agent with all that is its own, and wait until nothing is left of it."""
-        execution = child_id(scene.execution, effect.call_id)
+        known = scene.state.family.child(effect.call_id)
+        assert known is not None, "only what is known is removed"
+        execution = child_id(scene.execution, effect.call_id, known.since)
         await self._commanded(execution, Delete())
         await self._until(execution, lambda _: False)
         return _ended(effect.call_id, "removed", m.Share(), scene)
