@@ -114,7 +114,7 @@ def test_the_example_of_the_page_waits_until_it_is_woken(serve: Serve) -> None:
     server = serve(json.loads(script)["rules"][0]["steps"])
     execution = server.start_agent("Watch the build")
     server.until(lambda: turn_ended(server, execution, 1))
-    assert "Waiting" in hostler(server, "ps") or "wait" in hostler(server, "ps")
+    assert "waits for timer 9h (the build)" in hostler(server, "ps")
     assert hostler(server, "wake", execution[:13]).startswith("woken: timer 9h (the build)")
     server.until(lambda: turn_ended(server, execution, 2))
 

@@ -1,7 +1,7 @@
 """All executions at a glance, as `ps` and `top` show them: whose turn it is, what they wait for, what they used."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,10 @@ class Entry:
     failed: bool = False
     questions: tuple[Question, ...] = ()
     steps: tuple[Step, ...] = ()
+    parent: str = ""
+    """Whose sub-agent it is."""
+    depth: int = 0
+    """How far below others it stands in the list."""
 
     @property
     def mark(self) -> tuple[str, str]:
@@ -77,7 +81,7 @@ def glance(client: Client, now: float, done: int = PAGE) -> Glance:
         theirs = str(last.get("now", ""))
         if done:
             break
-    entries = sorted(map(entry, found), key=_place)
+    entries = nested(sorted(map(entry, found), key=_place))
     counts = {name: sum(one.standing == name for one in entries) for name in STANDINGS}
     server = seconds(theirs)
     return Glance(tuple(entries), bool(last.get("more")), server - now if server else 0.0, counts)
@@ -94,6 +98,23 @@ def _pages(client: Client, standing: str, limit: int) -> Iterator[Json]:
         before = f"&before={page['executions'][-1]['id']}"
 
 
+def nested(entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries with each sub-agent below its parent, where both are of one standing; else where it stood."""
+    there = {(one.standing, one.id) for one in entries}
+    below: dict[tuple[str, str], list[Entry]] = {}
+    for one in entries:
+        place = (one.standing, one.parent)
+        below.setdefault(place if place in there else (one.standing, ""), []).append(one)
+
+    def under(standing: str, id_: str, depth: int) -> Iterator[Entry]:
+        for one in below.get((standing, id_), ()):
+            own = depth if one.parent and id_ else int(bool(one.parent))
+            yield replace(one, depth=own)
+            yield from under(standing, one.id, own + 1)
+
+    return [one for standing in STANDINGS for one in under(standing, "", 0)]
+
+
 def _place(one: Entry) -> int:
     return list(STANDINGS).index(one.standing)
 
@@ -103,7 +124,7 @@ def entry(found: Json) -> Entry:
     metadata, status, extra = (found.get(part, {}) for part in ("metadata", "status", "hostler"))
     standing = str(found.get("standing", "done"))
     questions, steps = asked_of(extra)
-    begun = extra.get("turnSince") if standing == "working" else found.get("waitingSince")
+    begun = (extra.get("turnSince") if standing == "working" else "") or found.get("waitingSince")
     input_ = sum(int(status.get(name, 0)) for name in TOKENS)
     output = int(status.get("outputTokensUsed", 0))
     used = {"maxIterations": int(status.get("iterations", 0)), "maxInputTokens": input_, "maxOutputTokens": output}
@@ -121,6 +142,7 @@ def entry(found: Json) -> Entry:
         failed=bool(status.get("failureMessage")),
         questions=questions,
         steps=steps,
+        parent=str(metadata.get("annotations", {}).get("hostler/parent", "")),
     )
 
 
@@ -128,6 +150,9 @@ def _doing(found: Json, steps: Sequence[Step]) -> str:
     """Return what it waits for, does, or proposes."""
     status: Json = found.get("status", {})
     said = line(str(found.get("waitingFor", ""))) or line(str(status.get("currentActivity", "")))
+    waits = [line(str(one.get("text", ""))) for one in found.get("hostler", {}).get("waits", [])]
+    if not said and waits:
+        return f"waits for {', '.join(waits)}"
     if said or not steps:
         return said
     return f"proposes: {', '.join(step.title for step in steps)}"
