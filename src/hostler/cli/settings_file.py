@@ -49,6 +49,9 @@ MEANINGS: Mapping[str, str] = {
     "context_window = 32768\n"
     "vision = false\n"
     'api_key = ""',
+    "forges": "Which API a code host has, where its name does not say. An example:\n"
+    '[forges."git.example"]\n'
+    'kind = "gitlab"',
     "classes": "Sizes of environments. `hostler doctor` says which limits this machine can enforce.",
     "classes.id": "A uuid that stays; clients name the class by it.",
     "classes.name": "What people call it.",
@@ -100,7 +103,7 @@ def _table(name: str) -> bool:
     """Say whether a setting is a table, or a list of them; these come after the plain ones, as TOML wants it."""
     default = Settings.model_fields[name].get_default()
     items = cast("Sequence[object]", default) if isinstance(default, tuple) else (default,)
-    return name == "models" or any(isinstance(item, BaseModel) for item in items)
+    return name in ("models", "forges") or any(isinstance(item, BaseModel) for item in items)
 
 
 def _tables(name: str, value: Any) -> list[str]:

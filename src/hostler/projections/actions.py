@@ -27,6 +27,12 @@ def intent(name: str, arguments: str) -> str:
             said = "propose next steps"
         case "wait" if what := given.get("duration") or given.get("cron"):
             said = f"wait for {what}"
+        case "open_pull_request":
+            said = f"open a pull request: {given.get('title', '')}"
+        case "annotate":
+            said = f"annotate {given.get('file', '')}:{given.get('start', '')}"
+        case "create_environment":
+            said = f"make an environment {given.get('name', '')}".rstrip()
         case "cancel_wait":
             said = "wait no more"
         case "rebuild_devcontainer":
