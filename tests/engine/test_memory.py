@@ -13,19 +13,24 @@ from hostler.api.transcript import Followed
 from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core.commands import Compact, Send
-from hostler.core.conversation import ModelRequest, Text, UserMessage
+from hostler.core.conversation import ModelMessage, ModelRequest, Text, UserMessage
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Recorded
-from hostler.core.ports import ExecutionQuery
+from hostler.core.memory_events import Skill
+from hostler.core.ports import ExecutionQuery, Prompt
 from hostler.core.state import fold
+from hostler.engine.environments.skills import front_matter
+from hostler.engine.offering import LibraryOffers
 from hostler.models.registry import Registry
-from hostler.models.script import Call, Fault, Step
+from hostler.models.script import Call, Fault, Rule, Script, Step
 from hostler.projections.blocks import frames
 from hostler.projections.calls import calls, total
 from hostler.projections.items import Note
 from hostler.projections.timeline import timeline
 from hostler.projections.transcript import Transcript, message_json
 from hostler.projections.transcript_text import markdown
+from hostler.testing.clock import HandClock
+from hostler.testing.desk import MemoryPrompts
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage, said
 from tests.engine.stories import Forgetful
@@ -402,3 +407,68 @@ async def test_a_person_sees_that_the_conversation_was_shortened_and_why_without
     ended = [body["actionCompleted"]["actionId"] for body in shown if "actionCompleted" in body]
     assert sorted(begun) == sorted(ended)
     assert "k1" in begun
+
+
+async def test_skills_are_offered_by_description_and_loaded_on_use_with_a_crash_at_every_commit():
+    asked: list[ModelRequest] = []
+
+    def plan(told: ModelRequest) -> Step:
+        asked.append(told)
+        replies = sum(isinstance(message, ModelMessage) for message in told.messages)
+        names = ("migrations", "tea", "nothing")
+        return Step(calls=(Call("skill", {"name": names[replies]}),)) if replies < 3 else Step(text="Done.")
+
+    async def fresh() -> Stage:
+        prompts = MemoryPrompts()
+        now = HandClock().now()
+        given = ("Boil the water first.", False, True, "brew", True, "me", "user", now, now)
+        await prompts.save(Prompt("p1", "tea", "How tea is made", *given), new=True)
+        stage = Stage(Registry({}, plans={"story": plan}), offers=LibraryOffers(prompts))
+        stage.world.skills = (Skill("migrations", "How the schema changes", "skills/m/SKILL.md"),)
+        stage.world.machine.files = {"skills/m/SKILL.md": b"Make a file in db."}
+        return stage
+
+    first = await fresh()
+    expected = essence(await whole(first, "mend it"))
+    assert "- migrations: How the schema changes\n- brew: How tea is made" in asked[0].system
+    texts = [
+        result.text for message in asked[-1].messages if isinstance(message, UserMessage) for result in message.results
+    ]
+    assert "Make a file in db." in texts[0]
+    assert "skills/m" in texts[0]
+    assert texts[1:] == [
+        "There is no skill 'tea'. There are: migrations, brew.",
+        "There is no skill 'nothing'. There are: migrations, brew.",
+    ]
+    assert expected["CommandsAnnounced"] == 1
+    for way in ("die_before", "die_after"):
+        for number in range(1, len(first.commits) + 1):
+            stage = await fresh()
+            await stage.boot(Link(stage.executions, **{way: number}))
+            log = await tell(stage)
+            await stage.kill()
+            check(log)
+            assert essence(log) == expected, (way, number)
+
+
+async def test_a_skill_of_the_library_is_read_when_it_is_loaded_and_bounded():
+    prompts = MemoryPrompts()
+    now = HandClock().now()
+    given = ("w" * 70_000, False, False, "", True, "me", "user", now, now)
+    await prompts.save(Prompt("p1", "tea", "How tea is made", *given), new=True)
+    steps = (Step(calls=(Call("skill", {"name": "tea"}),)), Step(text="Done."))
+    stage = Stage(Registry({}, plans={"story": Script(rules=(Rule(steps=steps),))}), offers=LibraryOffers(prompts))
+    log = await whole(stage)
+    (result,) = [r.event for r in log if isinstance(r.event, ev.ToolFinished)]
+    assert result.outcome == "ok"
+    assert result.text.endswith("[the rest is left out]")
+    assert len(result.text) < 66_000
+
+
+def test_the_beginning_of_a_skill_file_is_read_in_its_usual_forms():
+    text = "---\nname: 'a b'\ndescription: |\n  One\n  two: three\nallowed: [x]\n---\nname: not this\n"
+    assert front_matter(text) == {"name": "a b", "description": "One two: three", "allowed": "[x]"}
+    assert front_matter("# A heading\n---\nname: x\n---\n") == {}
+    assert front_matter("---\nname: never closed\n") == {}
+    assert front_matter("---\r\nname: x\r\ndescription: y\r\n---\r\n") == {"name": "x", "description": "y"}
+    assert front_matter("") == {}

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
 from hostler.core.events import Agent, Json, Limits, Recorded
+from hostler.core.offers import Offers
 from hostler.core.ports import Executions, Models, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
@@ -87,6 +88,8 @@ class Stage:
     opening: float = OPENING
     worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
+    offers: Offers | None = None
+    """The prompt library, for stories that have one."""
     executions: Executions = field(default_factory=lambda: MemoryExecutions(project))
     runner: str = "runner"
     register: Callable[[Identity], Awaitable[object]] | None = None
@@ -117,6 +120,7 @@ class Stage:
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents, servers=servers)
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
+        effects.services.offers = self.offers
         effects.performers.learn(looking.performers(self.world, redactor))
         dispatch = LocalDispatch(self.clock)
         engine = Engine(

@@ -29,6 +29,7 @@ from hostler.core.machines import (
     Stream,
     Written,
 )
+from hostler.core.memory_events import Skill
 from hostler.core.ports import Principal
 from hostler.core.spoken import Spoken
 from hostler.engine.effects import Prepared
@@ -184,6 +185,8 @@ class World:
 
     machine: MemoryMachine = field(default_factory=MemoryMachine)
     broken: str = ""
+    skills: tuple[Skill, ...] = ()
+    """What the workspace brings along."""
     asks: str = ""
     """The address of a repository that asks for a credential."""
     kills: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -205,7 +208,7 @@ class World:
         if fence < self.machine.fences.get(execution, 0):
             raise Fenced()
         self.machine.fences[execution] = fence
-        return Prepared(self.machine.incarnation, "base", (), "")
+        return Prepared(self.machine.incarnation, "base", (), "", self.skills)
 
     async def phase(self, environment: str) -> tuple[str, str]:
         """Return the phase that a story has given an environment."""
