@@ -101,6 +101,9 @@ def test_ten_sub_agents_are_killed_with_the_server_and_go_on_where_they_were(ser
     assert {one["phase"] for one in before} == {"PHASE_RUNNING"}
     names = {one["id"]: one["name"] for one in before}
     assert sorted(names[one["parentId"]] for one in before if one["name"] == "leaf") == NAMES
+    shown = hostler(server, "ps").stdout
+    assert shown.count("↳ n") == 5
+    assert shown.count("  ↳ leaf") == 5
     server.kill()
     server.start()
     inside(server, parent, "touch go")
@@ -124,4 +127,4 @@ def test_a_sub_agent_in_the_same_environment_is_stopped_without_touching_its_par
     found = {one["name"]: one["phase"] for one in show(server, parent)["status"]["subagents"]}
     assert found == {"one": "PHASE_STOPPED", "two": "PHASE_WAITING_FOR_INPUT"}
     assert inside(server, parent, "cat done").split() == ["two"]
-    assert "mine lives" in hostler(server, "export", parent).stdout
+    assert any("mine lives" in str(body.get("text")) for kind, body in server.log(parent) if kind == "ToolFinished")

@@ -78,6 +78,7 @@ class Overview:
             "status": told,
             "waitingSince": _part(status, "waitingInfo").get("waitingSince"),
             "hostler": {key: more[key] for key in MORE if more.get(key)},
+            "parent": str(_part(more, "tree").get("parent", "")),
         }
 
 

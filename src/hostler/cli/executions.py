@@ -209,7 +209,8 @@ def ago(stamp: str, now: float | None = None) -> str:
 
 def _row(one: Entry, short: str, now: float) -> tuple[str, ...]:
     who = f" ({one.agent})" if one.agent not in ("", OWN) else ""
-    name = f"{fitting(one.name, NAME)}{who}"
+    place = f"{'  ' * (one.depth - 1)}↳ " if one.depth else ""
+    name = f"{place}{fitting(one.name, NAME)}{who}"
     return f"  {one.mark[0]} {short}", lasted(now - one.since) if one.since else "", name, one.doing
 
 

@@ -142,7 +142,7 @@ def entry(found: Json) -> Entry:
         failed=bool(status.get("failureMessage")),
         questions=questions,
         steps=steps,
-        parent=str(metadata.get("annotations", {}).get("hostler/parent", "")),
+        parent=str(found.get("parent", "")),
     )
 
 
