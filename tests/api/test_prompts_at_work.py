@@ -142,3 +142,12 @@ async def test_improve_prompt_names_what_is_wrong(api: Api) -> None:
     unknown = "00000000-0000-4000-8000-00000000dead"
     refused = await api.refused("ImprovePromptForAgent", {"agentId": unknown, "prompt": "mend it"})
     assert refused["code"] == "not_found"
+
+
+async def test_twenty_typed_commands_run_at_once_at_most(api: Api) -> None:
+    execution = await api.prepared()
+    for number in range(20):
+        await api.send(execution, f"!sleep {number}")
+    body = {"agentExecutionId": execution, "userInput": {"inputs": [{"text": {"content": "!id"}}]}}
+    refused = await api.refused("SendToAgentExecution", body)
+    assert refused["code"] == "resource_exhausted"

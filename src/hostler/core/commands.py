@@ -17,6 +17,7 @@ from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgume
 from hostler.core.events import Event
 from hostler.core.family_commands import GrantShare, HearChild
 from hostler.core.goals import after
+from hostler.core.judging_events import Condition, ConditionsSet, LimitsSet
 from hostler.core.kept import WorkApplied, WorkRestored
 from hostler.core.limits import reached
 from hostler.core.memory_events import Answered, ContextCleared
@@ -26,6 +27,8 @@ from hostler.core.waking import CancelWaits, GiveUp, Wake
 
 MAX_QUEUE = 1000
 MAX_OUTPUTS = 100
+MAX_SHELLS = 20
+"""Commands that people typed and that run at once."""
 MAX_ANNOTATIONS = 64
 
 
@@ -108,6 +111,14 @@ class Annotate:
 
 
 @dataclass(frozen=True, slots=True)
+class SetTerms:
+    """Set the loop conditions (None leaves them), and limits by name; those that are not named stay."""
+
+    conditions: tuple[Condition, ...] | None
+    limits: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class ReportOutputs:
     """Merge typed outputs."""
 
@@ -179,6 +190,8 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return (ev.Deleted(), *_stop(state))
         case Annotate(values):
             return _annotate(state, values)
+        case SetTerms(conditions, limits):
+            return _set_terms(state, conditions, limits)
         case ReportOutputs(values):
             return _report(state, values)
         case ReportApplied(commit):
@@ -221,6 +234,8 @@ def _send(state: State, command: Send, session: Session) -> tuple[Event, ...]:
         raise FailedPrecondition(limit.message)
     if command.local in ("clear", "bundle"):
         return _answered_here(state, command)
+    if command.local == "shell" and len(state.memory.shells) >= MAX_SHELLS:
+        raise ResourceExhausted(f"{MAX_SHELLS} typed commands run already; wait for one", field="user_input")
     queued = queued_by(command)
     starts = state.phase in ("WAITING_FOR_INPUT", "STOPPED") or (state.phase == "PENDING" and state.environment.ready)
     came = interests_plan.answered(state, command.block) if command.origin == "agent" else ()
@@ -347,6 +362,16 @@ def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:
     if len(merged) > MAX_ANNOTATIONS:
         raise InvalidArgument(f"an execution has at most {MAX_ANNOTATIONS} annotations", field="metadata.annotations")
     return () if merged == dict(state.annotations) else (ev.AnnotationsSet(dict(values)),)
+
+
+def _set_terms(
+    state: State, conditions: tuple[Condition, ...] | None, limits: Mapping[str, float]
+) -> tuple[Event, ...]:
+    if limits and state.begun.parent:
+        raise FailedPrecondition("the limits of a sub-agent are its share of its parent's", field="spec.limits")
+    changed = conditions is not None and conditions != state.judging.conditions
+    events: list[Event] = [ConditionsSet(conditions)] if changed and conditions is not None else []
+    return (*events, *((LimitsSet(dict(limits)),) if limits else ()))
 
 
 def _report(state: State, values: Mapping[str, ev.OutputScalar]) -> tuple[Event, ...]:

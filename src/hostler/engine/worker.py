@@ -21,6 +21,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
 from hostler.core.interests_plan import BY_CLOCK
+from hostler.core.memory_events import ContextCompacted, ShellFinished
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, OpenBlock, Position
 from hostler.core.state import State, evolve, fold
@@ -281,10 +282,13 @@ class Worker:
                 return not cut
             case ev.ModelReplied() | ev.ToolFinished() | ae.ActionFinished() | ae.AgentCallFinished():
                 return True
+            case ContextCompacted() | ShellFinished():
+                return True
             case ev.EnvironmentReady(incarnation=found):
                 x = self.state.external
                 inside = [tool.incarnation for tool in self.state.tools if tool.started and tool.incarnation]
                 inside += [x.incarnation] if x.process else []
+                inside += [shell.incarnation for shell in self.state.memory.shells if shell.incarnation]
                 return self._inherited and bool(inside) and all(incarnation == found for incarnation in inside)
             case _:
                 return False
