@@ -29,7 +29,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
-from hostler.engine import compacting
+from hostler.engine import compacting, judging
 from hostler.engine import modes as looking
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.calls import Calls
@@ -160,12 +160,15 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         )
         stack.push_async_callback(environments.close)
         live = LiveText(redactor, SpokenFiles(home.folder / "said"))
-        agents = Agents(DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway)
         servers = McpServers(Connector(places.dial), environments, redactor, ambient, mcp_servers(settings))
         stack.push_async_callback(servers.close_all)
+        agents = Agents(
+            DRIVERS, environments, _lodge(settings, gateway), live, redactor, gateway, servers=servers.given
+        )
         effects = Effects(models, environments, stores.blobs, live, redactor, ambient, agents, servers=servers)
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
+        effects.performers.learn(judging.performers(models, redactor))
         effects.performers.learn(looking.performers(environments, redactor))
         effects.services.offers = offers = LibraryOffers(stores.prompts)
         dispatch = LocalDispatch(ambient)

@@ -95,8 +95,8 @@ class AgentSection(Section):
     initial_message: str = ""
     effort: Literal["", "low", "medium", "high", "max"] = ""
     limits: AgentLimits = AgentLimits()  # pyright: ignore[reportCallIssue]
-    mcp: tuple[str, ...] | None = None
-    """Names of the MCP servers that it has; None is all that are configured."""
+    mcp: tuple[str, ...] = ("*",)
+    """Keys of the MCP servers that it has; `*` is all that are configured."""
 
     @field_validator("id")
     @classmethod
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
             except BadServer as fault:
                 raise ValueError(f"mcp.{key}: {fault}") from None
         for agent in self.agents:
-            if missing := [name for name in agent.mcp or () if name not in self.mcp]:
+            if missing := [name for name in agent.mcp if name not in ("*", *self.mcp)]:
                 raise ValueError(f"agents: mcp: there is no server {missing[0]!r}; there are {', '.join(self.mcp)}")
         names = [cls.name for cls in self.classes]
         if self.default_class not in names:

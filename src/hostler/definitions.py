@@ -96,7 +96,7 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
         tools=tuple(TOOLS) if section.driver == "builtin" else (),
         tools_inside=INSIDE if section.driver == "builtin" else (),
         permissions=policy(settings),
-        mcp=tuple(settings.mcp) if section.mcp is None else section.mcp,
+        mcp=tuple(key for key in settings.mcp if key in section.mcp or "*" in section.mcp),
     )
     return AgentDefinition(_with_model(agent, models), section.description, section.initial_message)
 

@@ -27,7 +27,7 @@ def test_the_file_says_what_holds_anyway(cli: Cli, data_dir: Path) -> None:
 def test_every_setting_is_in_the_file_with_its_default(cli: Cli, data_dir: Path) -> None:
     cli("init")
     given = tomllib.loads(SETTING.sub("", (data_dir / "hostler.toml").read_text()))
-    assert set(given) | {"models", "forges"} == set(Settings.model_fields)
+    assert set(given) | {"models", "mcp", "forges"} == set(Settings.model_fields)
     assert Settings(**given).model_dump() == Settings().model_dump()
     assert len(given["classes"]) == len(Settings().classes)
 

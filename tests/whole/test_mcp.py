@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def call(name: str, **arguments: Any) -> Mapping[str, Any]:
 
 
 @contextmanager
-def far() -> Iterator[int]:
+def far() -> Generator[int]:
     """A server that is reached over HTTP, on this machine."""
     process = subprocess.Popen([sys.executable, str(FAKE), "0"], stdout=subprocess.PIPE)
     try:
@@ -38,7 +38,7 @@ def far() -> Iterator[int]:
 
 
 @contextmanager
-def serving(place: Path, *steps: Mapping[str, Any], **env: str) -> Iterator[HostlerProcess]:
+def serving(place: Path, *steps: Mapping[str, Any], **env: str) -> Generator[HostlerProcess]:
     (place / "script.json").write_text(json.dumps({"rules": [{"steps": [*steps, {"text": "Done."}]}]}))
     folder = place / "data"
     folder.mkdir(mode=0o711)

@@ -36,6 +36,7 @@ MEANINGS: Mapping[str, str] = {
     "agents.system_prompt": "Said to the model before everything else; empty: Hostler's own.",
     "agents.initial_message": "Sent by itself when an execution starts.",
     "agents.effort": "How long the model thinks: low, medium, high, max; empty: as the provider does.",
+    "agents.mcp": "The keys of its MCP servers, of those below; * is all of them.",
     "agents.limits": "Its budget for one execution; 0 is no limit.",
     "agents.limits.max_iterations": "Model calls.",
     "agents.limits.max_input_tokens": "Tokens read, cached ones included.",
@@ -49,6 +50,12 @@ MEANINGS: Mapping[str, str] = {
     "context_window = 32768\n"
     "vision = false\n"
     'api_key = ""',
+    "mcp": "MCP servers, whose tools agents are given: a command inside each environment, or a URL. An example:\n"
+    "[mcp.docs]\n"
+    'url = "https://mcp.example.org/mcp"\n'
+    'headers = { Authorization = "Bearer TOKEN" }\n'
+    'tool_deny_list = ["delete_*"]\n'
+    "timeout = 30",
     "forges": "Which API a code host has, where its name does not say. An example:\n"
     '[forges."git.example"]\n'
     'kind = "gitlab"',
@@ -103,7 +110,7 @@ def _table(name: str) -> bool:
     """Say whether a setting is a table, or a list of them; these come after the plain ones, as TOML wants it."""
     default = Settings.model_fields[name].get_default()
     items = cast("Sequence[object]", default) if isinstance(default, tuple) else (default,)
-    return name in ("models", "forges") or any(isinstance(item, BaseModel) for item in items)
+    return name in ("models", "mcp", "forges") or any(isinstance(item, BaseModel) for item in items)
 
 
 def _tables(name: str, value: Any) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from hostler.core.machines import Command
+from hostler.core.mcp_servers import McpServer
 
 Json = Mapping[str, Any]
 GoalStatus = Literal["active", "paused", "completed", "budget_exhausted", "blocked", "usage_limited"]
@@ -106,6 +107,8 @@ class Launch:
     """The agent's own name for the conversation, from an earlier process; empty at the first start."""
     settings: Json = field(default_factory=dict[str, Any])
     """The contract's CodexSettings as JSON, as they stand at the launch."""
+    servers: tuple[McpServer, ...] = ()
+    """The MCP servers that it is to start or reach itself, with values instead of what stands for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,4 +30,14 @@ class McpChanged:
     VERSION: ClassVar[int] = 1
 
 
-McpEvent = McpChanged
+@dataclass(frozen=True, slots=True)
+class McpReported:
+    """What an agent in the environment says of one of its servers, which it starts itself."""
+
+    id: str
+    phase: McpPhase
+    failure: str = ""
+    VERSION: ClassVar[int] = 1
+
+
+McpEvent = McpChanged | McpReported

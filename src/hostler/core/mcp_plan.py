@@ -44,16 +44,16 @@ Effect = WatchMcp | RestMcp
 def wanted(state: State) -> frozenset[Effect]:
     """Return the effects that should be in flight because of this, in whatever phase."""
     part = state.mcp
-    if not any(server.phase in USABLE for server in part.servers) and state.phase != "RUNNING":
+    if not part.servers or state.begun.agent.driver != "builtin":
         return frozenset()
+    usable = any(server.phase in USABLE for server in part.servers)
     match state.phase:
-        case "RUNNING" if part.servers and state.stop is None and state.environment.ready and not state.killing:
-            own = state.begun.agent.driver == "builtin"
-            return frozenset({WatchMcp(state.turn, part.sequence)}) if own else frozenset()
-        case "WAITING_FOR_INPUT" if state.waiting_since is not None and state.begun.agent.driver == "builtin":
+        case "RUNNING" if state.stop is None and state.environment.ready and not state.killing:
+            return frozenset({WatchMcp(state.turn, part.sequence)})
+        case "WAITING_FOR_INPUT" if usable and state.waiting_since is not None:
             due = state.waiting_since + timedelta(seconds=LINGER)
             return frozenset({RestMcp(state.turn, part.sequence, due)})
-        case "WAITING_FOR_INPUT" | "STOPPED" if not state.deleted and not (state.external.process or state.killing):
+        case "STOPPED" if usable and not (state.killing or state.deleted):
             return frozenset({RestMcp(state.turn, part.sequence, None)})
         case _:
             return frozenset()

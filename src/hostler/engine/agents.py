@@ -23,6 +23,7 @@ from hostler.core.events import Event
 from hostler.core.external_plan import RESTARTED_NOTE, CloseAgent, RunAgent, TellAgent
 from hostler.core.forge import with_pull_request
 from hostler.core.machines import Attached, Exited, Machine, Operation, ProcessEnded
+from hostler.core.mcp_servers import McpServer
 from hostler.core.memory import command_in, shell_id, texts_of
 from hostler.core.memory_events import ShellFinished
 from hostler.core.ports import Fact
@@ -80,6 +81,8 @@ class OpenCalls(Protocol):
         ...
 
 
+GivenServers = Callable[[Scene], Awaitable[tuple[tuple[McpServer, ...], Fact | None]]]
+"""The MCP servers that an agent gets at its start, and what is to be logged of them. Raises MachineLost."""
 Lodge = Callable[[str, str], Lodging]
 """Where an agent lives, by its environment and its execution; raises FailedPrecondition where none can."""
 
@@ -97,7 +100,9 @@ class Agents:
         calls: OpenCalls | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         opening: float = OPENING,
+        servers: GivenServers | None = None,
     ) -> None:
+        self._servers = servers
         self._pause = pause
         self._opening = opening
         self.calls = calls
@@ -123,7 +128,7 @@ class Agents:
         line = self._line(key)
         attached: Attached | None = None
         try:
-            launch = self._launch(effect, scene)
+            launch = replace(self._launch(effect, scene), servers=await self._given(scene, emit))
             machine = await self._machines.machine_for(scene.state.environment.id)
             operation = Operation(scene.execution, scene.position.fence, effect.process)
             offset = scene.state.external.offset
@@ -213,6 +218,15 @@ class Agents:
             scene.state.external.thread,
             begun.request.get("codexSettings") or {},
         )
+
+    async def _given(self, scene: Scene, emit: Emit) -> tuple[McpServer, ...]:
+        """Return the MCP servers of a process that is to be started, and have them logged; none for one that runs."""
+        if self._servers is None or scene.state.external.opened:
+            return ()
+        servers, fact = await self._servers(scene)
+        if fact is not None:
+            await emit((fact,))
+        return servers
 
     def _message(self, driver: AgentDriver, effect: TellAgent, scene: Scene) -> Message:
         x = scene.state.external

@@ -16,7 +16,8 @@ from hostler.core.ambient import Ambient
 from hostler.core.conversation import ToolSpec
 from hostler.core.errors import EnvironmentError_, HostlerError
 from hostler.core.machines import Operation
-from hostler.core.mcp_client import McpConnector, McpFailed, McpResult, McpTimedOut
+from hostler.core.mcp import RESTED
+from hostler.core.mcp_client import McpConnector, McpFailed, McpResult, McpTimedOut, Site
 from hostler.core.mcp_events import McpChanged, McpStatus
 from hostler.core.mcp_plan import RestMcp, WatchMcp
 from hostler.core.mcp_servers import Configured, Fault, McpServer, merged
@@ -26,7 +27,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State
 from hostler.engine import mcp_reading
 from hostler.engine.agents import Emit, Machines
-from hostler.engine.mcp_keeping import Kept, Place
+from hostler.engine.mcp_keeping import DISABLED, Kept, Place
 from hostler.engine.performing import Outcome, Performer
 from hostler.engine.scene import Scene
 from hostler.tools.tool import Answer, bounded
@@ -37,7 +38,6 @@ PATIENCE = 30.0
 """Seconds for which the first model call of a turn waits for servers that are starting."""
 MOST_WHOLE = 8 << 20
 """Bytes of a result that are kept beside what the model reads."""
-RESTED = "closed while the agent rests; it is started again with the next turn"
 OwnServers = Callable[[Sequence[str]], tuple[McpServer, ...]]
 """The configured servers with these names."""
 
@@ -111,6 +111,33 @@ class McpServers:
             return None
         event = McpChanged(now)
         return Fact(f"mcp/{held.turn[1]}/{held.revision(event)}", event)
+
+    # --- before an agent that lives inside starts -----------------------------------------------------------------
+
+    async def given(self, scene: Scene) -> tuple[tuple[McpServer, ...], Fact | None]:
+        """Return the servers that such an agent starts or reaches itself, and what is to be logged of them."""
+        state, fence = scene.state, scene.position.fence
+        machine = await self._machines.machine_for(state.environment.id)
+        wanted = merged(self._own(state.begun.agent.mcp), await mcp_reading.repository(machine))
+        statuses = [McpStatus(fault.id, fault.id, "failed", fault.message) for fault in wanted.faults]
+        servers: list[McpServer] = []
+        for server in wanted.servers:
+            operation = Operation(scene.execution, fence, f"mcp-{server.id}-{fence}-{state.external.process}")
+            site = Site(state.environment.id, machine, operation, state.environment.incarnation)
+            status = McpStatus(server.id, server.title, "initializing")
+            try:
+                if server.disabled:
+                    status = replace(status, phase="unavailable", warning=DISABLED)
+                elif any(set(pattern) & set("*?[") for pattern in server.deny):
+                    raise McpFailed("this agent takes names on a deny list and no patterns; write each name")
+                else:
+                    servers.append(await mcp_reading.expanded(server, site, self._redactor))
+            except McpFailed as problem:
+                status = replace(status, phase="failed", failure=self._redactor.text(problem.message))
+            statuses.append(status)
+        event = McpChanged(tuple(sorted(statuses, key=lambda one: one.id)))
+        fresh = event.servers != state.mcp.servers
+        return tuple(servers), Fact(f"mcp/{state.external.process}/{fence}", event) if fresh else None
 
     # --- effects of the plan --------------------------------------------------------------------------------------
 

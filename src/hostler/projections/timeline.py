@@ -15,7 +15,7 @@ from hostler.core.events import Recorded
 from hostler.core.family_events import FamilyEvent
 from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
-from hostler.core.mcp_events import McpChanged
+from hostler.core.mcp_events import McpChanged, McpReported
 from hostler.core.memory_events import MemoryEvent
 from hostler.core.modes_events import ModesEvent
 from hostler.core.state import State, evolve
@@ -126,7 +126,7 @@ class Timeline:
                 self._hosts.refused(event)
             case ev.HostAllowed():
                 self._hosts.allowed(event)
-            case McpChanged():
+            case McpChanged() | McpReported():
                 tell_servers(self._telling, event)
             case event if isinstance(event, FamilyEvent):
                 tell_family(self._telling, event)

@@ -4,10 +4,13 @@ All settings are on the command line, so that a configuration file that somebody
 """
 
 import json
+import posixpath
+import re
 from typing import cast
 
 from hostler.core.agents import Launch
 from hostler.core.machines import Command
+from hostler.core.mcp_servers import McpServer
 
 PROGRAM = "codex"
 """The name under which environments hold the program's folder, in $HOSTLER_PROGRAMS."""
@@ -16,6 +19,7 @@ EXECUTION = "HOSTLER_EXECUTION"
 """Tells people who look at processes whose this one is."""
 STREAM_RETRIES = 8
 """A server that is restarted is away for seconds; the waits double from 0.2 s on."""
+MCP_START_SECONDS = 60.0
 LONGEST_LIFE = 30 * 24 * 3600.0
 _OFF = ("apps", "plugins", "remote_plugin", "image_generation", "browser_use", "computer_use", "in_app_browser")
 """What would need accounts or hosts that an environment has not."""
@@ -47,7 +51,7 @@ def _options(launch: Launch) -> list[str]:
         "wire_api": "responses",
         "stream_max_retries": STREAM_RETRIES,
     }
-    values = {
+    values: dict[str, object] = {
         "model_provider": "hostler",
         "model_providers.hostler": provider,
         "approval_policy": "never",
@@ -65,12 +69,37 @@ def _options(launch: Launch) -> list[str]:
         "tools.update_plan.enabled": True,
         **dict.fromkeys((f"features.{name}" for name in _OFF), False),
     }
+    values.update((f"mcp_servers.{server.id}", _mcp(server, launch.workspace)) for server in launch.servers)
     return [word for key, value in values.items() for word in ("-c", f"{key}={_toml(value)}")]
+
+
+def _mcp(server: McpServer, workspace: str) -> dict[str, object]:
+    """Return what Codex is told of an MCP server, which it starts, or reaches by the environment's own way out."""
+    limits: dict[str, object] = {
+        "startup_timeout_sec": MCP_START_SECONDS,
+        "tool_timeout_sec": server.timeout,
+        "default_tools_approval_mode": "approve",
+    }
+    if server.deny:
+        limits["disabled_tools"] = list(server.deny)
+    if server.url:
+        return {"url": server.url, "http_headers": dict(server.headers), **limits}
+    return {
+        "command": server.command,
+        "args": list(server.args),
+        "env": dict(server.env),
+        "cwd": posixpath.join(workspace, server.cwd),
+        **limits,
+    }
 
 
 def _toml(value: object) -> str:
     """Write a value in TOML; text in JSON's quotes is the same there."""
     if isinstance(value, dict):
         table = cast("dict[str, object]", value)
-        return "{" + ",".join(f"{key}={_toml(each)}" for key, each in table.items()) + "}"
+        return "{" + ",".join(f"{_key(key)}={_toml(each)}" for key, each in table.items()) + "}"
     return json.dumps(value)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)

@@ -11,6 +11,7 @@ from hostler.agents.codex.settings import confirmed, tier_fell_back
 from hostler.core import agent_events as ae
 from hostler.core.agents import Goal, GoalStatus, Heard, Known, Launch, Piece, TurnStatus
 from hostler.core.events import Event, Todo, TodosSet
+from hostler.core.mcp_events import McpPhase, McpReported
 
 Json = Mapping[str, Any]
 NOTHING = Heard()
@@ -42,6 +43,11 @@ _GOALS: Mapping[str, GoalStatus] = {
     "budgetLimited": "budget_exhausted",
     "usageLimited": "usage_limited",
     "blocked": "blocked",
+}
+_SERVERS: Mapping[str, McpPhase] = {
+    "starting": "initializing",
+    "ready": "ready",
+    "cancelled": "unavailable",
 }
 _TODOS: Mapping[str, Any] = {"inProgress": "in_progress", "completed": "done"}
 
@@ -167,6 +173,7 @@ class CodexReader:
             "thread/goal/updated": lambda params: self._goal_is(params["goal"]),
             "thread/goal/cleared": lambda _: self._goal_is(None),
             "serverRequest/resolved": self._resolved,
+            "mcpServer/startupStatus/updated": _server_reported,
             "error": _erred,
             **dict.fromkeys(WARNINGS, _warned),
         }
@@ -320,6 +327,12 @@ def _settings(model: str, effort: str | None, tier: str | None) -> Sequence[Even
         held,
         items.noted("serviceTier", f"{model} has no fast service tier: the ordinary one is used", warning=True),
     )
+
+
+def _server_reported(params: Json) -> Sequence[Event]:
+    """Say how one of its MCP servers stands, in our words."""
+    phase = _SERVERS.get(str(params["status"]), "failed")
+    return (McpReported(str(params["name"]), phase, str(params.get("error") or "")[:1000]),)
 
 
 def _erred(params: Json) -> Sequence[Event]:
