@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 ASKED_BY_GIT = re.compile(r"could not read Username for 'https://([A-Za-z0-9.-]+(?::\d+)?)/?'")
 """What git says where a host asks for a credential and nobody can be asked."""
+REFUSED_BY_PROXY = re.compile(
+    r"not authenticated: (?:https://)?([A-Za-z0-9.-]+(?::\d+)?)\S* (?:asks for a|refused the) cred"
+)
+"""What the proxy says where a host refused the credential that was sent, or wants one."""
 MOST_NEEDS = 20
 """Hosts that an execution waits for at most; an agent may try any number."""
 
@@ -76,7 +80,7 @@ def follow(part: Forge, state: "State", recorded: Recorded) -> Forge:
         case ev.Started(request):
             return replace(part, asked=asked_of(request))
         case ev.ToolFinished(call_id, "failed", text) | ae.ActionFinished(call_id, "failed", text):
-            found = ASKED_BY_GIT.search(text)
+            found = ASKED_BY_GIT.search(text) or REFUSED_BY_PROXY.search(text)
             host = found[1].lower() if found else ""
             known = not host or host in part.unauthenticated or part.hints
             return part if known else replace(part, hints=((call_id, host),))
