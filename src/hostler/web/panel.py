@@ -1,8 +1,9 @@
 """What stands beside a conversation: its state, what it waits for, what it has spent, what backs it, and the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hostler.api.call import Caller
 from hostler.api.controls import caps_of
@@ -16,6 +17,8 @@ from hostler.projections.glance import Stands, Waits, stands, waits
 from hostler.projections.items import AgentMessage, UserInput
 from hostler.projections.receipts import Ran, Receipts
 from hostler.projections.spent import spent
+from hostler.projections.status import stamp
+from hostler.projections.waits import waits as registered
 from hostler.web import words
 from hostler.web.readings import Reading
 
@@ -72,6 +75,8 @@ class Panel:
     state: State
     stands: Stands
     waits: Waits
+    waiting_for: Sequence[Mapping[str, Any]]
+    """All that would wake it."""
     meters: Sequence[Meter]
     estimated: str
     receipts: Receipts
@@ -102,6 +107,7 @@ async def panel(parts: ApiParts, reading: Reading, seen: Seen, caller: Caller) -
         state=state,
         stands=stands(line, seen.liveness),
         waits=waits(line, seen.liveness),
+        waiting_for=registered(state, stamp) if inside else (),
         meters=meters(state, now),
         estimated=_estimated(state),
         receipts=shown,
