@@ -42,6 +42,8 @@ class ForgeBook:
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     lost_answers: int = 0
     """How many of the next pull requests are opened without an answer that arrives."""
+    forgets: int = 0
+    """How many of the next ones come to nothing, although they were answered."""
 
     @property
     def root(self) -> str:
@@ -109,6 +111,9 @@ class ForgeBook:
         if self._from(repository, head, base):
             return (422 if self.kind == "github" else 409), {"message": "there is a pull request already"}
         pull = self.add(repository, str(asked["title"]), head, base)
+        if self.forgets:
+            self.forgets -= 1
+            self.pulls.remove(pull)
         pull.body, pull.draft = body, draft or pull.title.startswith("Draft: ")
         return 201, self._shown(pull)
 
