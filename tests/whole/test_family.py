@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.cli.test_env_live import command
+from tests.conftest import ROOT
+from tests.docs.pages import blocks
 from tests.server import HostlerProcess
 
 pytestmark = pytest.mark.sandbox
@@ -119,6 +121,24 @@ def test_ten_sub_agents_are_killed_with_the_server_and_go_on_where_they_were(ser
     removed = hostler(server, "rm", "--force", parent)
     assert removed.returncode == 0
     server.until(lambda: "[]" in hostler(server, "ps", "--json").stdout or None)
+
+
+def test_the_example_of_the_page_runs(place: Path) -> None:
+    (script,) = (one.text for one in blocks(ROOT / "docs" / "how-to" / "sub-agents.md") if one.kind == "json")
+    (place / "script.json").write_text(script)
+    (place / "data").mkdir(mode=0o711)
+    server = HostlerProcess(place / "data", {"HOSTLER_MODEL": f"scripted:{place}/script.json"}).start()
+    try:
+        ran = hostler(server, "run", "Count the files")
+        assert ran.returncode == 0, ran.stderr
+        assert "Heard of docs." in ran.stdout or "Heard of code." in ran.stdout
+        found = show(server, ran.stdout.split()[0])["status"]["subagents"]
+        assert [(one["name"], one["phase"]) for one in found] == [
+            ("docs", "PHASE_WAITING_FOR_INPUT"),
+            ("code", "PHASE_WAITING_FOR_INPUT"),
+        ]
+    finally:
+        server.close()
 
 
 def test_a_sub_agent_in_the_same_environment_is_stopped_without_touching_its_parent(server: HostlerProcess) -> None:

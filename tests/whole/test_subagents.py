@@ -12,10 +12,12 @@ from tests.server import HostlerProcess, Refused
 
 pytestmark = pytest.mark.sandbox
 SPAWN = {"name": "spawn_agent", "arguments": {"name": "helper", "task": "help", "environment": "new"}}
+CODEX = {"name": "spawn_agent", "arguments": {"task": "help", "agent": "codex"}}
 RULES = [
     {"match": "nothing left", "steps": [{"text": "Heard."}]},
-    {"match": "^help", "steps": [{"text": "Helped."}]},
+    {"match": "(^|\\n)help\\b", "steps": [{"text": "Helped."}]},
     {"match": "^end", "steps": [{"text": "Ended."}]},
+    {"match": "^codex", "steps": [{"calls": [CODEX]}, {"text": "Started."}]},
     {"match": "", "steps": [{"calls": [SPAWN]}, {"text": "Started."}]},
 ]
 OTHER = "01990000-0000-7000-8000-000000000000"
@@ -79,3 +81,21 @@ def test_only_the_server_says_whose_sub_agent_an_execution_is(server: HostlerPro
     with urllib.request.urlopen(request, timeout=60) as answer:
         tree = [json.loads(line) for line in answer.read().splitlines()]
     assert any(one.get("parent") == parent for one in tree)
+
+
+def test_codex_works_as_a_sub_agent_and_is_stopped_with_its_parent(server: HostlerProcess) -> None:
+    parent = server.start_agent("codex")
+    state = server.rest(parent)
+    (child,) = state["status"]["subagents"]
+
+    def helped() -> dict[str, Any] | None:
+        found = server.get(parent)["status"]["subagents"][0]
+        return found if found["phase"] == "PHASE_WAITING_FOR_INPUT" else None
+
+    server.until(helped)
+    server.until(lambda: "SubAgentReported" in [kind for kind, _ in server.log(parent)])
+    said = [body["block"] for kind, body in server.log(parent) if kind == "InputQueued"][-1]
+    assert (said["role"], said["type"], said["payload"]) == ("ROLE_CHILD", "TYPE_COMPLETE", "Helped.")
+    assert server.get(child["id"])["spec"]["agentId"].endswith("7800")
+    server.call("StopAgentExecution", {"agentExecutionId": parent})
+    server.until(lambda: server.phase(child["id"]) == "STOPPED")
