@@ -1,6 +1,8 @@
 """Pull requests through the real server, sandbox, git and a code host that speaks GitHub's and GitLab's APIs."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -255,3 +257,25 @@ def test_an_environment_that_an_agent_made_is_its_creators(place: Path) -> None:
         assert it.server.until(runs)
         it.server.call("DeleteAgentExecution", {"agentExecutionId": execution})
         assert runs()
+
+
+def hostler(it: Shop, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command line on the shop's server."""
+    command = [sys.executable, "-m", "hostler", *words, "--data-dir", str(it.server.folder)]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_the_command_line_ends_with_3_while_a_credential_is_missing_and_goes_on_when_it_is_set(place: Path) -> None:
+    with shop(place, [*WRITE_AND_OPEN], private=True) as it:
+        run = hostler(it, "run", "open it", "--repo", it.url)
+        assert run.returncode == 3, run.stdout + run.stderr
+        assert f"hostler secret set {it.book.host}" in run.stdout
+        execution = run.stdout.splitlines()[0]
+        listed = hostler(it, "ps", "--json")
+        assert f"a credential for {it.book.host}" in listed.stdout
+        assert hostler(it, "secret", "set", it.book.host, given=SECRET).returncode == 0
+        it.server.until(lambda: it.book.pulls)
+        it.server.rest(execution)
+        watch = hostler(it, "watch", execution, "--since", "start")
+        assert watch.returncode == 0, watch.stdout + watch.stderr
+        assert it.book.pulls[0].title in watch.stdout
