@@ -32,6 +32,13 @@ RULES: list[dict[str, Any]] = [
         ],
     },
     {"match": "ran a command[^$]*\\$ make[^x]*made (?P<what>\\w+)", "steps": [{"text": "You made ${what}."}]},
+    {
+        "match": "push it",
+        "steps": [
+            {"calls": [{"name": "bash", "arguments": {"command": "cd . && git push origin main"}}]},
+            {"expect": "denied here", "text": "I may not push.", "otherwise": "I pushed."},
+        ],
+    },
     {"match": "Anna was greeted", "steps": [{"text": "I remember Anna."}]},
 ]
 
@@ -41,7 +48,8 @@ def server(place: Path) -> Iterator[HostlerProcess]:
     (place / "script.json").write_text(json.dumps({"rules": RULES}))
     folder = place / "data"
     folder.mkdir(mode=0o711)
-    server = HostlerProcess(folder, {"HOSTLER_MODEL": f"scripted:{place}/script.json"}).start()
+    denied = {"HOSTLER_POLICY__DENIED_COMMANDS": '["git push *", "sudo *"]'}
+    server = HostlerProcess(folder, {"HOSTLER_MODEL": f"scripted:{place}/script.json", **denied}).start()
     try:
         yield server
     finally:
@@ -120,3 +128,19 @@ def test_a_command_loads_a_skill_a_typed_command_outlives_the_server_and_a_compa
     assert hostler(server, "replay", execution).returncode == 0
     filled = hostler(server, "prompt", "fill", "/greet", "Bob").stdout
     assert filled == "Greet Bob kindly.\n"
+
+
+def test_a_denied_command_is_run_neither_by_the_agent_nor_for_a_person(
+    server: HostlerProcess, repository: Path
+) -> None:
+    ran = hostler(server, "run", "push it", "--repo", str(repository))
+    assert "I may not push." in ran.stdout
+    execution = next(line for line in ran.stdout.splitlines() if line)
+    for number, typed in enumerate(("!git push origin main", "!echo quiet | sudo tee x"), 1):
+        hostler(server, "send", execution, typed)
+        until(lambda number=number: len(log(server, execution, "ShellFinished")) == number)
+    for result in log(server, execution, "ShellFinished"):
+        assert result["outcome"] == "failed"
+        assert "policy.denied_commands" in result["text"]
+    assert not log(server, execution, "ShellStarted")
+    server.rest(execution)
