@@ -25,6 +25,8 @@ class Interest:
     repeats: bool = False
     until: datetime | None = None
     """When the agent is woken although nothing came; a timer has none."""
+    name: str = ""
+    """What a sub-agent is called."""
 
 
 @dataclass(frozen=True, slots=True)

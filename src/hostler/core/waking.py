@@ -149,7 +149,7 @@ def told(one: Interest, block: ev.Json, late: float, *, outside: bool) -> str:
     if outside:
         parts.append("a caller of the API told so")
     if one.kind == "sub_agent":
-        return f"The {parts[0]} has nothing left to do. " + "; ".join(parts[1:])
+        return f"The {parts[0]} has nothing left to do{'; '.join(['', *parts[1:]])}."
     return "; ".join(parts)
 
 
@@ -163,7 +163,7 @@ def words(one: Interest) -> str:
         case "timer":
             return f"timer {one.duration}{note}"
         case "sub_agent":
-            return f"sub-agent {one.subject}{note}"
+            return f"sub-agent {one.name or one.subject}{note}"
         case "environment":
             return f"environment {one.subject} {one.phase}{note}"
         case "devcontainer_rebuild":

@@ -107,14 +107,14 @@ def _timers(asked: WaitArguments, since: datetime) -> Sequence[Interest]:
 
 
 def _children(asked: WaitArguments, errand: Errand) -> Sequence[Interest]:
-    family, found = errand.state.family, dict[str, None]()
+    family, found = errand.state.family, dict[str, str]()
     for asked_for in asked.sub_agents:
         child = family.called(asked_for)
         if child is None or not child.execution:
             names = ", ".join(one.name for one in family.children)
             raise ValueError(f"{asked_for!r} is none of your sub-agents: {names or 'you have none'}")
-        found[child.execution] = None
-    return [Interest("", "sub_agent", subject=execution) for execution in found]
+        found[child.execution] = child.name
+    return [Interest("", "sub_agent", subject=execution, name=name) for execution, name in found.items()]
 
 
 def _environment(asked: WaitArguments, errand: Errand) -> Sequence[Interest]:
