@@ -383,7 +383,7 @@ def servers() -> Iterable[Recorded]:
     w.add(ev.ModelCallStarted("c2", "anthropic:claude"))
     w.add(ev.ModelReplied("c2", (Text("It is not there."),), Usage(9, 0, 0, 4)), ev.TurnEnded(1))
     rests = replace(starting, phase="unavailable", warning="closed while the agent rests", process="")
-    w.add(mm.McpChanged((wrong, rests)))
+    w.add(mm.McpChanged((wrong, rests)), mm.McpReported("docs", "ready"))
     return w.log
 
 

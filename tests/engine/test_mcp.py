@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from hostler.core import events as ev
 from hostler.core import mcp_events as m
 from hostler.core import mcp_plan
-from hostler.core.conversation import ModelRequest
+from hostler.core.commands import Send
+from hostler.core.conversation import ModelRequest, UserMessage
 from hostler.core.events import Recorded
 from hostler.core.mcp_client import McpTool
 from hostler.core.mcp_servers import CONFIG
@@ -16,7 +17,7 @@ from hostler.core.state import State
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
 from hostler.testing.link import Link
-from hostler.testing.stage import Stage
+from hostler.testing.stage import Stage, said
 from tests.engine.stories import Forgetful
 from tests.engine.test_crashes import check, tell
 
@@ -233,14 +234,56 @@ async def test_memory_thrown_away_after_every_append_changes_nothing():
     await stage.kill()
 
 
-async def test_planning_is_offered_what_only_reads():
+async def test_planning_offers_and_calls_what_only_reads():
     asked: list[list[str]] = []
 
     def plan(request: ModelRequest) -> Step:
         asked.append([tool.name for tool in request.tools if tool.name.startswith("mcp__")])
-        return Step(text="Done.")
+        done = any(isinstance(message, UserMessage) and message.results for message in request.messages)
+        return Step(text="Done.") if done else calling(CHANGE)
 
     stage = Stage(Registry({}, plans={"story": plan}))
-    stage.toolshed.add("shop")
-    await whole(stage)
-    assert asked == [[LOOK, CHANGE]]
+    shelf = stage.toolshed.add("shop")
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    text = "/ona:planning look at it"
+    await stage.server.desk.command(
+        execution, Send(stage.clock.new_id(), said(text, "i").block, "d", modes=("planning",))
+    )
+    await stage.until(execution, lambda state: state.phase == "WAITING_FOR_INPUT" and state.iterations == 2)
+    log = await stage.log(execution)
+    await stage.kill()
+    assert asked[0] == [LOOK]
+    assert results(log)[0][0] == "failed"
+    assert not shelf.calls
+
+
+async def test_tools_that_have_changed_are_listed_again_in_the_running_turn():
+    stage = stage_with(calling(LOOK), calling("mcp__shop__more"), Step(text="Done."))
+    shelf = stage.toolshed.add("shop")
+    shelf.silent = True
+    await stage.boot()
+    execution = await stage.start("scripted:story", "look")
+    await shelf.asked.wait()
+    shelf.silent = False
+    shelf.tools = (*shelf.tools, McpTool("more"))
+    shelf.sessions[0].stale.set()
+    await stage.until(execution, lambda state: "more" in state.mcp.servers[0].tools)
+    shelf.die()
+    await stage.until(execution, lambda state: phases(state)["shop"] == "failed")
+    stage.clock.advance(1)
+    await stage.until(execution, lambda state: state.phase == "WAITING_FOR_INPUT")
+    await stage.kill()
+
+
+async def test_a_server_that_does_not_answer_a_ping_is_started_again():
+    stage = stage_with(calling(LOOK), Step(text="Done."))
+    shelf = stage.toolshed.add("shop")
+    await stage.boot()
+    execution = await stage.start("scripted:story", "look")
+    await stage.until(execution, lambda state: state.phase == "WAITING_FOR_INPUT")
+    shelf.deaf = True
+    stage.clock.advance(31)
+    async with asyncio.timeout(20):
+        await shelf.sessions[0].gone.wait()
+    await stage.kill()

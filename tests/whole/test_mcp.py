@@ -1,6 +1,7 @@
 """MCP servers in real sandboxes: of the repository and of the configuration, through death and kill -9."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from hostler.testing import mcp_fake
+from tests.conftest import ROOT
 from tests.server import HostlerProcess, repository_at
 
 pytestmark = pytest.mark.sandbox
@@ -123,6 +125,22 @@ def test_a_server_that_ends_in_a_call_fails_it_and_comes_back(place: Path) -> No
         outcomes = [outcome for outcome, _ in results(server, execution)]
         assert outcomes == ["failed", "ok", "ok"]
         assert "exit code 3" in results(server, execution)[0][1]
+
+
+def test_the_example_of_the_page_runs(place: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "mcp.md").read_text()
+    files = place / "files"
+    (files / ".ona").mkdir(parents=True)
+    for name in ("clock.py", ".ona/mcp-config.json"):
+        body = page.partition(f"cat > {name} <<")[2].partition("\n")[2]
+        end = "\nPY\n" if name.endswith(".py") else "\nJSON\n"
+        (files / name).write_text(body.partition(end)[0] + "\n")
+    with serving(place, {"calls": [call("mcp__clock__now")]}) as server:
+        execution = server.start_agent("What time is it?", repository_at(place / "project", files))
+        server.rest(execution)
+        ((outcome, text),) = results(server, execution)
+        assert outcome == "ok"
+        assert re.fullmatch(r"\d\d:\d\d", text)
 
 
 @pytest.mark.crash

@@ -77,7 +77,9 @@ class McpServers:
             return ()
         if held is None:
             return ()
-        await held.settled(self._patience)
+        if held.waited != held.turn:
+            held.waited = held.turn
+            await held.settled(self._patience)
         return held.offered(planning(scene.state))
 
     async def _ready(self, scene: Scene, emit: Emit) -> "_Held | None":
@@ -261,6 +263,8 @@ class _Held:
         self._news = asyncio.Event()
         self._revisions: list[McpChanged] = []
         self.turn: tuple[int, int, str] = (0, 0, "")
+        self.waited = self.turn
+        """The turn whose first call has waited for servers that start."""
 
     async def become(self, wanted: Configured, place: Place) -> None:
         """Hold these servers: what is new is to be started, what changed is closed first, the rest goes on."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from hostler.core.ambient import Ambient
-from hostler.core.errors import EnvironmentError_, HostlerError
+from hostler.core.errors import EnvironmentError_, Fenced, HostlerError
 from hostler.core.machines import Machine, Operation
 from hostler.core.mcp_client import McpConnector, McpFailed, McpResult, McpSession, McpTool, Site
 from hostler.core.mcp_events import McpStatus
@@ -99,6 +99,8 @@ class Kept:
             try:
                 await self._live()
                 why = self._session.why if self._session else ""
+            except Fenced:
+                return  # Somebody else has the execution now, and servers of its own.
             except HostlerError as problem:
                 why = problem.message
             except Exception as problem:  # noqa: BLE001 a server's strange ways end no turn

@@ -8,14 +8,14 @@ from typing import Any
 import anyio
 from fastmcp.client.transports import ClientTransport
 from fastmcp.client.transports.base import TransportOptions
-from mcp import ClientSession
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 
-from hostler.core.errors import EnvironmentError_
+from hostler.core.errors import EnvironmentError_, Fenced
 from hostler.core.machines import Attached, Command, Exited, Operation
 from hostler.core.mcp_client import McpFailed, Site
 from hostler.core.mcp_servers import McpServer
+from mcp import ClientSession
 
 LONGEST_LIFE = 30 * 24 * 3600.0
 LONGEST_LINE = 16 << 20
@@ -44,6 +44,8 @@ class Pipe:
         site = self._site
         try:
             line = await site.machine.attach(site.operation, self._command, incarnation=site.incarnation)
+        except Fenced:
+            raise
         except EnvironmentError_ as problem:
             raise McpFailed(problem.message) from problem
         self._line = self._teller = line

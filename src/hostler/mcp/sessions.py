@@ -13,13 +13,13 @@ import mcp_types as wire
 from fastmcp import Client
 from fastmcp.client.messages import MessageHandler
 from fastmcp.client.transports import ClientTransport
-from mcp import MCPError
 
 from hostler.core.machines import Operation
 from hostler.core.mcp_client import Dial, McpFailed, McpResult, McpTimedOut, McpTool, Site
 from hostler.core.mcp_servers import McpServer
 from hostler.mcp import results, ways
 from hostler.mcp.pipes import Pipe, PipeTransport
+from mcp import MCPError
 
 START_SECONDS = 60.0
 """Within which a server must have said which tools it has; the first start of a package may have to download it."""

@@ -21,6 +21,8 @@ class Shelf:
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list[tuple[str, Mapping[str, Any]]])
     silent: bool = False
     """Calls get no answer."""
+    deaf: bool = False
+    """Pings get no answer."""
     failure: str = ""
     """Why it cannot be started."""
     sessions: list["ShedSession"] = field(default_factory=list["ShedSession"])
@@ -104,8 +106,8 @@ class ShedSession:
 
     async def ping(self, seconds: float) -> None:
         """Answer."""
-        if self.gone.is_set():
-            raise McpFailed(self.why)
+        if self.gone.is_set() or self.shelf.deaf:
+            raise McpFailed(self.why or "no answer to a ping")
 
     async def move(self, operation: Operation) -> None:
         """Take another fence."""
