@@ -29,7 +29,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
 from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
-from hostler.engine import compacting, judging
+from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.calls import Calls
@@ -191,6 +191,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         definitions = Definitions(settings, models, missing)
         families = Families(desk, stores.executions, definitions, Likeness(stores.environments), redactor)
         effects.performers.learn(families.performers())
+        effects.performers.learn(approving.performers(desk.command, ambient))
         effects.services.kin = families
         places.on_refusal = desk.refused
         forges = places.code_hosts(

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hostler.core.devcontainer import may_set
+from hostler.core.errors import InvalidArgument
+from hostler.core.expressions import check
 from hostler.core.mcp_servers import TIMEOUT, BadServer, McpServer, checked
 from hostler.datafolder import default_data_folder
 
@@ -40,6 +42,14 @@ REGISTRIES = (
     "repo.maven.apache.org",
 )
 """The package registries that an environment may reach unless the configuration says otherwise."""
+
+
+def check_expression(text: str, *, of: str = "outputs") -> None:
+    """Raise ValueError, with the position, for what is no expression."""
+    try:
+        check(text, "", of=of)
+    except InvalidArgument as fault:
+        raise ValueError(fault.message) from None
 
 
 PUBLIC_URL = re.compile(r"https?://[^/?#@\s]+/?")
@@ -77,10 +87,51 @@ class AgentLimits(Section):
     max_input_tokens: int = Field(0, ge=0)
     max_output_tokens: int = Field(0, ge=0)
     max_seconds: int = Field(0, ge=0)
+    max_cost: float = Field(0, ge=0)
     max_subagents: int = Field(0, ge=0)
     """In the whole tree; 0 means 20."""
     max_depth: int = Field(0, ge=0, le=8)
     """Of sub-agents of sub-agents; 0 means 3."""
+
+
+class ConditionSection(Section):
+    """A loop condition: until its expression over the outputs holds, the agent is told to go on."""
+
+    id: str = Field(min_length=1, max_length=128)
+    expression: str
+    description: str = ""
+    max_iterations: int = Field(10, ge=1, le=1000)
+
+    @field_validator("expression")
+    @classmethod
+    def _sound(cls, value: str) -> str:
+        check_expression(value)
+        return value
+
+
+class RequiredSection(Section):
+    """An output without which a run is not done."""
+
+    key: str = Field(min_length=1, max_length=128)
+    type: Literal["", "string", "integer", "number", "boolean"] = ""
+    accept: str = ""
+    description: str = ""
+
+    @field_validator("accept")
+    @classmethod
+    def _sound(cls, value: str) -> str:
+        if value:
+            check_expression(value, of="value")
+        return value
+
+
+class PermissionSection(Section):
+    """A rule on the tool calls of an agent; the first that fits counts."""
+
+    tool: str = Field("bash", min_length=1)
+    pattern: str = ""
+    verdict: Literal["allow", "ask", "deny"]
+    reason: str = ""
 
 
 class AgentSection(Section):
@@ -97,6 +148,12 @@ class AgentSection(Section):
     limits: AgentLimits = AgentLimits()  # pyright: ignore[reportCallIssue]
     mcp: tuple[str, ...] = ("*",)
     """Keys of the MCP servers that it has; `*` is all that are configured."""
+
+    judgement_prompt: str = ""
+    judgement_model: str = ""
+    conditions: tuple[ConditionSection, ...] = ()
+    requires: tuple[RequiredSection, ...] = ()
+    permissions: tuple[PermissionSection, ...] = ()
 
     @field_validator("id")
     @classmethod
@@ -137,6 +194,15 @@ class McpSection(Section):
         )
 
 
+class PriceSection(Section):
+    """US dollars a million tokens, by kind."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached_input: float = Field(0, ge=0)
+    cache_creation: float = Field(0, ge=0)
+
+
 class ModelSection(Section):
     """What is known of a model beyond what its provider's library knows."""
 
@@ -144,6 +210,7 @@ class ModelSection(Section):
     vision: bool = True
     base_url: str = ""
     api_key: str = ""
+    price: PriceSection | None = None
 
 
 class ForgeSection(Section):
@@ -151,6 +218,13 @@ class ForgeSection(Section):
 
     kind: Literal["github", "gitlab"]
     api: str = ""
+
+
+class ApprovalsSection(Section):
+    """How calls are approved that need a person's word."""
+
+    deadline_minutes: float = Field(60, gt=0, le=525_600)
+    """After which a call is denied."""
 
 
 class PolicySection(Section):
@@ -205,6 +279,7 @@ class Settings(BaseSettings):
 
     server: Server = Server()  # pyright: ignore[reportCallIssue]
     policy: PolicySection = PolicySection()
+    approvals: ApprovalsSection = ApprovalsSection()  # pyright: ignore[reportCallIssue]
     data_dir: str = ""
     database_url: str = ""
     model: str = ""

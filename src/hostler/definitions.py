@@ -8,10 +8,12 @@ from hostler.config import CODEX, GIB, AgentSection, Settings
 from hostler.core.approvals_events import Permission
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
-from hostler.core.events import Agent, Limits
+from hostler.core.events import Agent, Limits, OutputRule
+from hostler.core.judging_events import Condition
 from hostler.core.mcp_servers import McpServer
 from hostler.core.ports import Models
 from hostler.core.providers import Preflight
+from hostler.core.spending import Price
 from hostler.tools.registry import INSIDE, TOOLS
 
 DEMO = "scripted:demo"
@@ -95,10 +97,26 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
         limits=limits,
         tools=tuple(TOOLS) if section.driver == "builtin" else (),
         tools_inside=INSIDE if section.driver == "builtin" else (),
-        permissions=policy(settings),
+        permissions=(*policy(settings), *(Permission(**one.model_dump()) for one in section.permissions)),
+        approval_minutes=settings.approvals.deadline_minutes,
+        judgement_prompt=section.judgement_prompt,
+        judgement_model=section.judgement_model,
+        conditions=tuple(Condition(**one.model_dump()) for one in section.conditions),
+        requires=tuple(OutputRule(**one.model_dump()) for one in section.requires),
+        prices={known: tuple(price) for known, price in prices(settings).items()},
         mcp=tuple(key for key in settings.mcp if key in section.mcp or "*" in section.mcp),
     )
-    return AgentDefinition(_with_model(agent, models), section.description, section.initial_message)
+    described = (section.description, section.initial_message, section.judgement_prompt)
+    return AgentDefinition(_with_model(agent, models), *described)
+
+
+def prices(settings: Settings) -> Mapping[str, Price]:
+    """Return what models cost, where that is configured: dollars a million tokens."""
+    priced = {name: one.price for name, one in settings.models.items() if one.price}
+    return {
+        name: Price(price.input, price.cached_input, price.cache_creation, price.output)
+        for name, price in priced.items()
+    }
 
 
 def policy(settings: Settings) -> tuple[Permission, ...]:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hostler.core import approvals_events as m
+from hostler.core import events as ev
 from hostler.core.changing import changed as replace
 from hostler.core.events import Event, Recorded
+from hostler.core.modes import whole_text
 
 if TYPE_CHECKING:
     from hostler.core.state import State
@@ -16,8 +18,13 @@ class Approvals:
     """What is known; see the module."""
 
     asked: tuple[m.ApprovalAsked, ...] = ()
+    """At most one: calls are asked for one after the other."""
+    said: tuple[tuple[str, str], ...] = ()
+    """Inputs of people since then, with their texts; the first is the answer."""
     given: tuple[m.ApprovalGiven, ...] = ()
     """Words given for calls that have no result yet."""
+    standing: frozenset[str] = frozenset()
+    """Rules that were allowed for the whole conversation."""
 
 
 def follow(part: Approvals, state: "State", recorded: Recorded) -> Approvals:
@@ -25,16 +32,45 @@ def follow(part: Approvals, state: "State", recorded: Recorded) -> Approvals:
     event = recorded.event
     match event:
         case m.ApprovalAsked():
-            return replace(part, asked=(*part.asked, event))
-        case m.ApprovalGiven(call_id):
-            asked = tuple(one for one in part.asked if one.call_id != call_id)
-            return replace(part, asked=asked, given=(*part.given, event))
+            return replace(part, asked=(*part.asked, event), said=())
+        case m.ApprovalGiven():
+            return _given(part, event)
+        case ev.InputQueued(input_id, block, origin="user", local="") if part.asked:
+            return replace(part, said=(*part.said, (input_id, whole_text(block))))
+        case ev.InputDeleted(input_id) | ev.InputDropped(input_id) if part.said:
+            return replace(part, said=tuple(one for one in part.said if one[0] != input_id))
+        case ev.ToolFinished(call_id) if part.given or part.asked:
+            return _without(part, call_id)
+        case ev.Stopped() if part.asked or part.given:
+            return replace(part, asked=(), said=(), given=())
         case _:
             return part
+
+
+def _given(part: Approvals, event: m.ApprovalGiven) -> Approvals:
+    rules = {rule for one in part.asked if one.call_id == event.call_id for rule in one.rules}
+    standing = part.standing | rules if event.allowed and event.again else part.standing
+    cleared = _without(part, event.call_id)
+    return replace(cleared, said=(), given=(*part.given, event), standing=standing)
+
+
+def _without(part: Approvals, call_id: str) -> Approvals:
+    asked = tuple(one for one in part.asked if one.call_id != call_id)
+    return replace(part, asked=asked, given=tuple(one for one in part.given if one.call_id != call_id))
+
+
+def name(rule: m.Permission) -> str:
+    """Return what a rule is known by within an execution."""
+    return f"{rule.tool} {rule.pattern}".strip()
 
 
 HEARD: tuple[type[Event], ...] = (
     m.ApprovalAsked,
     m.ApprovalGiven,
+    ev.InputQueued,
+    ev.InputDeleted,
+    ev.InputDropped,
+    ev.ToolFinished,
+    ev.Stopped,
 )
 """Kinds of events that change it."""

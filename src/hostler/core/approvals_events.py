@@ -26,6 +26,8 @@ class ApprovalAsked:
     subject: str
     deadline: datetime
     reason: str = ""
+    rules: tuple[str, ...] = ()
+    """The rules that ask, as `approvals.name` gives them; "for this conversation" is about these."""
     VERSION: ClassVar[int] = 1
 
 
@@ -38,6 +40,9 @@ class ApprovalGiven:
     by: str
     reason: str = ""
     again: bool = False
+    """Whether its rules allow from now on."""
+    answer: str = ""
+    """The input that said so; the model does not read it."""
     VERSION: ClassVar[int] = 1
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
+from hostler.core import approvals_plan, approving, family_commands, forge_plan, interests_plan, memory_plan, waking
 from hostler.core import events as ev
-from hostler.core import family_commands, forge_plan, interests_plan, memory_plan, waking
 from hostler.core.agents import GoalChange
+from hostler.core.approving import DenyLate
 from hostler.core.egress import Until, covers
 from hostler.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from hostler.core.events import Event
@@ -158,10 +159,10 @@ class Restore:
 
 
 Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
-Reports = ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
+Reports = SetTerms | ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
 Waits = Wake | GiveUp | CancelWaits
 Relatives = HearChild | GrantShare
-Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits | Relatives
+Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits | Relatives | DenyLate
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -214,6 +215,8 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return family_commands.hear(state, command, session)
         case GrantShare():
             return family_commands.grant(state, command)
+        case DenyLate():
+            return approving.late(state, command, session)
 
 
 def _restore(state: State, command: Restore) -> tuple[Event, ...]:
@@ -354,6 +357,7 @@ def _stop(state: State) -> tuple[Event, ...]:
     dropped = tuple(ev.InputDropped(q.id) for q in state.queue)
     waits = interests_plan.dropped(state, "the execution was stopped")
     typed = memory_plan.cut(state, "cancelled", NOT_STARTED_TEXT, NOT_STARTED_TEXT)
+    typed = (*approvals_plan.cut(state, NOT_STARTED_TEXT), *typed)
     return (request, *typed, *dropped, *waits, ev.Stopped(state.turn))
 
 

@@ -6,7 +6,7 @@ input block) stays in the API's own JSON.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -88,9 +88,13 @@ class Agent:
     judgement_model: str = ""
     conditions: tuple[Condition, ...] = ()
     requires: tuple[OutputRule, ...] = ()
+    prices: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, "tuple[float, ...]"])
+    """Model -> dollars a million tokens of input, cached input, cache creation and output."""
     permissions: tuple[Permission, ...] = ()
     mcp: tuple[str, ...] = ()
     """Names of the configured MCP servers that it has."""
+    approval_minutes: float = 60.0
+    """How long a call waits for a person's word before it is denied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ UNCHANGED: Mapping[Phase, frozenset[str]] = {
             "StopRequested",
             "AgentEnded",
             "QuestionsClosed",
+            "ToolFinished",
             *KEPT,
         }
     ),

@@ -200,8 +200,9 @@ def idle(state: State) -> bool:
         return False
     if state.begun.agent.driver != "builtin":
         return idle_agent(state)
-    busy = any(not approvals_plan.awaits(tool, state) for tool in state.tools)
-    return not (state.call or busy or state.fresh or state.queue)
+    if approvals_plan.waits(state):
+        return not state.call
+    return not (state.call or state.tools or state.fresh or state.queue)
 
 
 def due(state: State, session: Session) -> tuple[Event, ...]:
@@ -220,8 +221,8 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return ()
     if state.family.denied:
         return failing(state, "agent_execution", state.family.denied, "max_iterations")
-    if typed := memory_plan.due(state):
-        return typed
+    if first := memory_plan.due(state) or approvals_plan.answered(state):
+        return first
     events = _due_in_external_turn(state) if state.begun.agent.driver != "builtin" else _due_in_step(state)
     return events or (_going_on(state) if idle(state) else ())
 
@@ -245,6 +246,8 @@ def _going_on(state: State) -> tuple[Event, ...]:
     if state.external.asks or state.modes.halted:
         return ()
     events = modes_plan.going_on(state) or judging_plan.going_on(state)
+    if not events and (why := judging_plan.undone(state)):
+        return failing(state, "agent_execution", why)
     if not any(isinstance(event, ev.InputQueued) for event in events):
         return events
     if limit := reached(state):
@@ -311,6 +314,8 @@ def _next_call(state: State) -> tuple[Event, ...]:
         return first
     taken = steered if state.fresh or steered else (state.queue[0].id,)
     take = (ev.InputTaken(taken), *_answered(state, taken), *modes_plan.entering(state, taken)) if taken else ()
+    if echo := family_plan.echoing(state, taken):
+        return (ev.InputTaken(taken), *echo)
     return (*take, ev.ModelCallStarted(f"c{state.calls + 1}", state.begun.agent.model))
 
 
@@ -327,7 +332,8 @@ def ending(state: State) -> tuple[Event, ...]:
         return ()
     if not family_plan.over(state):
         return (ev.TurnEnded(state.turn),)
-    return (*interests_plan.dropped(state, "its parent needs it no more"), ev.Stopped(state.turn))
+    dropped = interests_plan.dropped(state, "its parent needs it no more")
+    return (*approvals_plan.cut(state, NOT_STARTED_TEXT), *dropped, ev.Stopped(state.turn))
 
 
 def out_of_time(state: State, now: datetime) -> tuple[Event, ...]:

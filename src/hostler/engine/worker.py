@@ -18,6 +18,7 @@ from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import external_plan, plan
 from hostler.core.ambient import Ambient
+from hostler.core.approvals_plan import DenyAtDeadline
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
 from hostler.core.interests_plan import BY_CLOCK
@@ -169,7 +170,7 @@ class Worker:
 
     def _naps(self, want: frozenset[Effect]) -> bool:
         """Note until when nothing is to be done, and return whether that is worth leaving for."""
-        times = [effect.not_before for effect in want if isinstance(effect, BY_CLOCK)]
+        times = [effect.not_before for effect in want if isinstance(effect, BY_CLOCK | DenyAtDeadline)]
         if self.state.phase != "WAITING_FOR_INPUT" or len(times) < len(want):
             return False
         if (min(times) - self._tools.ambient.now()).total_seconds() <= NAP:

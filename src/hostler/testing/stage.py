@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from hostler.core.approvals_events import Permission
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
 from hostler.core.events import Agent, Json, Limits, Recorded
@@ -17,7 +18,7 @@ from hostler.core.redaction import Redactor
 from hostler.core.spoken import SpokenText
 from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
-from hostler.engine import compacting
+from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
 from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
@@ -85,6 +86,8 @@ class Stage:
     slots: int = 8
     window: int = 0
     """Tokens of the model's context; 0 is unknown."""
+    permissions: tuple[Permission, ...] = ()
+    """Rules on tool calls."""
     opening: float = OPENING
     worker: type[Worker] = Worker
     secrets: tuple[str, ...] = ()
@@ -121,6 +124,7 @@ class Stage:
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
         effects.services.offers = self.offers
+        effects.performers.learn(judging.performers(self.models, redactor))
         effects.performers.learn(looking.performers(self.world, redactor))
         dispatch = LocalDispatch(self.clock)
         engine = Engine(
@@ -135,6 +139,7 @@ class Stage:
         effects.performers.learn(ForgeEffects(forges, self.forge, self.world, desk.command, redactor).performers())
         families = Families(desk, link, self.agents, _another, redactor)
         effects.performers.learn(families.performers())
+        effects.performers.learn(approving.performers(desk.command, self.clock))
         effects.services.kin = families
         await engine.open()
         self.server = Server(engine, desk, live, link, agents)
@@ -169,6 +174,7 @@ class Stage:
             tools=tuple(TOOLS),
             tools_inside=INSIDE,
             context_window=self.window,
+            permissions=self.permissions,
         )
         new = NewExecution(request or {}, agent, NewEnvironment("class", Scratch()), SOMEBODY, "session", name="story")
         execution = await self.server.desk.start(new)

@@ -12,6 +12,7 @@ from hostler.core import events as ev
 from hostler.core import forge
 from hostler.core import memory_events as m
 from hostler.core.agents import Question
+from hostler.core.approvals_events import ApprovalGiven
 from hostler.core.asking import in_words
 from hostler.core.conversation import (
     Image,
@@ -58,6 +59,8 @@ class Context:
         self._results: dict[str, ToolResult] = {}
         self._heard: list[UserPart] = []
         self._questions: list[Question] = []
+        self._words: set[str] = set()
+        """Inputs that were a person's word on a call; the model reads the call's result."""
         self._seq = 0
 
     def feed(self, recorded: Recorded) -> None:
@@ -72,10 +75,12 @@ class Context:
                 self._inputs[input_id] = recorded.event
             case ae.QuestionsAsked(_, questions):
                 self._questions.extend(questions)
-            case ev.Stopped():
+            case ev.Stopped() | ae.QuestionsClosed():
                 self._questions.clear()
+            case ApprovalGiven(answer=answer) if answer:
+                self._words.add(answer)
             case ev.InputTaken(input_ids):
-                self._take(input_ids)
+                self._take([one for one in input_ids if one not in self._words])
             case ev.ModelReplied(call_id, said, _, _, native):
                 self._answer(ModelMessage(said, native))
                 calls = [part for part in said if isinstance(part, ToolCall)]
