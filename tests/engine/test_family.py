@@ -253,3 +253,54 @@ async def test_a_sub_agent_that_is_spoken_to_after_its_report_gets_a_new_share_o
     whole = (await stage.state(parent)).iterations + below.iterations
     assert whole <= 8
     await stage.kill()
+
+
+async def test_the_same_message_passed_again_and_again_is_stopped_and_asked_about():
+    ping = Rule(match="ping", steps=(Step(calls=(Call("message_agent", {"to": "parent", "message": "pong"}),)), Step()))
+    pong = Rule(match="pong", steps=(Step(calls=(Call("message_agent", {"to": "it", "message": "ping"}),)), Step()))
+    stage = stage_of(Rule(match="nothing left", steps=(Step(text="."),)), ping, pong, boss(spawn("it", "ping")))
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    state = await stage.until(parent, lambda s: bool(s.family.children) and bool(s.family.children[0].execution))
+    child = state.family.children[0].execution
+    both = (parent, child)
+    async with stage.executions.watch() as watch:
+        while not any([(await stage.state(one)).external.asks for one in both]):
+            await watch.changed(20)
+    await settled(stage)
+    states = [await stage.state(one) for one in both]
+    asked = [state.external.asks[0].questions[0].text for state in states if state.external.asks]
+    assert "times in a row" in asked[0]
+    assert sum(state.iterations for state in states) < 60
+    await stage.kill()
+
+
+async def test_a_wait_for_a_sub_agent_ends_with_its_report_alone():
+    waits = Rule(
+        match="^lead",
+        steps=(
+            Step(calls=(spawn("digger", "dig"),)),
+            Step(calls=(Call("wait", {"sub_agents": ["digger"]}),)),
+            Step(text="?"),
+        ),
+    )
+    stage = stage_of(HEARD, DIG, waits)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    await stage.until(parent, lambda s: s.turn >= 2 or (s.iterations >= 3 and s.phase == "WAITING_FOR_INPUT"))
+    await settled(stage)
+    state = await stage.state(parent)
+    log = await stage.log(parent)
+    assert not state.interests.open
+    assert [e.origin for e in events(log, ev.InputQueued)] == ["user", "agent"]
+    await stage.kill()
+
+
+async def test_a_sub_agent_begins_in_the_mode_that_its_parent_chose():
+    stage = stage_of(HEARD, DIG, boss(spawn("digger", "dig", mode="planning")))
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead")
+    state = await stage.until(parent, lambda s: s.turn >= 2 and s.phase == "WAITING_FOR_INPUT")
+    below = await stage.state(state.family.children[0].execution)
+    assert below.modes.mode == "planning"
+    await stage.kill()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SPAWN = "spawn_agent"
 """The tool that starts a sub-agent."""
+MESSAGE = "message_agent"
+"""The tool that sends one a message."""
 LAST = "TYPE_COMPLETE"
 """The type of a parent's last message to a sub-agent."""
 SPACE = uuid.UUID("0d6c2b1e-55c4-5a86-9a3b-5f0f6f4e1a77")
@@ -72,6 +74,16 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
+class Echo:
+    """The same message of one agent in a row, and what was sent in between, which was the same as well."""
+
+    sender: str
+    said: str
+    answer: str
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Family:
     """What is known of the sub-agents, and of being one."""
 
@@ -87,6 +99,10 @@ class Family:
     """The input with which the parent lets it end."""
     orphan: bool = False
     """Whether its parent is gone."""
+    echoes: tuple[Echo, ...] = ()
+    """What each agent said last, since a person spoke."""
+    sent: str = ""
+    """The last message to another agent, as the call's arguments."""
 
     def child(self, call_id: str) -> Child | None:
         """Return a sub-agent by the call that started it."""
@@ -154,10 +170,24 @@ def _own(part: Family, state: "State", event: Event, at: datetime) -> Family:
             return replace(part, released=False, grant=grant, limits=_limits(state, share))
         case m.ShareDenied(message):
             return replace(part, denied=message)
-        case ev.InputQueued(input_id, block, _, "agent") if state.begun.parent and _lets_end(block):
-            return replace(part, last=input_id)
+        case ev.InputQueued(input_id, block, _, "agent"):
+            last = input_id if state.begun.parent and _lets_end(block) else part.last
+            return replace(part, last=last, echoes=_echoes(part, block))
+        case ev.InputQueued(origin="user"):
+            return replace(part, echoes=(), sent="") if part.echoes or part.sent else part
+        case ev.ToolStarted(_, name, arguments) if name == MESSAGE:
+            return replace(part, sent=arguments)
         case _:
             return part
+
+
+def _echoes(part: Family, block: ev.Json) -> tuple[Echo, ...]:
+    """Return what was said last with one more message, counting on where it says nothing new."""
+    sender, said = str(block.get("senderExecutionId", "")), str(block.get("payload", "")).strip()
+    before = next((one for one in part.echoes if one.sender == sender), None)
+    same = before is not None and (before.said, before.answer) == (said, part.sent)
+    now = Echo(sender, said, part.sent, before.times + 1 if before and same else 1)
+    return (*(one for one in part.echoes if one.sender != sender), now)
 
 
 def _lets_end(block: ev.Json) -> bool:
@@ -237,6 +267,7 @@ HEARD: tuple[type[Event], ...] = (
     m.ParentNotified,
     m.ShareGranted,
     m.ShareDenied,
+    ev.ToolStarted,
     ev.ToolFinished,
     ev.InputQueued,
     ev.TurnEnded,

@@ -5,14 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import family_events as m
+from hostler.core.agents import Choice, Question
 from hostler.core.budget import NoShare, share_for
 from hostler.core.events import Event
 from hostler.core.family import SPAWN
+from hostler.core.modes import GO_ON, STOP_HERE
+from hostler.core.modes_events import NoProgress
 from hostler.core.state import OpenTool, State
 
 LONGEST_NAME = 60
+SAME = 3
+"""Messages in a row of one agent that say the same, after which a person is asked."""
+CHOICES = (Choice(GO_ON, GO_ON), Choice(STOP_HERE, STOP_HERE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,20 @@ def gate(tool: OpenTool, state: State) -> tuple[Event, ...] | None:
     name = _name(state, str(wish.get("name") or ""))
     spawned = m.SubAgentSpawned(tool.id, name, str(wish.get("agent") or ""), share)
     return (spawned, ev.ToolStarted(tool.id, tool.name, tool.arguments, ""))
+
+
+def echoing(state: State, taken: tuple[str, ...]) -> tuple[Event, ...]:
+    """Return what asks a person whether to go on, where agents pass each other the same messages again and again."""
+    if all(state.inputs[input_id].origin != "agent" for input_id in taken):
+        return ()
+    echo = next((one for one in state.family.echoes if one.times >= SAME), None)
+    if echo is None:
+        return ()
+    message = f"Another agent has said the same {echo.times} times in a row: {echo.said[:200]!r}."
+    name = f"echo-{state.seq}"
+    question = Question(f"{name}.1", f"{message} Shall I go on?", CHOICES, other=True)
+    closed = (ae.QuestionsClosed(ask.ask) for ask in state.external.asks)
+    return (*closed, NoProgress("messages", echo.times, (), message), ae.QuestionsAsked(name, (question,)))
 
 
 def first_only(events: tuple[tuple[OpenTool, tuple[Event, ...]], ...]) -> tuple[Event, ...]:

@@ -93,8 +93,8 @@ def _queued(part: Modes, event: ev.InputQueued) -> Modes:
     """Keep what an input wants of the turn that takes it."""
     if event.origin == "harness" or (event.origin == "wake" and "loopRetrigger" in event.block):
         return replace(part, rounds=part.rounds + 1)
-    if event.origin != "user":
-        return part
+    if event.origin != "user" and not (event.origin == "agent" and part.first):
+        return part  # The first input of a sub-agent is its parent's.
     modes = event.modes or part.first
     if not modes and not part.stuck:
         return part

@@ -41,6 +41,8 @@ ENDINGS = {
     "stopped": "has stopped",
 }
 FOR_ANOTHER = "[You work for another agent, which reads your last message. Your task is above.]"
+UNABLE = ("spec", "ralph", "goal")
+"""Modes that only the built-in agent starts in."""
 FROM_PARENT = "[message from the agent that started you]"
 ROLES: dict[str, Any] = {"parent": "ROLE_PARENT", "child": "ROLE_CHILD"}
 
@@ -92,6 +94,8 @@ class Families:
         if row := await self._executions.row(id_):
             return self._born(row)
         agent = self._agent(state, known.share, wish.agent)
+        if agent.driver != "builtin" and wish.mode in UNABLE:
+            raise FailedPrecondition(f"agent {agent.name} has no mode {wish.mode}", field="mode")
         same = wish.environment == "same"
         environment = state.environment.id if same else await self._likeness(state.environment.id)
         begun = state.begun
