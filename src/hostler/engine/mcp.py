@@ -263,7 +263,7 @@ class _Held:
         self._news = asyncio.Event()
         self._revisions: list[McpChanged] = []
         self.turn: tuple[int, int, str] = (0, 0, "")
-        self.waited = self.turn
+        self.waited: tuple[int, int, str] = self.turn
         """The turn whose first call has waited for servers that start."""
 
     async def become(self, wanted: Configured, place: Place) -> None:
