@@ -304,3 +304,49 @@ async def test_a_sub_agent_begins_in_the_mode_that_its_parent_chose():
     below = await stage.state(state.family.children[0].execution)
     assert below.modes.mode == "planning"
     await stage.kill()
+
+
+def again_stage() -> Stage:
+    more = Rule(match="more", steps=(Step(text="More gold."),))
+    again = Rule(
+        match="^again",
+        steps=(Step(calls=(Call("message_agent", {"to": "digger", "message": "more"}),)), Step(text="ok")),
+    )
+    return stage_of(HEARD, DIG, more, again, boss(spawn("digger", "dig", budget={"iterations": 4})))
+
+
+async def again_story(stage: Stage) -> tuple[str, str]:
+    """A sub-agent that has reported is sent a message, and goes on with a new share."""
+
+    async def start() -> None:
+        known = [row for row in await rows(stage) if not row.view["metadata"].get("annotations")]
+        parent = known[0].id if known else await stage.start("scripted:story", "", Limits(max_iterations=14))
+        if not (await stage.state(parent)).inputs:
+            await stage.send(parent, "lead")
+
+    await through(stage, start)
+    parent = next(row.id for row in await rows(stage) if not row.view["metadata"].get("annotations"))
+    await through(stage, lambda: stage.send(parent, "again", "00000000-0000-4000-8000-000000000001"))
+    (child,) = (await stage.state(parent)).family.children
+    return parent, child.execution
+
+
+@pytest.mark.parametrize("way", ["die_before", "die_after"])
+async def test_a_message_and_the_share_to_go_on_with_survive_a_crash_at_every_commit(way: str):
+    number, commits = 0, 1
+    while number < commits:
+        number += 1
+        stage = again_stage()
+        await stage.boot(Link(stage.executions, **{way: number}))
+        parent, child = await again_story(stage)
+        commits = max(commits, len(stage.commits))
+        assert heard(await stage.log(child)) == ["dig", "more"], number
+        assert heard(await stage.log(parent)) == ["I found gold.", "More gold."], number
+        above, below = await stage.state(parent), await stage.state(child)
+        (known,) = above.family.children
+        assert (known.grant, known.live, known.used.iterations) == (1, False, 3), number
+        assert below.family.grant == 1
+        assert below.iterations == 3
+        check(await stage.log(parent))
+        check(await stage.log(child))
+        await stage.kill()
