@@ -59,6 +59,7 @@ def every_kind(text: str) -> list[items.AnyItem]:
         items.ModeChange(*BASE, text, text),
         items.Commands(*BASE, ((text, text),)),
         items.SubAgent(*BASE, text, text, "failed", 5, T0 + timedelta(seconds=3)),
+        items.SubAgent(*BASE, text, text, "done", 5, T0 + timedelta(seconds=3), execution=text),
         items.Note(*BASE, "warning", text, "ask", text),
     ]
 

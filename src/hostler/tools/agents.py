@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hostler.core.errands import Errand
-from hostler.core.errors import RequestError
+from hostler.core.errors import RequestError, Unavailable
 from hostler.core.family import SPAWN, Child
 from hostler.core.family_events import SubAgentStarted, SubAgentStopAsked
 from hostler.core.kin import Kin, Wish
@@ -59,6 +59,8 @@ class SpawnAgent:
         wish = Wish(arguments.task, arguments.agent, arguments.environment, arguments.mode)
         try:
             born = await kin.spawn(errand.execution, errand.state, errand.call_id, wish)
+        except Unavailable:
+            raise  # The server is stopping; the call goes on where the next one takes up.
         except RequestError as problem:
             return Answer("failed", f"The sub-agent was not started: {problem.message}.")
         known = errand.state.family.child(errand.call_id)
@@ -98,6 +100,8 @@ class MessageAgent:
             await kin.tell(
                 errand.execution, errand.state, errand.call_id, arguments.to, arguments.message, last=arguments.last
             )
+        except Unavailable:
+            raise  # The server is stopping; the call goes on where the next one takes up.
         except RequestError as problem:
             return Answer("failed", f"The message was not sent: {problem.message}.")
         return Answer("ok", f"Sent to {arguments.to}.")
