@@ -114,8 +114,7 @@ def prices(settings: Settings) -> Mapping[str, Price]:
     """Return what models cost, where that is configured: dollars a million tokens."""
     priced = {name: one.price for name, one in settings.models.items() if one.price}
     return {
-        name: Price(price.input, price.cached_input, price.cache_creation, price.output)
-        for name, price in priced.items()
+        name: Price(one.input, one.cached_input, one.cache_creation, one.output) for name, one in priced.items()
     }
 
 

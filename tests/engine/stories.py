@@ -1,5 +1,7 @@
 """What stories on a stage have in common."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from hostler.core.events import Recorded
@@ -23,3 +25,15 @@ class Forgetful(Worker):
     async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
         self.state, self.log = State(), []
         await super().catch_up()
+
+
+async def live_on(stage: Stage, execution: str) -> Sequence[Recorded]:
+    """Let an execution come to rest, in another life if this one ends, and return its log."""
+    link = stage.server.link
+    dead, rest = asyncio.create_task(link.dead.wait()), asyncio.create_task(stage.rest(execution))
+    await asyncio.wait({dead, rest}, return_when=asyncio.FIRST_COMPLETED)
+    if link.dead.is_set():
+        await stage.restart()
+    await rest
+    dead.cancel()
+    return await stage.log(execution)

@@ -1,6 +1,5 @@
 """Modes that change what an agent may do, and those that go on by themselves: stories, cut at every commit."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -23,7 +22,7 @@ from hostler.projections.blocks import frames
 from hostler.projections.status import status
 from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage, said
-from tests.engine.stories import Forgetful
+from tests.engine.stories import Forgetful, live_on
 from tests.engine.test_crashes import check, essence
 
 Playing = Callable[[ModelRequest], Step]
@@ -102,14 +101,7 @@ async def play(stage: Stage, command: Command) -> Sequence[Recorded]:
         state = await stage.state(execution)
         if not state.inputs and state.external.goal is None:
             await stage.command(execution, command)
-    link = stage.server.link
-    dead, rest = asyncio.create_task(link.dead.wait()), asyncio.create_task(stage.rest(execution))
-    await asyncio.wait({dead, rest}, return_when=asyncio.FIRST_COMPLETED)
-    if link.dead.is_set():
-        await stage.restart()
-    await rest
-    dead.cancel()
-    return await stage.log(execution)
+    return await live_on(stage, execution)
 
 
 async def told(plan: Playing, *commands: Command) -> tuple[Stage, str, Sequence[Recorded]]:

@@ -15,6 +15,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.commands import ChangeGoal, Command, Compact, DeleteInput, MoveInput, SteerInput
 from hostler.core.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from hostler.core.events import Agent
+from hostler.core.goals import split
 
 CONTROLS = "control_input"
 GoalStatus = AgentExecution.Status.Goal.GoalStatus
@@ -24,8 +25,6 @@ _GOAL_ACTIONS: Mapping[str, GoalAction] = {
     "complete": "complete",
     "clear": "clear",
 }
-_BUDGET = re.compile(r"\s*--budget[ =](\d{1,15})([kKmM]?)(?=\s)")
-_THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
 _GOAL = re.compile(r"\s*/ona:goal(?:\s|$)")
 _BUILTIN = Caps(steer=True, images=True, compact=True, goal=True)
 
@@ -99,8 +98,7 @@ def goal_change(goal: AgentControlInput.Goal) -> GoalChange:
 
 def with_budget(text: str, field: str) -> tuple[str, int]:
     """Return the objective and its token budget, 0 when there is none."""
-    found = _BUDGET.match(text)
-    objective = (text[found.end() :] if found else text).strip()
+    objective, budget = split(text)
     if not objective:
         raise InvalidArgument("an objective is needed", field=field)
-    return objective, int(found[1]) * _THOUSANDS[found[2].lower()] if found else 0
+    return objective, budget

@@ -8,11 +8,12 @@ from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.settings import check_annotations
 from hostler.api.subagents import shown
+from hostler.api.terms import terms_of
 from hostler.contract.gitpod.v1 import agent_execution_requests_pb as req
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentExecution, AgentExecutionRole
 from hostler.core.commands import Annotate, Delete, ReportOutputs, Stop
 from hostler.core.desk import Seen
-from hostler.core.errors import InvalidArgument, Unimplemented
+from hostler.core.errors import InvalidArgument
 from hostler.core.events import OutputScalar
 from hostler.core.ports import ExecutionQuery, Row
 
@@ -48,14 +49,15 @@ class Reading:
         await self._parts.desk.command(execution.lower(), Delete())
 
     async def update(self, request: req.UpdateAgentExecutionRequest) -> AgentExecution:
-        """Merge annotations; an empty value deletes its key."""
-        if request.spec is not None:
-            raise Unimplemented("loop conditions and limits cannot be changed yet", field="spec")
+        """Merge annotations, in which an empty value deletes its key; set loop conditions and limits."""
+        terms = terms_of(request.spec) if request.spec is not None else None
         execution = request.agent_execution_id.lower()
         given = request.metadata.annotations if request.metadata else {}
         check_annotations(given, "metadata.annotations", empty=True)
         if given:
             await self._parts.desk.command(execution, Annotate(self._parts.redactor.json(dict(given))))
+        if terms is not None:
+            await self._parts.desk.command(execution, terms)
         return await self.get(execution)
 
     async def report(self, request: req.ReportAgentExecutionOutputsRequest) -> AgentExecution:

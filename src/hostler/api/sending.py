@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hostler.api.call import current
 from hostler.api.codec import to_json
-from hostler.api.controls import caps_of, check_able, control_of, goal_in
+from hostler.api.controls import caps_of, check_able, control_of, goal_in, with_budget
 from hostler.api.inputs import has_image, send_of
 from hostler.api.modes import in_mode
 from hostler.api.parts import ApiParts
@@ -53,8 +53,8 @@ class Sending:
                 agent = await self._agent(execution)
                 send = in_mode(send, oneof.value, request.turn_options, agent)
                 if "goal" in send.modes and agent.driver != "builtin":
-                    goal = GoalChange("set", send.expansion or whole_text(send.block).strip())
-                    return ChangeGoal(send.input_id, goal)
+                    objective, budget = with_budget(send.expansion or whole_text(send.block), "user_input")
+                    return ChangeGoal(send.input_id, GoalChange("set", objective, token_budget=budget))
                 settings = request.codex_settings
                 return replace(send, settings=to_json(settings)) if settings is not None else send
             case oneof if oneof.field == "agent_message":

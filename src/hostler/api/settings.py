@@ -13,12 +13,14 @@ from hostler.contract.gitpod.v1.agent_settings_pb import AgentMode, CodexOpenAIM
 from hostler.core.commands import MAX_ANNOTATIONS
 from hostler.core.errors import FailedPrecondition, HostlerError, InvalidArgument, Unimplemented
 from hostler.core.events import Agent, Limits
+from hostler.core.expressions import check
 from hostler.core.ports import Models
 
 LONGEST_KEY = 256
 LONGEST_VALUE = 4096
 OURS = "hostler/"
 MODEL, LIMITS, UNTIL = "hostler/model", "hostler/limits", "hostler/until"
+REQUIRES = "hostler/requires"
 
 
 def check_modes(modes: Sequence[AgentMode], field: str) -> None:
@@ -63,11 +65,11 @@ def check_annotations(annotations: Mapping[str, str], field: str, *, empty: bool
             raise InvalidArgument(f"a key has 1 to {LONGEST_KEY} characters", field=f"{field}[{key[:40]}]")
         if len(value) > LONGEST_VALUE:
             raise InvalidArgument(f"a value has at most {LONGEST_VALUE} characters", field=f"{field}[{key}]")
-        if key == UNTIL:
-            raise Unimplemented("loop conditions are not served yet", field=f"{field}[{key}]")
-        if key.startswith(OURS) and key not in (MODEL, LIMITS):
-            raise InvalidArgument(f"known are {MODEL}, {LIMITS} and {UNTIL}", field=f"{field}[{key}]")
-        if key in (MODEL, LIMITS) and empty:
+        if key == UNTIL and value:
+            check(value, f"{field}[{key}]")
+        if key.startswith(OURS) and key not in (MODEL, LIMITS, UNTIL, REQUIRES):
+            raise InvalidArgument(f"known are {MODEL}, {LIMITS}, {UNTIL} and {REQUIRES}", field=f"{field}[{key}]")
+        if key in (MODEL, LIMITS, REQUIRES) and empty:
             raise Unimplemented("it can be set at the start only", field=f"{field}[{key}]")
 
 
@@ -87,6 +89,7 @@ def with_limits(agent: Agent, annotations: Mapping[str, str]) -> Agent:
     for key, value in cast("dict[str, object]", given).items():
         if key not in known:
             raise InvalidArgument(f"there is no limit {key!r}; known are {', '.join(known)}", field=field)
-        if type(value) is not int or not 0 <= value < 1 << 63:
+        whole = type(value) is int or (key == "max_cost" and type(value) is float)
+        if not whole or not 0 <= cast("float", value) < 1 << 63:
             raise InvalidArgument(f"{key} must be a whole number from 0 on", field=field)
     return replace(agent, limits=replace(agent.limits, **given))

@@ -11,10 +11,12 @@ from hostler.api.parts import ApiParts
 from hostler.api.recipes import recipe
 from hostler.api.settings import (
     MODEL,
+    REQUIRES,
     check_annotations,
     check_codex,
     with_limits,
 )
+from hostler.api.terms import required_outputs
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentCodeContext, PullRequest
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import StartAgentRequest
 from hostler.core.context import checked, source_of
@@ -81,6 +83,8 @@ class Starting:
     def _agent(self, definition: AgentDefinition, request: StartAgentRequest) -> Agent:
         """Return the agent with this execution's model and limits; FailedPrecondition when the model has no key."""
         agent = with_limits(definition.agent, request.annotations)
+        if text := request.annotations.get(REQUIRES):
+            agent = replace(agent, requires=required_outputs(text, f"annotations[{REQUIRES}]"))
         if (name := request.annotations.get(MODEL)) and not self._parts.model_allowed(name):
             raise InvalidArgument(f"model {name!r} is not allowed here", field=f"annotations[{MODEL}]")
         agent = replace(agent, model=name or agent.model)

@@ -36,7 +36,12 @@ def own(state: State) -> Share:
 
 def cost_of(state: State) -> float:
     """Return what an execution's own calls cost in dollars, where prices are known."""
-    return sum(float(getattr(spent, "cost", 0.0)) for spent in state.spending.days.values())
+    return sum(spent.cost for spent in state.spending.days.values())
+
+
+def committed_cost(state: State) -> float:
+    """Return what the sub-agents of an execution cost, those at work with what they reported last."""
+    return sum(child.used.cost for child in state.family.children)
 
 
 def committed(state: State) -> Share:

@@ -1,6 +1,7 @@
 """What can happen to the conditions, outputs and verdict that a run is judged by."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hostler.core.conversation import Usage
@@ -8,11 +9,12 @@ from hostler.core.conversation import Usage
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A loop condition: a CEL expression over the outputs."""
+    """A loop condition: a CEL expression over the outputs, and the rounds that it may begin (0: the usual number)."""
 
     id: str
     expression: str
     description: str = ""
+    max_iterations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,23 @@ class ConditionsSet:
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionsEvaluated:
-    """Every condition was evaluated over the outputs as they stood."""
+class LimitsSet:
+    """Other limits, by name; those that are not named stay."""
 
+    limits: Mapping[str, float]
+    VERSION: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionsEvaluated:
+    """After step `step`, conditions and required outputs were evaluated over the outputs as they stood.
+
+    `missing` says, for each required output that is not there as it must be, which and why.
+    """
+
+    step: int
     results: tuple[ConditionResult, ...]
+    missing: tuple[str, ...] = ()
     VERSION: ClassVar[int] = 1
 
 
@@ -47,7 +62,7 @@ class Judged:
     turn: int
     text: str
     model: str
-    usage: Usage
+    usage: Usage = field(default_factory=Usage)
     VERSION: ClassVar[int] = 1
 
 
@@ -60,4 +75,4 @@ class JudgementFailed:
     VERSION: ClassVar[int] = 1
 
 
-JudgingEvent = ConditionsSet | ConditionsEvaluated | Judged | JudgementFailed
+JudgingEvent = ConditionsSet | LimitsSet | ConditionsEvaluated | Judged | JudgementFailed

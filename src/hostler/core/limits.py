@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hostler.core.budget import committed
+from hostler.core.budget import committed, cost_of
 from hostler.core.state import State
 
 
@@ -19,8 +19,8 @@ class Counter:
     """What was used of a limit, in its unit; a limit of 0 is none."""
 
     name: str
-    limit: int
-    used: int
+    limit: float
+    used: float
     unit: str
 
 
@@ -46,11 +46,12 @@ def counted(state: State, *, open_calls: bool = False) -> tuple[Counter, ...]:
         Counter("max_iterations", limits.max_iterations, made + below.iterations, f"model calls{more}"),
         Counter("max_input_tokens", limits.max_input_tokens, inputs, f"input tokens{more}"),
         Counter("max_output_tokens", limits.max_output_tokens, outputs, f"output tokens{more}"),
+        Counter("max_cost", limits.max_cost, round(cost_of(state) + below.cost, 6), f"dollars{more}"),
         Counter("max_seconds", limits.max_seconds, int(state.ran), "seconds of running"),
     )
 
 
-def said(name: str, limit: int, used: int, unit: str) -> str:
+def said(name: str, limit: float, used: float, unit: str) -> str:
     """Return the sentence about a used-up limit."""
     return (
         f"limit {name} reached: {used} of {limit} {unit} used. Start it again with a higher {name} in the agent's "

@@ -64,8 +64,8 @@ def follow(part: Modes, state: "State", recorded: Recorded) -> Modes:
         case ev.Started(request):
             named = (request.get("mode", ""), *request.get("turnOptions", {}).get("modes", ()))
             first = tuple(dict.fromkeys(MODES[str(name)] for name in named if str(name) in MODES))
-            lasting: m.Mode = "planning" if request.get("mode") == "AGENT_MODE_PLANNING" else part.mode
-            return replace(part, mode=lasting, first=first)
+            planning = request.get("mode") == "AGENT_MODE_PLANNING"
+            return replace(part, mode="planning" if planning else part.mode, first=first)
         case ev.InputQueued():
             return _queued(part, event)
         case ev.InputTaken(input_ids):

@@ -16,6 +16,7 @@ from hostler.core.agents import Choice, Goal, Question
 from hostler.core.changing import changed as replace
 from hostler.core.events import Event
 from hostler.core.external_plan import idle_agent
+from hostler.core.goals import split
 from hostler.core.memory_events import ContextCleared
 from hostler.core.modes import GO_ON, HALTED, STOP_HERE
 from hostler.core.state import OpenTool, State
@@ -116,9 +117,11 @@ def entering(state: State, taken: tuple[str, ...]) -> tuple[Event, ...]:
                 case "spec" | "ralph":
                     events += [m.ModeEntered(mode, "asked for", task=text), *_told(state, mode)]
                 case "goal":
-                    events.append(ae.GoalChanged(Goal(text, "active")))
+                    objective, budget = split(text)
+                    events.append(ae.GoalChanged(Goal(objective or text, "active", budget)))
                 case "execution":
-                    events.append(m.ModeEntered(mode, "asked for", lasting=False))
+                    lasts = state.modes.mode != "execution"
+                    events.append(m.ModeEntered(mode, "asked for", lasting=lasts))
                 case "planning":
                     events += [m.ModeEntered(mode, "asked for", lasting=False), *_told(state, mode)]
                 case _:
@@ -160,7 +163,7 @@ def holds(state: State) -> bool:
     """Return whether a round is over and nobody has looked at it yet."""
     if state.phase != "RUNNING" or state.stop is not None or state.modes.looked >= state.modes.step:
         return False
-    return _by_itself(state) and _quiet(state)
+    return _by_itself(state) and quiet(state)
 
 
 def _by_itself(state: State) -> bool:
@@ -175,7 +178,7 @@ def _pursues(state: State) -> bool:
     return goal is not None and goal.status == "active" and state.begun.agent.driver == "builtin"
 
 
-def _quiet(state: State) -> bool:
+def quiet(state: State) -> bool:
     """Return whether a running turn has nothing to do, parts apart."""
     if state.external.asks or state.memory.compacting or state.memory.shells:
         return False

@@ -1,5 +1,6 @@
 """What is known of an execution: a fold over its log, and nothing else."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from hostler.core.goals import spent
 from hostler.core.interests import Interests
 from hostler.core.interests_events import InterestsRegistered
 from hostler.core.judging import Judging
+from hostler.core.judging_events import Judged, JudgementFailed
 from hostler.core.kept import Kept, KeptEvent, WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.mcp import Mcp
 from hostler.core.memory import Memory
@@ -168,7 +170,8 @@ class State:
     @property
     def limits(self) -> ev.Limits:
         """Return the budget."""
-        return self.family.limits or self.begun.agent.limits
+        limits = self.family.limits or self.begun.agent.limits
+        return dataclasses.replace(limits, **self.judging.limits) if self.judging.limits else limits
 
 
 def fold(log: Iterable[Recorded], state: State | None = None) -> State:
@@ -255,6 +258,10 @@ def _part(s: State, event: ev.PartEvent) -> State:
             external = replace(s.external, compact="")
             counted = replace(over, external=external, context_length=tokens, usage=s.usage + usage)
             return replace(counted, iterations=s.iterations + bool(model))
+        case Judged(usage=usage):
+            return replace(s, usage=s.usage + usage, iterations=s.iterations + 1)
+        case JudgementFailed(_, message):
+            return replace(s, warning=f"there is no verdict: {message}")
         case ContextCleared():
             return replace(s, context_length=0)
         case ShellStarted():

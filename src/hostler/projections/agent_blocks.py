@@ -18,6 +18,11 @@ RESULT_SHOWN = 4000
 """Characters of a result that its block shows; the log has all that was kept of it."""
 LINES = {" ": "TYPE_UNCHANGED", "-": "TYPE_REMOVED", "+": "TYPE_ADDED"}
 MOST_CHOICES = 6
+OPEN_CHOICES: tuple[Mapping[str, Any], ...] = (
+    {"label": "Decide yourself", "text": "Decide yourself.", "description": "The agent does what it thinks best."},
+    {"label": "Skip this", "text": "Skip this; go on without it.", "description": "It is left open."},
+)
+"""What a question in the open has on offer for clients that must have choices; any words answer it as well."""
 
 
 def agent_bodies(event: Event, before: External) -> Iterable[Body]:
@@ -65,7 +70,7 @@ def _finished(event: ae.ActionFinished, before: External) -> Iterator[Body]:
 
 
 def _question(question: Question) -> Mapping[str, Any]:
-    """Return a question; the contract knows two to six choices, so others are told in its text."""
+    """Return a question; the contract knows two to six choices, so a question in the open gets two, the rest words."""
     choices = [
         {"label": choice.label, "text": choice.text or choice.label, "description": choice.description}
         for choice in question.choices
@@ -73,8 +78,10 @@ def _question(question: Question) -> Mapping[str, Any]:
     said: dict[str, Any] = {"questionId": question.id, "question": question.text, "allowOther": question.other}
     if 2 <= len(choices) <= MOST_CHOICES:
         return {**said, "choices": choices}
-    offered = "".join(f"\n- {choice.label}" for choice in question.choices)
-    return {**said, "question": question.text + offered, "allowOther": True}
+    more = "".join(f"\n- {choice.label}" for choice in question.choices[MOST_CHOICES:])
+    filled = choices[:MOST_CHOICES] or [dict(choice) for choice in OPEN_CHOICES]
+    filled = filled if len(filled) > 1 else [*filled, dict(OPEN_CHOICES[0])]
+    return {**said, "question": question.text + more, "choices": filled, "allowOther": True}
 
 
 def file_modification(action: str, change: FileChange) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import judging_events as jm
 from hostler.core import memory_events as m
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
@@ -85,6 +86,9 @@ class CallTable:
                 self._calls[id_] = Call(id_, "builtin", self._model, self._turn, recorded.at)
             case m.ContextCompacted():
                 self._compacted(recorded.event, recorded.at)
+            case jm.Judged(turn, _, model, usage):
+                judged = Call(f"judge-{turn}", "builtin", model, self._turn, recorded.at, recorded.at, "finished")
+                self._calls[f"{judged.id}-{recorded.seq}"] = replace(judged, usage=usage, reason="the judge")
             case ev.Started(agent=agent):
                 self._model = agent.model
             case ae.AgentCallStarted(call_id, model):

@@ -10,6 +10,7 @@ LABELS = {
     "max_iterations": "Model calls",
     "max_input_tokens": "Input tokens",
     "max_output_tokens": "Output tokens",
+    "max_cost": "Dollars",
     "max_seconds": "Running time",
 }
 
@@ -20,19 +21,21 @@ class Spent:
 
     name: str
     label: str
-    used: int
-    limit: int
+    used: float
+    limit: float
     share: float | None
     unit: str
 
 
 def spent(state: State, now: datetime | None = None) -> tuple[Spent, ...]:
-    """Return model calls, input tokens, output tokens and running time, in this order.
+    """Return model calls, input tokens, output tokens, cost where it is limited, and running time, in this order.
 
     With `now`, the time of a turn that runs is counted up to it.
     """
     rows: list[Spent] = []
     for one in counted(state):
+        if one.name == "max_cost" and not one.limit:
+            continue
         used = one.used
         if one.name == "max_seconds" and now and state.ran_since:
             used = int(state.ran + max(0.0, (now - state.ran_since).total_seconds()))

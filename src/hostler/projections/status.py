@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from hostler.core.budget import committed_cost, cost_of
 from hostler.core.events import OutputScalar
 from hostler.core.external import External
 from hostler.core.state import State
@@ -37,6 +38,10 @@ def view(state: State) -> dict[str, Any]:
             "queue": [q.id for q in state.queue],
             "baseCommit": state.environment.base_commit,
             "notes": list(state.notes),
+            **spent(state),
+            "missingOutputs": list(state.judging.missing),
+            "conditionReasons": {one.id: one.reason for one in state.judging.results if not one.met},
+            "judgementFailed": state.judging.failed,
             "refusedHosts": list(state.refused_hosts),
             "needsCredential": needs_credential(state),
             "pullRequests": pull_requests(state),
@@ -88,6 +93,9 @@ def spec(state: State) -> dict[str, Any]:
         limits=bounds,
         codexSettings=begun.request.get("codexSettings"),
         mode=begun.request.get("mode"),
+        loopConditions=[
+            _full(id=one.id, expression=one.expression, description=one.description) for one in state.judging.conditions
+        ],
     )
 
 
@@ -117,6 +125,8 @@ def status(state: State) -> dict[str, Any]:
         mode=mode(state),
         waitingInfo=waiting(state),
         goal=goal(state),
+        judgement=state.judging.text,
+        loopConditionResults=condition_results(state),
         codexSettings=dict(state.external.settings),
         mcpIntegrationStatuses=integrations(state),
         subagents=[*subagents(state), *family_status.children(state)],
@@ -228,6 +238,29 @@ def mode(state: State) -> str:
     pursued = state.external.goal
     pursues = pursued is not None and pursued.status == "active" and state.modes.now == "execution"
     return f"AGENT_MODE_{'GOAL' if pursues else state.modes.now.upper()}"
+
+
+def condition_results(state: State) -> list[dict[str, Any]]:
+    """Return what each loop condition came to when it was evaluated last."""
+    part = state.judging
+    return [
+        {
+            "conditionId": one.id,
+            "iteration": part.rounds.get(one.id, 0),
+            "lastEvaluatedAt": stamp(part.at),
+            "met": one.met,
+        }
+        for one in part.results
+    ]
+
+
+def spent(state: State) -> dict[str, Any]:
+    """Return what it cost in dollars, itself and with its sub-agents, as far as prices are known."""
+    unpriced = sum(one.unpriced for one in state.spending.days.values())
+    if not state.begun.agent.prices:
+        return {}
+    own, below = cost_of(state), committed_cost(state)
+    return {"cost": round(own, 6), "treeCost": round(own + below, 6), "unpricedCalls": unpriced}
 
 
 def goal(state: State) -> dict[str, Any] | None:

@@ -10,10 +10,12 @@ from datetime import datetime
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import forge_events as fe
+from hostler.core.approvals_events import ApprovalGiven
 from hostler.core.conversation import Usage
 from hostler.core.events import Recorded
 from hostler.core.family_events import FamilyEvent
 from hostler.core.interests_events import InterestFired, InterestsDropped, InterestsRegistered
+from hostler.core.judging_events import JudgingEvent
 from hostler.core.kept import WorkApplied, WorkKept, WorkNotKept, WorkRestored
 from hostler.core.mcp_events import McpChanged, McpReported
 from hostler.core.memory_events import MemoryEvent
@@ -22,9 +24,11 @@ from hostler.core.state import State, evolve
 from hostler.projections.items import Action, AgentMessage, AnyItem, FileChanged, TurnEnd, TurnStart, UserInput
 from hostler.projections.telling import Telling
 from hostler.projections.telling_agents import AgentTeller
+from hostler.projections.telling_approvals import tell_approval
 from hostler.projections.telling_family import tell_family
 from hostler.projections.telling_forge import ForgeTeller
 from hostler.projections.telling_inputs import InputTeller
+from hostler.projections.telling_judging import tell_judging
 from hostler.projections.telling_mcp import tell_servers
 from hostler.projections.telling_memory import MemoryTeller
 from hostler.projections.telling_modes import tell_mode
@@ -116,6 +120,8 @@ class Timeline:
                 self._steps.tell(event)
             case event if isinstance(event, MemoryEvent):
                 self._memory.tell(event)
+            case event if isinstance(event, JudgingEvent):
+                tell_judging(self._telling, event)
             case event if isinstance(event, ModesEvent):
                 tell_mode(self._telling, event)
             case ev.ToolStarted() | ev.ToolFinished() | ev.TodosSet() | ev.OutputsSet() | ev.NextStepsProposed():
@@ -126,6 +132,8 @@ class Timeline:
                 self._hosts.refused(event)
             case ev.HostAllowed():
                 self._hosts.allowed(event)
+            case ApprovalGiven():
+                tell_approval(self._telling, event)
             case McpChanged() | McpReported():
                 tell_servers(self._telling, event)
             case event if isinstance(event, FamilyEvent):
