@@ -1,5 +1,6 @@
 """The goal of the built-in agent: what a person's wish makes of it, and what it has used."""
 
+import re
 from datetime import datetime
 
 from hostler.core.agents import Goal, GoalChange
@@ -9,6 +10,16 @@ from hostler.core.external import External
 
 MARK = "goal_mark"
 """Under which name of `External.times` it is kept until when time was counted."""
+
+_BUDGET = re.compile(r"\s*--budget[ =](\d{1,15})([kKmM]?)(?=\s)")
+_THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
+
+
+def split(text: str) -> tuple[str, int]:
+    """Return the objective of a text and the token budget before it, as in `--budget 200k TEXT`; 0 is none."""
+    found = _BUDGET.match(text)
+    budget = int(found[1]) * _THOUSANDS[found[2].lower()] if found else 0
+    return (text[found.end() :] if found else text).strip(), budget
 
 
 def after(goal: Goal | None, change: GoalChange) -> Goal | None:
