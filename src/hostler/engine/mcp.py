@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = 30.0
 """Seconds for which the first model call of a turn waits for servers that are starting."""
+MOST_OFFERED = 100
+"""Tools of all servers together; model providers take little more than that."""
 MOST_WHOLE = 8 << 20
 """Bytes of a result that are kept beside what the model reads."""
 OwnServers = Callable[[Sequence[str]], tuple[McpServer, ...]]
@@ -315,15 +317,15 @@ class _Held:
     def offered(self, planning: bool) -> Sequence[ToolSpec]:
         """Return the tools as a model sees them."""
         specs = [
-            ToolSpec(name, tool.description, dict(tool.schema or {"type": "object"}))
+            ToolSpec(name, tool.description, {"type": "object", "properties": {}, **(tool.schema or {})})
             for name, (_, tool) in self._tools().items()
             if tool.read_only or not planning
         ]
-        return tuple(specs)
+        return tuple(specs[:MOST_OFFERED])
 
     def _tools(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for kept in self._kept.values():
+        for _, kept in sorted(self._kept.items()):
             for name, tool in kept.tools().items():
                 found.setdefault(name, (kept, tool))
         return found
