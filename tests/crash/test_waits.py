@@ -109,6 +109,17 @@ def test_a_rebuild_runs_the_commands_again_once_also_through_a_kill(serve: Serve
     assert len(of(server, execution, "InterestFired")) == 1
 
 
+def test_a_rebuild_tells_what_failed_also_of_a_file_that_the_agent_wrote(serve: Serve) -> None:
+    text = json.dumps({"postCreateCommand": "echo no such tool >&2; exit 3"})
+    steps = [call("write", path=".devcontainer.json", content=text), call("rebuild_devcontainer"), {"text": "I see."}]
+    server = serve(steps)
+    execution = server.start_agent("rebuild it")
+    server.until(lambda: turn_ended(server, execution, 2))
+    said = of(server, execution, "InputQueued")[-1]
+    assert said["block"]["devcontainerRebuild"]["phase"] == "failed"
+    assert "failed with exit code 3: no such tool" in said["expansion"]
+
+
 def test_the_example_of_the_page_waits_until_it_is_woken(serve: Serve) -> None:
     (script,) = (one.text for one in blocks(ROOT / "docs" / "how-to" / "waiting.md") if one.kind == "json")
     server = serve(json.loads(script)["rules"][0]["steps"])

@@ -158,9 +158,10 @@ class Engine:
     def works(self, execution: str) -> bool:
         """Return whether something of it runs in its environment; what only keeps its work, or lingers, gives way."""
         worker = self._workers.get(execution)
-        return worker is not None and (
-            worker.state.killing or worker.state.phase not in ("WAITING_FOR_INPUT", "STOPPED")
-        )
+        if worker is None:
+            return False
+        rebuilds = any(one.kind == "devcontainer_rebuild" for one in worker.state.interests.open)
+        return rebuilds or worker.state.killing or worker.state.phase not in ("WAITING_FOR_INPUT", "STOPPED")
 
     def busy(self) -> bool:
         """Return whether this process works on anything, or will when the time has come."""

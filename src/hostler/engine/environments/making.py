@@ -211,8 +211,10 @@ class Maker:
     async def rebuild(self, row: EnvironmentRow, name: str) -> Sequence[str]:
         """Read devcontainer.json of a running environment again and run its commands; return what went wrong."""
         site = await self._setup.entered(row.id, self.machine(row))
-        asked = self._redactor.json(await self._setup.read(row, site))
+        asked = self._redactor.json(await self._setup.read(row, site, anew=True))
         row = await self._ledger.change(row.id, status={"devcontainer": asked}, used=True)
+        for note in asked.get("ignored", ()):
+            await self._journal.say(row.id, note)
         await self._journal.say(row.id, "the lifecycle commands of devcontainer.json are run again")
         failures = await self._setup.again(row, site, name)
         await self._ledger.change(row.id, used=True)

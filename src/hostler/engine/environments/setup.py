@@ -84,10 +84,13 @@ class Setup:
         site = Site(environment, machine, "")
         return Site(environment, machine, await machine.register(site.group, 1))
 
-    async def read(self, row: EnvironmentRow, site: Site) -> Mapping[str, Any]:
-        """Return what the repository's devcontainer.json asks for, as the row keeps it; empty when there is none."""
+    async def read(self, row: EnvironmentRow, site: Site, *, anew: bool = False) -> Mapping[str, Any]:
+        """Return what the repository's devcontainer.json asks for, as the row keeps it; empty when there is none.
+
+        `anew` looks also where the workspace began empty, as somebody may have written one.
+        """
         asked = str(row.spec.get("devcontainer", ""))
-        if not asked and isinstance(source_of(row), Scratch):
+        if not asked and not anew and isinstance(source_of(row), Scratch):
             return {}
         path, text = await _found(site.machine, asked)
         if text is None:
