@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hostler.core import agent_events as ae
+from hostler.core import approvals_events as aq
+from hostler.core import approvals_plan, kept
 from hostler.core import events as ev
 from hostler.core import family_events as fm
 from hostler.core import interests_events as ie
-from hostler.core import kept
 from hostler.core import mcp_events as mm
 from hostler.core.agents import Child, Choice, FileChange, Goal, GoalChange, Question
 from hostler.core.conversation import Text, Thinking, ToolCall, Usage
@@ -423,6 +424,43 @@ def waits() -> Iterable[Recorded]:
     return w.log
 
 
+def approvals() -> Iterable[Recorded]:
+    """Calls that need a person's word: one is allowed for the conversation, one is denied, one has nobody."""
+    w = Writing("approvals", BEGAN + timedelta(hours=9))
+    w.add(started("approvals", "builtin", name="Publish the release"))
+    task = w.queued("task", "Publish the release.")
+    w.add(ready("approvals"), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((task,)))
+    w.add(ev.ModelCallStarted("c1", "anthropic:claude"))
+    asked = (call(1, "bash", command="git push origin main"), call(2, "bash", command="make publish"))
+    w.add(ev.ModelReplied("c1", (*asked, call(3, "write", path=".env", content="x")), Usage(9, 0, 0, 4)))
+    cards = [
+        aq.ApprovalAsked("c1.0", "bash", "git push origin main", w.at, "it leaves this machine", ("bash git push *",)),
+        aq.ApprovalAsked("c1.1", "bash", "make publish", w.at, "", ("bash make publish",)),
+        aq.ApprovalAsked("c1.2", "write", ".env", w.at, "", ("write *.env",)),
+    ]
+    for turn, (card, said) in enumerate(
+        zip(cards, ("Allow for this conversation", "not on a Friday", ""), strict=True), 1
+    ):
+        w.add(card, ae.QuestionsAsked(card.call_id, (approvals_plan.question(card),)), ev.TurnEnded(turn))
+        word = w.queued(f"word-{turn}", said) if said else ""
+        allowed = said.startswith("Allow")
+        by = approvals_plan.PERSON if said else "the deadline"
+        reason = "" if allowed else said or "nobody answered in time"
+        given = aq.ApprovalGiven(card.call_id, allowed, by, reason, allowed, word)
+        if not word:
+            w.add(given, ae.QuestionsClosed(card.call_id))
+        w.add(ev.TurnStarted(turn + 1, "life-1", 1.0), ready("approvals"))
+        if word:
+            w.add(given, ev.InputTaken((word,)), ae.QuestionsClosed(card.call_id))
+        if allowed:
+            w.ran("c1.0", "bash", {"command": "git push origin main"}, "main -> main", exit_code=0)
+        else:
+            w.add(ev.ToolFinished(card.call_id, "failed", approvals_plan.denied(by, reason)))
+    w.replied("c2", Text("The push is done; the rest waits for you."))
+    w.add(ev.TurnEnded(4))
+    return w.log
+
+
 ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {
     "builtin": builtin,
     "codex": codex,
@@ -430,5 +468,6 @@ ALL: Mapping[str, Callable[[], Iterable[Recorded]]] = {
     "memory": memory,
     "family": family,
     "servers": servers,
+    "approvals": approvals,
     "waits": waits,
 }

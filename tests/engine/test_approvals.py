@@ -10,8 +10,10 @@ import pytest
 from hostler.agents.builtin.context import followed
 from hostler.core import events as ev
 from hostler.core.approvals_events import ApprovalAsked, ApprovalGiven, Permission
+from hostler.core.commands import DeleteInput
 from hostler.core.conversation import ModelMessage, UserMessage
 from hostler.core.events import Recorded
+from hostler.core.kept import WorkKept
 from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State
 from hostler.models.script import Call, Step
@@ -60,7 +62,7 @@ async def test_a_call_waits_for_a_word_over_the_end_of_its_turn_and_goes_on_with
     await stage.boot()
     execution = await stage.start("scripted:story", "push it")
     one = await asked(stage, execution)
-    assert (one.call_id, one.tool, one.subject) == ("c1.0", "bash", PUSH.arguments["command"])
+    assert (one.call_id, one.tool, one.subject) == ("c1.0", "bash", "make test && git push origin main")
     log = await stage.log(execution)
     assert list(results(log)) == ["c1.1"]
     await stage.send(execution, "allow")
@@ -175,15 +177,22 @@ async def test_a_stop_gives_the_call_its_one_result():
 
 
 async def test_what_was_said_before_the_call_is_no_word_on_it():
-    stage = stage_with(Step(text="I push.", calls=(LOOK,)), Step(calls=(PUSH,)), Step(text="Done."), Step(text="Too."))
-    stage.world.machine.hold = asyncio.Event()
+    stage = stage_with(Step(text="I push.", calls=(LOOK,)), Step(calls=(PUSH,)), Step(text="Done."))
+    free = asyncio.Event()
+
+    async def slow(command: str) -> tuple[int, str]:
+        await free.wait()
+        return 0, command
+
+    stage.world.machine.shell = slow
     await stage.boot()
     execution = await stage.start("scripted:story", "push it")
     await stage.until(execution, lambda s: any(tool.started for tool in s.tools))
     await stage.send(execution, "allow", "early")
-    stage.world.machine.hold.set()
+    free.set()
     await asked(stage, execution)
-    assert (await stage.state(execution)).inputs["early"].state in ("queued", "taken")
+    assert (await stage.state(execution)).inputs["early"].state == "queued"
+    await stage.command(execution, DeleteInput("early"))
     assert not of(await stage.log(execution), ApprovalGiven)
     await stage.send(execution, "deny")
     await done(stage, execution)
@@ -206,7 +215,7 @@ async def test_the_card_is_a_frame_with_three_choices_and_its_answer_is_seen():
 
 
 def essence(log: Sequence[Recorded]) -> Counter[str]:
-    again = (ev.TurnAdopted, ev.EnvironmentReady, ev.ModelCallCut)
+    again = (ev.TurnAdopted, ev.EnvironmentReady, ev.ModelCallCut, WorkKept)
     return Counter(type(r.event).__name__ for r in log if not isinstance(r.event, again))
 
 

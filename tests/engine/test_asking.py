@@ -73,7 +73,8 @@ async def test_a_question_is_a_block_with_its_choices(stage: Stage):
             {"label": "Postgres", "text": "Postgres", "description": ""},
         ],
     }
-    assert "choices" not in shown[1]
+    assert [choice["label"] for choice in shown[1]["choices"]] == ["Decide yourself", "Skip this"]
+    assert shown[1]["allowOther"] is True
 
 
 async def test_the_next_input_answers_and_the_agent_goes_on(stage: Stage):

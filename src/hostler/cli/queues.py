@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hostler.cli import ids, places
 from hostler.cli.client import Client
@@ -14,8 +15,23 @@ from hostler.cli.paper import fitting
 from hostler.cli.problems import usage
 from hostler.cli.screen import emit, line, note, say, table
 
+
+class EitherWay(TyperGroup):
+    """Takes the execution before the subcommand too; alone it lists."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the subcommand first."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            named = args[1] if len(args) > 1 else ""
+            rest = args[2:] if named in self.commands else args[1:]
+            args = [named if named in self.commands else "list", args[0], *rest]
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
-    help="Messages that wait for an agent at work: look, edit, remove, move, steer.", no_args_is_help=True
+    cls=EitherWay,
+    help="Messages that wait for an agent at work: `hostler queue ID list`, `edit`, `rm`, `move` and `steer`.",
+    no_args_is_help=True,
 )
 Json = dict[str, Any]
 SHOWN = 100
@@ -29,7 +45,7 @@ def list_(execution: Execution, json: AsJson = False, data_dir: DataDir = None) 
 
     Example:
 
-        hostler queue list 0198c2
+        hostler queue 0198c2 list
     """
     _, _, queue = _found(execution, data_dir)
     if json:
@@ -55,7 +71,7 @@ def edit(
 
     Example:
 
-        hostler queue edit 0198c2 1 "Add two tests, not one"
+        hostler queue 0198c2 edit 1 "Add two tests, not one"
     """
     client, id_, queue = _found(execution, data_dir)
     said = sys.stdin.read() if text == "-" else text
@@ -70,7 +86,7 @@ def rm(execution: Execution, message: Message, json: AsJson = False, data_dir: D
 
     Example:
 
-        hostler queue rm 0198c2 2
+        hostler queue 0198c2 rm 2
     """
     client, id_, queue = _found(execution, data_dir)
     one = _meant(queue, message)
@@ -90,7 +106,7 @@ def move(
 
     Example:
 
-        hostler queue move 0198c2 3 --before 1
+        hostler queue 0198c2 move 3 --before 1
     """
     client, id_, queue = _found(execution, data_dir)
     one, other = _meant(queue, message), _meant(queue, before) if before else ""
@@ -104,7 +120,7 @@ def steer(execution: Execution, message: Message, json: AsJson = False, data_dir
 
     Example:
 
-        hostler queue steer 0198c2 1
+        hostler queue 0198c2 steer 1
     """
     client, id_, queue = _found(execution, data_dir)
     one = _meant(queue, message)
