@@ -134,7 +134,8 @@ class Effects:
             done.read_only,
         )
         commands = CommandsAnnounced(announced(offered, scene.state.begun.agent.driver))
-        news = self.services.offers is not None and commands.commands != scene.state.memory.commands
+        known = scene.state.memory.commands
+        news = commands.commands != known and bool(offered.commands or known)
         events = (ready, commands) if news else (ready,)
         return tuple(Fact(key, self._masked(event)) for event in events)
 
