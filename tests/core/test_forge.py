@@ -15,10 +15,12 @@ PAGE = "https://git.example/team/shop/pull/7"
 
 def test_a_page_of_a_pull_request_names_it():
     asked = asked_of({"codeContext": {"contextUrl": {"url": PAGE}}})
-    assert asked == Asked(PAGE, "7", repository="https://git.example/team/shop")
+    assert asked == Asked(PAGE, "7", repository="https://git.example/team/shop", ref="refs/pull/7/head")
     merge = "https://gitlab.example:8443/a/b/c/-/merge_requests/12/diffs"
     asked = asked_of({"codeContext": {"contextUrl": {"url": merge}}})
-    assert asked == Asked(merge, "12", repository="https://gitlab.example:8443/a/b/c")
+    assert asked == Asked(
+        merge, "12", repository="https://gitlab.example:8443/a/b/c", ref="refs/merge-requests/12/head"
+    )
 
 
 def test_what_a_client_says_of_a_pull_request_is_kept():
@@ -32,7 +34,9 @@ def test_what_a_client_says_of_a_pull_request_is_kept():
         "repository": {"cloneUrl": "https://git.example/team/shop.git"},
     }
     asked = asked_of({"codeContext": {"pullRequest": pull}})
-    assert asked == Asked(PAGE, "7", "Count", "count", "main", "ann", "https://git.example/team/shop")
+    assert asked == Asked(
+        PAGE, "7", "Count", "count", "main", "ann", "https://git.example/team/shop", "refs/pull/7/head"
+    )
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,24 @@ def test_a_pull_request_is_checked_out_at_its_branch_and_pushed_to(
         ]
 
 
+def test_a_project_goes_to_the_branch_of_a_pull_request(place: Path) -> None:
+    bash = {"name": "bash", "arguments": {"command": "git status -sb | head -1; git log -1 --format=%s"}}
+    with shop(place, [{"calls": [bash]}]) as it:
+        it.keep()
+        git(place / "first", "checkout", "-q", "-b", "coins")
+        git(place / "first", "commit", "-q", "--allow-empty", "-m", "counted")
+        git(place / "first", "push", "-q", str(it.bare), "coins:refs/pull/1/head")
+        it.book.add(REPOSITORY, "Count the coins", "coins", fork="bob/till")
+        source = {"specs": [{"contextUrl": {"url": it.url}}]}
+        made = it.server.call("CreateProject", {"name": "till", "initializer": source}, "ProjectService")["project"]
+        pull = {"url": f"https://{it.book.host}/{REPOSITORY}/pull/1"}
+        context = {"projectId": made["id"], "pullRequest": pull}
+        execution = it.server.start_agent("look", codeContext=context)
+        it.server.rest(execution)
+        [said] = [body["text"] for kind_, body in it.server.log(execution) if kind_ == "ToolFinished"]
+        assert said.splitlines() == ["## coins...fork/coins", "counted"]
+
+
 def test_an_environment_that_an_agent_made_is_its_creators(place: Path) -> None:
     make = [{"name": "create_environment", "arguments": {"repository": "", "name": "second"}}]
     bad = [

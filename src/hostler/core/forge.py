@@ -50,6 +50,8 @@ class Asked:
     author: str = ""
     repository: str = ""
     """Where it is to be merged: an http address."""
+    ref: str = ""
+    """What git fetches for it there, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,11 @@ def asked_of(request: Mapping[str, Any]) -> Asked | None:
     pull: Mapping[str, Any] = context.get("pullRequest") or {}
     named: Mapping[str, Any] = context.get("contextUrl") or {}
     of_context = str(named.get("url", ""))
-    url, repository, number = "", "", ""
+    url, repository, number, ref = "", "", "", ""
     for one in (str(pull.get("url", "")), of_context):
         found = _request_page(one)
         if found and not url:
-            url, (repository, number) = one, found
+            url, (repository, number, ref) = one, found
     if not (url or pull.get("id") or pull.get("title") or pull.get("url")):
         return None
     into: Mapping[str, Any] = pull.get("repository") or {}
@@ -133,11 +135,12 @@ def asked_of(request: Mapping[str, Any]) -> Asked | None:
         str(pull.get("toBranch", "")),
         str(pull.get("author", "")),
         repository or clone,
+        ref,
     )
 
 
-def _request_page(url: str) -> tuple[str, str] | None:
-    """Return repository and number of the page of a pull or merge request; None for anything else."""
+def _request_page(url: str) -> tuple[str, str, str] | None:
+    """Return repository, number and ref of the page of a pull or merge request; None for anything else."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.path.strip("/"):
@@ -147,7 +150,7 @@ def _request_page(url: str) -> tuple[str, str] | None:
         return None
     if address.form != "pull":
         return None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{address.path}", address.value
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{address.path}", address.value, address.ref or ""
 
 
 def told(pull: m.PullRequestGiven) -> str:

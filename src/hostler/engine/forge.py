@@ -31,12 +31,19 @@ set -e
 current=$(git symbolic-ref --short -q HEAD || true)
 if [ "$current" != "$BRANCH" ]; then
   git show-ref -q --verify "refs/heads/$BRANCH" && exit 5
-  if [ -n "$current" ]; then git branch -q -m "$BRANCH"; else git checkout -q -b "$BRANCH"; fi
+  case "$current" in
+    pull/* | pull-requests/* | merge-requests/*) git branch -q -m "$BRANCH" ;;
+    *)
+      git fetch -q --no-tags --depth=1 origin "${REF:-refs/heads/$BRANCH}"
+      git checkout -q -b "$BRANCH" FETCH_HEAD
+      ;;
+  esac
 fi
 remote=origin
 if [ -n "$FORK" ]; then git remote add fork "$FORK" 2>/dev/null || git remote set-url fork "$FORK"; remote=fork; fi
 git config "branch.$BRANCH.remote" "$remote"
 git config "branch.$BRANCH.merge" "refs/heads/$BRANCH"
+git update-ref "refs/remotes/$remote/$BRANCH" HEAD
 """
 Report = Callable[[str, ReportCredential], Awaitable[object]]
 """Gives an execution a command."""
@@ -101,7 +108,7 @@ class ForgeEffects:
         assert asked is not None
         known, note = await self._known(asked, scene.state.environment.id)
         try:
-            there = await self._go(known, scene) if known.head else False
+            there = await self._go(known, asked.ref, scene) if known.head else False
         except MachineLost:
             lost = ev.SupervisorLost(scene.state.environment.incarnation)
             return Outcome((Fact(f"lost/{scene.position.fence}/{scene.position.seq}", lost),))
@@ -139,14 +146,14 @@ class ForgeEffects:
             "",
         )
 
-    async def _go(self, pull: PullRequest, scene: Scene) -> bool:
+    async def _go(self, pull: PullRequest, ref: str, scene: Scene) -> bool:
         """Give the workspace a branch of the request's name that is pushed to it; return whether it has one."""
         state = scene.state
         if not state.environment.owned or state.turn > 1 or state.calls:
             return False
         machine = await self.inside.machine_for(state.environment.id)
         operation = Operation(scene.execution, scene.position.fence, "pull-request")
-        env = {"BRANCH": pull.head, "FORK": pull.head_repository}
+        env = {"BRANCH": pull.head, "FORK": pull.head_repository, "REF": ref, "NO_PROXY": "", "no_proxy": ""}
         command = Command(("/bin/sh", "-c", TO_BRANCH), env=env, timeout=GIT_SECONDS)
         try:
             result = await machine.exec(operation, command, incarnation=state.environment.incarnation)
