@@ -13,10 +13,11 @@ from hostler.core.conversation import ModelRequest, UserMessage
 from hostler.core.events import Recorded
 from hostler.core.mcp_client import McpTool
 from hostler.core.mcp_servers import CONFIG
+from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State
 from hostler.models.registry import Registry
 from hostler.models.script import Call, Rule, Script, Step
-from hostler.testing.link import Link
+from hostler.testing.link import Died, Link
 from hostler.testing.stage import Stage, said
 from tests.engine.stories import Forgetful
 from tests.engine.test_crashes import check, tell
@@ -232,6 +233,49 @@ async def test_memory_thrown_away_after_every_append_changes_nothing():
     await stage.boot()
     assert essence(await rested(stage)) == essence(log)
     await stage.kill()
+
+
+async def resident(stage: Stage) -> Sequence[Recorded]:
+    """Tell a story of an agent that lives inside to its end, whatever dies on the way, and return its log."""
+    stage.world.machine.script = (("do", "make"), ("say", "Done."))
+    stage.toolshed.add("shop")
+    stage.toolshed.add("wild", deny=("a*",))
+    try:
+        execution = await stage.start("scripted:none", "go", driver="resident")
+    except Died:
+        execution = (await stage.executions.find(ExecutionQuery(), limit=1))[0].id
+        await stage.restart()
+        if not (await stage.state(execution)).inputs:
+            await stage.send(execution, "go")
+    waits = asyncio.create_task(stage.until(execution, lambda s: s.phase == "WAITING_FOR_INPUT" and s.turn > 0))
+    dead = asyncio.create_task(stage.server.link.dead.wait())
+    await asyncio.wait({waits, dead}, return_when=asyncio.FIRST_COMPLETED)
+    if not waits.done():
+        await stage.restart()
+    await waits
+    dead.cancel()
+    return await stage.log(execution)
+
+
+async def test_an_agent_that_lives_inside_is_given_servers_also_when_the_server_dies():
+    stage = stage_with()
+    await stage.boot()
+    log = await resident(stage)
+    commits = len(stage.commits)
+    await stage.kill()
+    (told,) = [r.event for r in log if isinstance(r.event, m.McpChanged)]
+    assert [(one.id, one.phase) for one in told.servers] == [("shop", "initializing"), ("wild", "failed")]
+    assert "no patterns" in told.servers[1].failure
+    for way in ("die_before", "die_after"):
+        for number in range(1, commits + 1):
+            stage = stage_with()
+            before = way == "die_before"
+            link = Link(stage.executions, die_before=number if before else 0, die_after=0 if before else number)
+            await stage.boot(link)
+            log = await resident(stage)
+            await stage.kill()
+            assert [r.seq for r in log] == list(range(1, len(log) + 1))
+            assert any(isinstance(r.event, m.McpChanged) for r in log), (way, number)
 
 
 async def test_planning_offers_and_calls_what_only_reads():

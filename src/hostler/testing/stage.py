@@ -118,8 +118,17 @@ class Stage:
         redactor = Redactor(self.secrets)
         live = LiveText(redactor, self.spoken)
         drivers = {"resident": ResidentDriver()}
-        agents = Agents(drivers, self.world, _lodge, live, redactor, pause=_at_once, opening=self.opening)
         servers = McpServers(self.toolshed, self.world, redactor, self.clock, self.toolshed.own)
+        agents = Agents(
+            drivers,
+            self.world,
+            _lodge,
+            live,
+            redactor,
+            pause=_at_once,
+            opening=self.opening,
+            servers=servers.given,
+        )
         effects = Effects(self.models, self.world, self.blobs, live, redactor, self.clock, agents, servers=servers)
         effects.performers.learn(servers.performers())
         effects.performers.learn(compacting.performers(effects))
