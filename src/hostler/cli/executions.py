@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import codex, endings, ids, places, taking
+from hostler.cli import codex, endings, ids, modes, places, taking
 from hostler.cli.client import Client
 from hostler.cli.extras import noted, seen, verdict
 from hostler.cli.glance import PAGE, STANDINGS, Entry, glance, lasted
@@ -111,6 +111,8 @@ def send(
     input_id: Annotated[
         str, typer.Option("--id", help="Your id of this message: sent again with the same id, it counts once.")
     ] = "",
+    mode: modes.Mode = "",
+    budget: modes.Budget = "",
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -128,13 +130,17 @@ def send(
         hostler send 0198c2 '/review src/parser.py'
 
         hostler send 0198c2 '!make test'
+
+        hostler send 0198c2 "How would you split this module?" --mode planning
     """
+    modes.checked(mode, budget)
     content = sys.stdin.read() if text == "-" else text
     if not content.strip():
         raise usage("there is nothing to send: the text is empty")
     client = Client(places.find(data_dir))
     found = ids.execution(client, execution)
-    sent = say_to(client, found, content, input_id)
+    said, options = modes.request(content, mode, budget)
+    sent = say_to(client, found, said, input_id, options)
     if json:
         emit({"id": found, "inputId": sent})
     else:
@@ -186,11 +192,11 @@ def rm(
         emit({"removed": found})
 
 
-def say_to(client: Client, execution: str, text: str, input_id: str = "") -> str:
+def say_to(client: Client, execution: str, text: str, input_id: str = "", options: Json | None = None) -> str:
     """Send text to an execution and return the input's id, which makes a repeat harmless."""
     sent = input_id or str(uuid.uuid4())
     body = {"id": sent, "inputs": [{"text": {"content": text}}]}
-    client.agents("SendToAgentExecution", {"agentExecutionId": execution, "userInput": body})
+    client.agents("SendToAgentExecution", {"agentExecutionId": execution, "userInput": body, **(options or {})})
     return sent
 
 

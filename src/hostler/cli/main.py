@@ -16,6 +16,7 @@ from hostler.cli import (
     environments,
     executions,
     kept,
+    modes,
     opening,
     projects,
     prompts,
@@ -74,6 +75,7 @@ for command in COMMANDS:
     app.command()(command)
 GROUPS = (
     ("queue", queues.app),
+    ("goal", modes.app),
     ("prompt", prompts.app),
     ("token", tokens.app),
     ("env", environments.app),

@@ -17,14 +17,16 @@ from hostler.cli.screen import emit, line, note, say, table
 
 
 class EitherWay(TyperGroup):
-    """Takes the execution before the subcommand too; alone it lists."""
+    """Takes the execution before the subcommand too; `alone` is what the execution by itself means."""
+
+    alone = "list"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the subcommand first."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             named = args[1] if len(args) > 1 else ""
             rest = args[2:] if named in self.commands else args[1:]
-            args = [named if named in self.commands else "list", args[0], *rest]
+            args = [named if named in self.commands else self.alone, args[0], *rest]
         return super().parse_args(ctx, args)
 
 

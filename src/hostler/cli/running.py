@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hostler.cli import codex, places, repositories
+from hostler.cli import codex, modes, places, repositories
 from hostler.cli.client import Client
 from hostler.cli.endings import SHORT
 from hostler.cli.executions import say_to
@@ -29,6 +29,11 @@ def run(
         str, typer.Option(metavar="PROVIDER:NAME", help="Which model; for Codex, its name alone will do.")
     ] = "",
     effort: Annotated[str, typer.Option(metavar="LEVEL", help="How hard Codex thinks: low, medium, high, …")] = "",
+    mode: modes.Mode = "",
+    budget: modes.Budget = "",
+    until: Annotated[
+        str, typer.Option(metavar="EXPR", help="Go on until this holds over the outputs, such as outputs.green.")
+    ] = "",
     name: Annotated[str, typer.Option(help="What to call it; the task's first line otherwise.")] = "",
     annotation: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Note it; may be repeated.")] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and leave it running.")] = False,
@@ -44,7 +49,7 @@ def run(
 
     Without a running server it starts one that ends by itself after 30 idle minutes. Ctrl-C leaves the agent running.
 
-    Exit code: 0 done, 1 failed or stopped, 2 wrong usage, 3 when the agent asks for something.
+    Exit code: 0 done, 1 failed, stopped, or --until unmet, 2 wrong usage, 3 when the agent asks for something.
 
     Examples:
 
@@ -56,14 +61,24 @@ def run(
 
         hostler run "Add a test for the parser" --repo . --agent codex --effort high
 
+        hostler run "Mend the tests, then report the output green" --repo . --until 'outputs.green == true'
+
+        hostler run "Port the parser" --repo . --mode ralph
+
+        hostler run "All tests pass" --repo . --mode goal --budget 500k
+
         id=$(hostler run "Tidy up" --repo . --detach) && hostler wait $id && hostler diff $id
     """
     text = sys.stdin.read() if task == "-" else task
     if not text.strip():
         raise usage("there is no task: the text is empty")
+    modes.checked(mode, budget)
+    if until:
+        annotation = [*(annotation or []), f"hostler/until={until}"]
     if repo and project:
         raise usage("--repo and --project exclude each other")
     ours = "" if codex.is_model(model) else model
+    name = name or (text.strip().split("\n", 1)[0][:80] if mode == "goal" else "")
     request = requested(repo, ref if repo or not project else "", name, ours, annotation or [])
     request |= codex.chosen(model, effort)
     client = Client(server(data_dir))
@@ -74,7 +89,8 @@ def run(
     execution = client.agents("StartAgent", request)["agentExecutionId"]
     _tell(execution, link_or_nothing(client, execution), json=json)
     try:
-        say_to(client, execution, text)
+        said, options = modes.request(text, mode, budget)
+        say_to(client, execution, said, options=options)
     except Problem as problem:
         note(f"the execution {execution} exists, but it did not get its task", "red")
         raise problem from None
