@@ -34,6 +34,13 @@ def test_what_waits_is_listed_with_numbers(cli: Cli, server: Scripted) -> None:
     assert [one["id"] for one in json.loads(cli("queue", "list", ID, "--json").out)] == [ID, OTHER, THIRD]
 
 
+def test_the_execution_may_come_first_and_alone_it_lists(cli: Cli, server: Scripted) -> None:
+    assert cli("queue", ID, "list").out == cli("queue", "list", ID).out == cli("queue", ID).out
+    assert cli("queue", ID, "rm", "2").code == 0
+    assert controls(server) == [{"deleteQueuedMessage": {"userInputId": OTHER}}]
+    assert json.loads(cli("queue", ID, "--json").out)[0]["id"] == ID
+
+
 def test_a_message_is_edited_in_one_call(cli: Cli, server: Scripted) -> None:
     server.answers[f"{OWN}/executions/{ID}/queue/{THIRD}/edit"] = lambda body: {"id": "new", "said": body["text"]}
     assert cli("queue", "edit", ID, "0198c2ab", "Better").out == "changed; its id is new\n"

@@ -22,6 +22,8 @@ MEANINGS: Mapping[str, str] = {
     "policy": "What holds for every agent, whoever starts it.",
     "policy.denied_commands": "Shell commands that are not run: patterns matched word by word, where * stands for any "
     'words, such as "git push *" or "sudo *". They hold for executions that are started from then on.',
+    "approvals": "Calls that wait for a person's word.",
+    "approvals.deadline_minutes": "How long one waits before it is denied.",
     "data_dir": "Where log, blobs, environments, token and server.json live; empty: the default folder.",
     "database_url": "postgresql://… instead of hostler.db in the data folder.",
     "model": "The model of agents that name none, PROVIDER:NAME with the provider out of anthropic, openai-responses, "
@@ -37,11 +39,19 @@ MEANINGS: Mapping[str, str] = {
     "agents.initial_message": "Sent by itself when an execution starts.",
     "agents.effort": "How long the model thinks: low, medium, high, max; empty: as the provider does.",
     "agents.mcp": "The keys of its MCP servers, of those below; * is all of them.",
+    "agents.judgement_prompt": "What a judge, who reads the receipts of a turn and no claim, is told; empty: there is none.",
+    "agents.judgement_model": "PROVIDER:NAME of the judge; empty: the agent's own.",
+    "agents.conditions": "Loop conditions: {id, expression, description, max_iterations}; until they hold over the "
+    "outputs, the agent is told to go on.",
+    "agents.requires": "Outputs without which a run is not done: {key, type, accept, description}.",
+    "agents.permissions": "Rules on its tool calls: {tool, pattern, verdict, reason}, the verdict out of allow, ask, deny; "
+    "the first that fits counts.",
     "agents.limits": "Its budget for one execution; 0 is no limit.",
     "agents.limits.max_iterations": "Model calls.",
     "agents.limits.max_input_tokens": "Tokens read, cached ones included.",
     "agents.limits.max_output_tokens": "Tokens written.",
     "agents.limits.max_seconds": "Seconds of work; waiting does not count.",
+    "agents.limits.max_cost": "US dollars, of models whose price is configured; sub-agents count.",
     "agents.limits.max_subagents": "Sub-agents in the whole tree; 0 means 20.",
     "agents.limits.max_depth": "How deep sub-agents may start sub-agents; 0 means 3.",
     "models": "What is known of a model beyond what its provider's library knows. An example:\n"
