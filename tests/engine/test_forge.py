@@ -135,6 +135,36 @@ async def test_a_pull_request_is_opened_once_whenever_the_server_dies():
     assert not opened[0].existed
 
 
+async def test_every_step_doubled_opens_one_pull_request():
+    stage = stage_of(Rule(steps=(Step(calls=(OPEN,)), Step(text="Opened."))), worker=True)
+    await stage.boot(Link(stage.executions, doubled=True))
+    log = await tell(stage)
+    await stage.kill()
+    assert len(stage.forge.book.pulls) == len(of(log, fe.PullRequestOpened)) == 1
+
+
+async def test_a_push_whose_supervisor_is_lost_is_unknown_and_can_be_looked_at_again():
+    again = Step(calls=(Call("open_pull_request", {"title": "Mend the till", "branch": "mend"}),))
+    stage = stage_of(Rule(steps=(again, again, Step(text="Opened."))))
+    git, lost = Git(stage), [True]
+
+    async def shell(line: str) -> tuple[int, str]:
+        done = await git(line)
+        if "git push" in line and lost:
+            lost.clear()
+            stage.world.machine.lose_supervisor()
+            await asyncio.Event().wait()
+        return done
+
+    stage.world.machine.shell = shell
+    await stage.boot()
+    log = await tell(stage)
+    await stage.kill()
+    outcomes = [event.outcome for event in of(log, ev.ToolFinished) if isinstance(event, ev.ToolFinished)]
+    assert outcomes == ["unknown", "ok"]
+    assert len(stage.forge.book.pulls) == 1
+
+
 async def test_an_answer_that_was_lost_is_looked_for_and_one_that_is_there_is_not_opened_again():
     stage = stage_of(Rule(steps=(Step(calls=(OPEN,)), Step(text="Opened."))))
     stage.forge.book.lost_answers = 1

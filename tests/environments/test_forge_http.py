@@ -1,7 +1,7 @@
 """Code hosts asked for environments: by their egress rules, over checked TLS, with the creator's credential alone."""
 
 import ssl
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,12 @@ ENVIRONMENT, CREATOR = "environment", "creator"
 Kind = Literal["github", "gitlab"]
 
 
+def hidden(secrets: Iterable[str]) -> None:
+    """Hide nothing."""
+
+
 @contextmanager
-def host(folder: Path, kind: Kind = "github") -> Iterator[tuple[ForgeBook, Path]]:
+def host(folder: Path, kind: Kind = "github") -> Generator[tuple[ForgeBook, Path]]:
     cert, key = certificate(folder)
     book = ForgeBook(kind, "", SECRET)
     with forge_server(folder, book, cert, key):
@@ -39,7 +43,7 @@ async def asking(
     book: ForgeBook, cert: Path | None, policy: NetworkPolicy | None = None, secret: str = SECRET, **known: Api
 ) -> AsyncGenerator[CodeHosts]:
     """Yield code hosts as an environment with a policy sees them; by default it may reach the book's host."""
-    logins = GitLogins(bytes(32), SystemAmbient(), list)
+    logins = GitLogins(bytes(32), SystemAmbient(), hidden)
     if secret:
         logins.put(token(book.host, logins, secret), secret)
     egress = Egress()

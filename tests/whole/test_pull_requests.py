@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Shop:
 @contextmanager
 def shop(
     place: Path, steps: Sequence[Step], kind: Literal["github", "gitlab"] = "github", *, private: bool = False
-) -> Iterator[Shop]:
+) -> Generator[Shop]:
     cert, key = certificate(place)
     first, bare = place / "first", place / "served" / f"{REPOSITORY}.git"
     first.mkdir()

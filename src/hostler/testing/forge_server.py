@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def forge_server(root: Path, book: ForgeBook, cert: Path, key: Path, *, private: bool = False) -> Iterator[list[str]]:
+def forge_server(root: Path, book: ForgeBook, cert: Path, key: Path, *, private: bool = False) -> Generator[list[str]]:
     """Serve the bare repositories below a folder, and the book's API; its host becomes the server's address.
 
     Yields the paths of the pushes that were taken. `private` repositories are shown to those with the token only.
