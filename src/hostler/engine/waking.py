@@ -142,8 +142,8 @@ class Waking:
 
     async def _tell(self, scene: Scene, command: Command) -> Outcome:
         with contextlib.suppress(NotFound):
-            # What begins a turn ends the worker that we run in; the command is carried out all the same.
-            await asyncio.shield(self._desk.command(scene.execution, command))
+            # What begins a turn ends the worker that we run in; by then it is in the log.
+            await self._desk.command(scene.execution, command)
         return Outcome()
 
 
