@@ -114,7 +114,7 @@ def test_a_rebuild_tells_what_failed_also_of_a_file_that_the_agent_wrote(serve: 
     steps = [call("write", path=".devcontainer.json", content=text), call("rebuild_devcontainer"), {"text": "I see."}]
     server = serve(steps)
     execution = server.start_agent("rebuild it")
-    server.until(lambda: turn_ended(server, execution, 2))
+    server.until(lambda: len(of(server, execution, "ModelReplied")) == 3)
     said = of(server, execution, "InputQueued")[-1]
     assert said["block"]["devcontainerRebuild"]["phase"] == "failed"
     assert "failed with exit code 3: no such tool" in said["expansion"]

@@ -15,8 +15,8 @@ def leading(*steps: Step) -> Rule:
     return Rule(match="^lead", steps=steps)
 
 
-async def resting(stage: Stage, execution: str, turn: int) -> None:
-    await stage.until(execution, lambda s: s.turn >= turn and s.phase == "WAITING_FOR_INPUT" and not s.interests.open)
+async def resting(stage: Stage, execution: str, calls: int) -> None:
+    await stage.until(execution, lambda s: s.calls >= calls and s.phase == "WAITING_FOR_INPUT" and not s.interests.open)
 
 
 async def test_a_report_ends_the_wait_and_begins_one_turn():
@@ -34,7 +34,7 @@ async def test_a_report_ends_the_wait_and_begins_one_turn():
     state = await stage.until(parent, lambda s: s.phase == "WAITING_FOR_INPUT" and bool(s.interests.open))
     assert [one.subject for one in state.interests.open] == [state.family.children[0].execution]
     gate.set()
-    await resting(stage, parent, 2)
+    await resting(stage, parent, 3)
     log = await stage.log(parent)
     assert len(events(log, ie.InterestFired)) == 1
     assert [e.origin for e in events(log, ev.InputQueued)] == ["user", "agent"]
@@ -51,7 +51,7 @@ async def test_a_sub_agent_that_has_reported_already_wakes_at_once():
     )
     await stage.boot()
     parent = await stage.start("scripted:story", "lead")
-    await resting(stage, parent, 3)
+    await resting(stage, parent, 4)
     log = await stage.log(parent)
     assert len(events(log, ie.InterestFired)) == 1
     told = events(log, ev.InputQueued)[-1]

@@ -188,7 +188,7 @@ async def test_a_rebuilt_dev_container_wakes_the_agent_with_what_failed(failures
     stage.world.rebuild_failures = failures
     await stage.boot()
     execution = await stage.start("scripted:story", "rebuild it")
-    await ended(stage, execution, 2)
+    await stage.until(execution, lambda s: s.calls == 2 and s.phase == "WAITING_FOR_INPUT")
     log = await stage.log(execution)
     assert wakes(log) == [f"rebuild of the dev container{told}"]
     assert len(stage.world.rebuilds) == 1

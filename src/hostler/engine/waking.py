@@ -3,7 +3,6 @@
 Nothing here appends: it commands the desk, which decides on the latest state, so that a repeated wake is none.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
