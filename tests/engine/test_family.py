@@ -350,3 +350,28 @@ async def test_a_message_and_the_share_to_go_on_with_survive_a_crash_at_every_co
         check(await stage.log(parent))
         check(await stage.log(child))
         await stage.kill()
+
+
+async def test_a_parent_whose_budget_is_all_set_aside_waits_until_some_of_it_is_back():
+    calls = [spawn(f"n{i}", "dig", budget={"iterations": 5}) for i in range(2)]
+    stage = stage_of(
+        HEARD,
+        Rule(match="^dig", steps=(Step(calls=(Call("bash", {"command": "hold"}),)), Step(text="Dug."))),
+        boss(*calls),
+    )
+    gate = holding(stage)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead", Limits(max_iterations=10))
+    state = await stage.until(parent, lambda s: s.iterations == 2 and s.phase == "WAITING_FOR_INPUT")
+    assert [c.share.iterations for c in state.family.children] == [5, 3]
+    await stage.send(parent, "hello")
+    await stage.until(parent, lambda s: s.turn == 2 and s.environment.ready)
+    await stage.restart()
+    state = await stage.until(parent, lambda s: bool(s.session == "life-2") and s.environment.ready)
+    assert (state.phase, state.iterations) == ("RUNNING", 2)
+    gate.set()
+    await settled(stage)
+    state = await stage.state(parent)
+    assert state.phase == "WAITING_FOR_INPUT"
+    assert [c.used.iterations for c in state.family.children] == [2, 2]
+    await stage.kill()

@@ -82,6 +82,15 @@ def _of(child: Child) -> Share:
     )
 
 
+def only_set_aside(state: State) -> bool:
+    """Return whether what is used leaves something of every shared limit, so that only shares stand in the way."""
+    spent = own(state)
+    for child in state.family.children:
+        spent = plus(spent, child.used)
+    bounds = shared(state.limits)
+    return all(not getattr(bounds, name) or getattr(spent, name) < getattr(bounds, name) for name in COUNTED)
+
+
 def depth_limit(limits: Limits) -> int:
     """Return how deep a tree may be."""
     return limits.max_depth or DEPTH

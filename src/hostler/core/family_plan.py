@@ -9,9 +9,10 @@ from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import family_events as m
 from hostler.core.agents import Choice, Question
-from hostler.core.budget import NoShare, share_for
+from hostler.core.budget import NoShare, only_set_aside, share_for
 from hostler.core.events import Event
-from hostler.core.family import SPAWN
+from hostler.core.family import SPAWN, Child
+from hostler.core.limits import reached
 from hostler.core.modes import GO_ON, STOP_HERE
 from hostler.core.modes_events import NoProgress
 from hostler.core.state import OpenTool, State
@@ -51,7 +52,12 @@ class AskShare:
     grant: int
 
 
-Effect = StopChild | RemoveChild | NotifyParent | AskShare
+@dataclass(frozen=True, slots=True)
+class AwaitShares:
+    """Do nothing until a sub-agent has given back what is set aside for it."""
+
+
+Effect = StopChild | RemoveChild | NotifyParent | AskShare | AwaitShares
 """What it may want."""
 
 
@@ -69,6 +75,8 @@ def wanted(state: State) -> frozenset[Effect]:
         effects.add(NotifyParent(family.owed[0].turn, family.owed[0].rest))
     if asks_share(state) and state.stop is None:
         effects.add(AskShare(family.grant + 1))
+    if short(state) and state.stop is None and not (state.call or state.tools):
+        effects.add(AwaitShares())
     return frozenset(effects)
 
 
@@ -80,6 +88,18 @@ def holds(state: State) -> bool:
 def asks_share(state: State) -> bool:
     """Return whether a sub-agent that gave its share back is to go on, and needs another one first."""
     return state.phase == "RUNNING" and state.family.released and not state.family.denied
+
+
+def short(state: State) -> bool:
+    """Return whether a running turn must wait for sub-agents at work, as all that is left is set aside for them."""
+    if state.phase != "RUNNING" or not any(one.rest not in ("asks", "waits") for one in _live(state)):
+        return False
+    limit = reached(state)
+    return limit is not None and limit.name != "max_seconds" and only_set_aside(state)
+
+
+def _live(state: State) -> tuple[Child, ...]:
+    return tuple(child for child in state.family.children if child.live)
 
 
 def keeps(state: State) -> bool:

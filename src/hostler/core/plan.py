@@ -251,7 +251,7 @@ def _going_on(state: State) -> tuple[Event, ...]:
     if not any(isinstance(event, ev.InputQueued) for event in events):
         return events
     if limit := reached(state):
-        return failing(state, "agent_execution", limit.message, limit.name)
+        return () if family_plan.short(state) else failing(state, "agent_execution", limit.message, limit.name)
     return modes_plan.broken(state) or events
 
 
@@ -309,7 +309,7 @@ def _next_call(state: State) -> tuple[Event, ...]:
     if not (state.fresh or state.queue or memory_plan.asked(state)):
         return ()
     if limit := reached(state):
-        return failing(state, "agent_execution", limit.message, limit.name)
+        return () if family_plan.short(state) else failing(state, "agent_execution", limit.message, limit.name)
     if first := modes_plan.out_of_budget(state) or memory_plan.before_call(state):
         return first
     taken = steered if state.fresh or steered else (state.queue[0].id,)

@@ -20,7 +20,7 @@ from hostler.core.desk import AgentDefinition, AgentDefinitions, NewEnvironment,
 from hostler.core.errors import FailedPrecondition, NotFound
 from hostler.core.events import Recorded
 from hostler.core.family import Child, child_id, message_id
-from hostler.core.family_plan import AskShare, NotifyParent, RemoveChild, StopChild
+from hostler.core.family_plan import AskShare, AwaitShares, NotifyParent, RemoveChild, StopChild
 from hostler.core.kin import Born, Wish
 from hostler.core.ports import Executions, Fact, Principal, Row
 from hostler.core.redaction import Redactor
@@ -82,7 +82,13 @@ class Families:
 
     def performers(self) -> dict[type[Any], Performer]:
         """Return how each kind of effect is carried out."""
-        return {StopChild: self._stop, RemoveChild: self._remove, NotifyParent: self._notify, AskShare: self._ask}
+        return {
+            StopChild: self._stop,
+            RemoveChild: self._remove,
+            NotifyParent: self._notify,
+            AskShare: self._ask,
+            AwaitShares: _never,
+        }
 
     # --- what tools ask for ---
 
@@ -277,6 +283,12 @@ ORPHANED = "The agent that started this one is gone, and its budget with it."
 def _ended(call_id: str, why: m.End, spent: m.Share | None, scene: Scene) -> Outcome:
     key = f"ended/{call_id}/{scene.position.fence}/{scene.position.seq}"
     return Outcome((Fact(key, m.SubAgentEnded(call_id, why, spent)),))
+
+
+async def _never(effect: AwaitShares, scene: Scene) -> Outcome:
+    """Go on until it is not wanted any more."""
+    await asyncio.Event().wait()
+    return Outcome()
 
 
 def _still(state: State) -> bool:

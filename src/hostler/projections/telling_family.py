@@ -29,7 +29,7 @@ def _child(telling: Telling, child: Child) -> None:
     """Put a sub-agent, under its name and with a way to it; one that never was is not told of."""
     if not child.execution:
         return
-    name = f"agent-{child.call_id}"
+    name = f"agent-{child.call_id.replace('.', '-')}"
     known = telling.items.get(name)
     over = child.doing != "running"
     telling.put(
