@@ -315,3 +315,37 @@ async def test_every_step_of_the_wait_doubled_or_forgotten_changes_nothing():
         await stage.boot(Link(stage.executions, doubled=doubled))
         assert essence(await tell(stage)) == expected
         await stage.kill()
+
+
+async def test_a_rebuild_survives_a_crash_at_every_commit():
+    steps = (Step(calls=(Call("rebuild_devcontainer", {}),)), Step(text="rebuilt"))
+
+    async def tell_rebuild(stage: Stage) -> Sequence[Recorded]:
+        try:
+            execution = await stage.start("scripted:story", "rebuild it")
+        except Died:
+            await stage.restart()
+            execution = (await stage.executions.find(ExecutionQuery(), limit=1))[0].id
+            if not (await stage.state(execution)).inputs:
+                await stage.send(execution, "rebuild it")
+        async with asyncio.timeout(20):
+            while not ((state := await stage.state(execution)).calls == 2 and state.phase == "WAITING_FOR_INPUT"):
+                if stage.server.link.dead.is_set():
+                    await stage.restart()
+                await asyncio.sleep(0)
+        return await stage.log(execution)
+
+    stage = stage_of(*steps)
+    await stage.boot()
+    await tell_rebuild(stage)
+    commits = len(stage.commits)
+    await stage.kill()
+    for way in ("die_before", "die_after"):
+        for number in range(1, commits + 1):
+            stage = stage_of(*steps)
+            await stage.boot(Link(stage.executions, **{way: number}))  # pyright: ignore[reportArgumentType]
+            log = await tell_rebuild(stage)
+            await stage.kill()
+            assert len(of(log, ie.InterestsRegistered)) == len(of(log, ie.InterestFired)) == 1, (way, number)
+            assert wakes(log) == ["rebuild of the dev container: running"]
+            assert len(stage.world.rebuilds) == 1
