@@ -27,7 +27,7 @@ from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
-from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, stand_ins, truthful
+from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, overrides, stand_ins, truthful
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
@@ -62,7 +62,6 @@ from hostler.mcp.connector import Connector
 from hostler.models.gateway.gateway import Gateway
 from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.registry import Registry
-from hostler.models.settings import Override
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
@@ -105,7 +104,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
     ambient = SystemAmbient()
     async with AsyncExitStack() as stack:
         home = stack.enter_context(Home.locked(settings.home, ambient))
-        models = Registry(environ, overrides=_overrides(settings), stand_ins=stand_ins(settings), ambient=ambient)
+        models = Registry(environ, overrides=overrides(settings), stand_ins=stand_ins(settings), ambient=ambient)
         stack.push_async_callback(models.close)
         password = urlsplit(settings.database).password or ""
         redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])
@@ -292,15 +291,6 @@ def _lodge(settings: Settings, gateway: Gateway) -> Lodge:
         return Lodging(WORK, home, f"{GATEWAY_URL}/v1", gateway.token(execution, environment))
 
     return lodge
-
-
-def _overrides(settings: Settings) -> dict[str, Override]:
-    return {
-        name: Override(
-            context_window=model.context_window, vision=model.vision, base_url=model.base_url, api_key=model.api_key
-        )
-        for name, model in settings.models.items()
-    }
 
 
 def _allowed(settings: Settings, name: str) -> bool:

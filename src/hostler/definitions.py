@@ -14,6 +14,7 @@ from hostler.core.mcp_servers import McpServer
 from hostler.core.ports import Models
 from hostler.core.providers import Preflight
 from hostler.core.spending import Price
+from hostler.models.settings import Override
 from hostler.tools.registry import INSIDE, TOOLS
 
 DEMO = "scripted:demo"
@@ -113,9 +114,7 @@ def _definition(section: AgentSection, settings: Settings, models: Models) -> Ag
 def prices(settings: Settings) -> Mapping[str, Price]:
     """Return what models cost, where that is configured: dollars a million tokens."""
     priced = {name: one.price for name, one in settings.models.items() if one.price}
-    return {
-        name: Price(one.input, one.cached_input, one.cache_creation, one.output) for name, one in priced.items()
-    }
+    return {name: Price(one.input, one.cached_input, one.cache_creation, one.output) for name, one in priced.items()}
 
 
 def policy(settings: Settings) -> tuple[Permission, ...]:
@@ -130,6 +129,16 @@ def _with_model(agent: Agent, models: Models) -> Agent:
         return models.get(agent.model).info.given_to(agent)
     except FailedPrecondition:
         return agent
+
+
+def overrides(settings: Settings) -> dict[str, Override]:
+    """Return what is configured of models, by their names."""
+    return {
+        name: Override(
+            context_window=model.context_window, vision=model.vision, base_url=model.base_url, api_key=model.api_key
+        )
+        for name, model in settings.models.items()
+    }
 
 
 def mcp_servers(settings: Settings) -> Callable[[Sequence[str]], tuple[McpServer, ...]]:
