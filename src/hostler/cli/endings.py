@@ -1,6 +1,6 @@
 """How an execution stands and ended: the summary for people, the exit code for scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hostler.cli import codex
@@ -43,11 +43,17 @@ def exit_code(execution: Json, asked: str = "") -> int:
     """Return 0 for a turn that came to its end, 3 when a person is asked for something, 1 for everything else."""
     match phase(execution):
         case "PHASE_PENDING" | "PHASE_WAITING_FOR_INPUT":
-            return ASKED if asked else DONE
+            return ASKED if asked else (FAILED if unmet(execution) else DONE)
         case "PHASE_STOPPED":
             return FAILED
         case _:
             return DONE
+
+
+def unmet(execution: Json) -> list[str]:
+    """Return the loop conditions that did not hold when they were evaluated last."""
+    results: Sequence[Json] = execution.get("status", {}).get("loopConditionResults") or ()
+    return [str(one.get("conditionId", "")) for one in results if not one.get("met")]
 
 
 def goes_on(execution: Json) -> bool:
@@ -65,13 +71,28 @@ def judged(kind: str, sentence: str) -> str:
 
 
 def subagents(execution: Json) -> list[str]:
-    """Return the sub-agents that the agent runs itself, a line each."""
+    """Return the sub-agents, those below another one behind it, a line each; executions with the start of their id."""
     found: Sequence[Json] = execution.get("status", {}).get("subagents") or ()
-    return [
-        f"{line(str(one.get('name', ''))) or one.get('id', '')}: {WORDS.get(str(one.get('phase')), ('unknown', ''))[0]}"
-        + (f" ({line(str(one['statusMessage']))})" if one.get("statusMessage") else "")
-        for one in found
-    ]
+    above = {str(one.get("id")): str(one.get("parentId", "")) for one in found}
+    rows: list[str] = []
+    for one in found:
+        name = line(str(one.get("name", ""))) or one.get("id", "")
+        said = f" ({line(str(one['statusMessage']))})" if one.get("statusMessage") else ""
+        state_ = WORDS.get(str(one.get("phase")), ("unknown", ""))[0]
+        rows.append(f"{_indent(one, above)}{name}{_short(one)}: {state_}{said}")
+    return rows
+
+
+def _short(one: Json) -> str:
+    return f" {str(one.get('id', ''))[:SHORT]}" if one.get("conversationUrls") else ""
+
+
+def _indent(one: Json, above: Mapping[str, str]) -> str:
+    """Return how far a sub-agent stands below others."""
+    depth, parent = 0, str(one.get("parentId", ""))
+    while parent and depth < len(above):
+        depth, parent = depth + 1, above.get(parent, "")
+    return f"{'  ' * (depth - 1)}↳ " if depth else ""
 
 
 def waited(one: Json) -> str:
