@@ -159,7 +159,7 @@ async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
             "codex_settings",
         ),
         ({"agentMessage": {"payload": " "}}, "invalid_argument", "agent_message.payload"),
-        ({"agentMessage": {"payload": "x", "type": "TYPE_COMPLETE"}}, "unimplemented", "agent_message.type"),
+        ({"agentMessage": {"payload": "x", "type": "TYPE_COMPLETE"}}, "failed_precondition", "agent_message.type"),
     ],
 )
 async def test_what_cannot_be_sent_is_refused_by_name(api: Api, more: dict[str, Any], code: str, field: str) -> None:
