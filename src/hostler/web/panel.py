@@ -160,11 +160,18 @@ def meters(state: State, now: datetime) -> Sequence[Meter]:
     more = {"max_input_tokens": cached}
     rows: list[Meter] = []
     for one in spent(state, now):
-        said: Callable[[int], str] = words.span if one.unit.startswith("second") else words.amount
+        said = _measure(one.unit)
         tone = "" if one.share is None or one.share < NEAR else ("bad" if one.share >= 1 else "ask")
         limit = said(one.limit) if one.limit else ""
         rows.append(Meter(one.label, said(one.used), limit, one.share, tone, more.get(one.name, "")))
     return rows
+
+
+def _measure(unit: str) -> Callable[[float], str]:
+    """Return how an amount of this unit is written."""
+    if unit.startswith("dollar"):
+        return lambda used: f"${used:,.2f}" if used >= 1 else f"${used:.4f}"
+    return (lambda used: words.span(int(used))) if unit.startswith("second") else (lambda used: words.amount(int(used)))
 
 
 def _estimated(state: State) -> str:
