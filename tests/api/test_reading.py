@@ -116,14 +116,50 @@ async def test_annotations_are_merged_and_an_empty_value_deletes(api: Api) -> No
     for annotations, code in (
         ({str(n): "x" for n in range(64)}, "invalid_argument"),
         ({"hostler/model": "scripted:demo"}, "unimplemented"),
-        ({"hostler/until": "x"}, "unimplemented"),
+        ({"hostler/until": "outputs.x =="}, "invalid_argument"),
     ):
         refused = await api.refused(
             "UpdateAgentExecution", {"agentExecutionId": execution, "metadata": {"annotations": annotations}}
         )
         assert refused["code"] == code
-    refused = await api.refused("UpdateAgentExecution", {"agentExecutionId": execution, "spec": {}})
-    assert (refused["code"], refused["message"].split(":")[0]) == ("unimplemented", "spec")
+
+
+async def test_conditions_and_limits_are_set_shown_and_taken_away(api: Api) -> None:
+    execution = await api.started({"annotations": {"hostler/until": "outputs.ready"}})
+    condition = {"id": "green", "expression": "outputs.green == true", "description": "all green"}
+    spec: dict[str, Any] = {"loopConditions": [condition], "limits": {"maxIterations": "7"}}
+    body: dict[str, Any] = {"agentExecutionId": execution, "spec": spec}
+    shown = (await api.call("GetAgentExecution", {"agentExecutionId": execution}))["agentExecution"]["spec"]
+    assert [one["expression"] for one in shown["loopConditions"]] == ["outputs.ready"]
+    shown = (await api.call("UpdateAgentExecution", body))["agentExecution"]["spec"]
+    assert shown["loopConditions"] == [condition]
+    assert shown["limits"]["maxIterations"] == "7"
+    shown = (await api.call("UpdateAgentExecution", {**body, "spec": {}}))["agentExecution"]["spec"]
+    assert "loopConditions" not in shown
+    assert shown["limits"]["maxIterations"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("", "an expression is needed"),
+        ("1 +", "at 1:"),
+        ("output.green", "undeclared reference to 'output"),
+        ("1 + 1", "it gives INT"),
+        ("(" * 3000, "at most 2000"),
+        ("(" * 900 + "true" + ")" * 900, "recursion"),
+        ("x" * 2001, "at most 2000"),
+    ],
+)
+async def test_an_expression_that_cannot_be_evaluated_is_refused_with_its_place(
+    api: Api, expression: str, said: str
+) -> None:
+    execution = await api.started()
+    spec = {"loopConditions": [{"id": "c", "expression": expression}]}
+    refused = await api.refused("UpdateAgentExecution", {"agentExecutionId": execution, "spec": spec})
+    assert refused["code"] == "invalid_argument"
+    assert refused["message"].startswith("spec.loop_conditions[0].expression: ")
+    assert said in refused["message"]
 
 
 async def test_outputs_are_typed_and_kept_all_or_none(api: Api) -> None:
@@ -164,4 +200,4 @@ async def test_agents_are_listed_and_their_prompts_are_for_administrators(api: A
         assert one["runnerSide"].get("prompts") == shown
         assert one["runnerSide"]["requiredTools"] == ["bash", "read"]
     assert (await api.refused("GetAgent", {"agentId": A}))["code"] == "not_found"
-    assert await api.call("ListMCPIntegrations") == {}
+    assert await api.call("ListMCPIntegrations") == {"pagination": {}}
