@@ -81,7 +81,7 @@ def rules_of(given: Sequence[Mapping[str, Any]], field: str) -> tuple[OutputRule
     """Return required outputs whose expressions are sound."""
     if len(given) > MOST:
         raise InvalidArgument(f"at most {MOST} outputs can be required", field=field)
-    for number, rule in enumerate(given):
+    for rule in given:
         if rule["accept"]:
-            check(str(rule["accept"]), f"{field}[{number}].accept", of="value")
+            check(str(rule["accept"]), field, of="value")
     return tuple(OutputRule(**rule) for rule in given)

@@ -19,6 +19,7 @@ from hostler.cli.options import AsJson, DataDir, Execution
 from hostler.cli.paper import fact, fitting
 from hostler.cli.problems import usage
 from hostler.cli.screen import clean, emit, line, note, paint, say, table
+from hostler.cli.usage import show_tree
 
 OWN = "hostler"
 """The name of Hostler's own agent, which is not worth a word."""
@@ -76,6 +77,7 @@ def show(
         ),
     ] = "",
     force: taking.Force = False,
+    calls: Annotated[bool, typer.Option("--usage", help="Every model call instead, with those of sub-agents.")] = False,
     json: AsJson = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -87,9 +89,14 @@ def show(
 
         hostler show 0198c2 --json | jq .status.phase
 
+        hostler show 0198c2 --usage
+
         hostler show 0198c2 --bundle
     """
     client = Client(places.find(data_dir))
+    if calls:
+        show_tree(client, ids.execution(client, execution), json=json)
+        return
     if bundle:
         taking.bundle(client, ids.execution(client, execution), output, force=force)
         return

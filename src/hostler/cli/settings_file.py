@@ -39,13 +39,13 @@ MEANINGS: Mapping[str, str] = {
     "agents.initial_message": "Sent by itself when an execution starts.",
     "agents.effort": "How long the model thinks: low, medium, high, max; empty: as the provider does.",
     "agents.mcp": "The keys of its MCP servers, of those below; * is all of them.",
-    "agents.judgement_prompt": "What a judge, who reads the receipts of a turn and no claim, is told; empty: there is none.",
+    "agents.judgement_prompt": "What a judge is told, who reads the receipts of a turn and no claim; empty: no judge.",
     "agents.judgement_model": "PROVIDER:NAME of the judge; empty: the agent's own.",
     "agents.conditions": "Loop conditions: {id, expression, description, max_iterations}; until they hold over the "
     "outputs, the agent is told to go on.",
     "agents.requires": "Outputs without which a run is not done: {key, type, accept, description}.",
-    "agents.permissions": "Rules on its tool calls: {tool, pattern, verdict, reason}, the verdict out of allow, ask, deny; "
-    "the first that fits counts.",
+    "agents.permissions": "Rules on its tool calls: {tool, pattern, verdict, reason}, the verdict out of allow, ask, "
+    "deny; the first that fits counts.",
     "agents.limits": "Its budget for one execution; 0 is no limit.",
     "agents.limits.max_iterations": "Model calls.",
     "agents.limits.max_input_tokens": "Tokens read, cached ones included.",

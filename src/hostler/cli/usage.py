@@ -1,5 +1,6 @@
 """`hostler usage`: every model call of an execution with its four counters, and their sum."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hostler.cli import extras, ids, places
@@ -33,6 +34,65 @@ def usage(execution: Execution, json: AsJson = False, data_dir: DataDir = None) 
     say(f"total  {_sum(found['total'])}")
     if any(found["estimated"].values()):
         say(f"cut    ~ {_sum(found['estimated'])}")
+
+
+STATUS = ("inputTokensUsed", "cachedInputTokensUsed", "cachedCreationTokensUsed", "outputTokensUsed")
+PARENT = "hostler/parent"
+
+
+def show_tree(client: Client, execution: str, *, json: bool) -> None:
+    """Show what an execution and all its sub-agents used, call by call, and whether it adds up to their status."""
+    found = tree(client, execution)
+    if json:
+        emit(found)
+        return
+    for depth, node in _walk(found, 0):
+        _say_node(node, "  " * depth)
+    say(f"whole tree  {_sum(found['treeTotal'])}{_dollars(found.get('treeCost'))}")
+
+
+def tree(client: Client, execution: str) -> dict[str, Any]:
+    """Return {id, name, calls, total, estimated, reconciled, cost, children, treeTotal} of an execution."""
+    shown = extras.seen(client, execution)
+    table = extras.calls(client, execution)
+    status = shown.get("status", {})
+    said = {key: int(status.get(name, 0)) for key, name in zip(COUNTERS, STATUS, strict=True)}
+    wanted = {"filter": {"annotations": {PARENT: execution}}}
+    below = client.pages("gitpod.v1.AgentService", "ListAgentExecutions", "agentExecutions", wanted)
+    children = [tree(client, str(one["id"])) for one in below][::-1]
+    whole = {key: table["total"][key] + sum(one["treeTotal"][key] for one in children) for key in COUNTERS}
+    mine = shown["hostler"].get("cost")
+    costs = [one["treeCost"] for one in children if one.get("treeCost") is not None]
+    cost = {"cost": mine, "treeCost": round(mine + sum(costs), 6)} if mine is not None else {}
+    name = str(shown.get("metadata", {}).get("name", ""))
+    sums = {"reconciled": said == table["total"], "treeTotal": whole, **cost}
+    return {"id": execution, "name": name, **table, **sums, "children": children}
+
+
+def _walk(node: dict[str, Any], depth: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield depth, node
+    for child in node["children"]:
+        yield from _walk(child, depth + 1)
+
+
+def _say_node(node: dict[str, Any], margin: str) -> None:
+    say(f"{margin}{node['id'][:8]}  {line(node['name'])}")
+    rows = [_row(call) for call in node["calls"]]
+    for turn, model, *counters, end in rows:
+        say(f"{margin}  turn {turn}  {model}  {_sum_of(counters)}  {end}")
+    fits = "as its status says" if node["reconciled"] else "which is NOT what its status says"
+    say(f"{margin}  total  {_sum(node['total'])}, {fits}{_dollars(node.get('cost'))}")
+    if any(node["estimated"].values()):
+        say(f"{margin}  cut    ~ {_sum(node['estimated'])} (a guess, not in the total)")
+
+
+def _sum_of(counters: Sequence[str]) -> str:
+    words = zip(counters, ("input", "cached input", "cache written", "output"), strict=True)
+    return ", ".join(f"{amount} {word}" for amount, word in words)
+
+
+def _dollars(cost: float | None) -> str:
+    return "" if cost is None else f"; ${cost:,.4f}"
 
 
 def _row(call: dict[str, Any]) -> tuple[str, ...]:

@@ -59,7 +59,12 @@ async def _text(machine: Machine, path: str) -> str:
 
 async def _digest(machine: Machine) -> str:
     """Return what the workspace's changes come to, without the plan: it says what the agent thinks it did."""
-    data = (await machine.git_diff()).data
+    try:
+        data = (await machine.git_diff()).data
+    except FileProblem:  # It is no repository.
+        entries = await machine.list(".", depth=8, limit=5000)
+        kept = [(one.path, one.size, one.modified) for one in entries if not one.path.startswith(".hostler")]
+        return hashlib.sha256(repr(sorted(kept)).encode()).hexdigest()[:16]
     parts = [part for part in data.split(b"\ndiff --git ") if b" b/.hostler/" not in part.split(b"\n", 1)[0]]
     return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]
 
