@@ -12,7 +12,7 @@ from typing import Any
 from hostler.core.events import Recorded, decode
 
 HERE = Path(__file__).parent
-LOGS = ("builtin", "codex", "failed", "memory", "family", "servers", "waits", "approvals", "review", "judged")
+LOGS = ("builtin", "codex", "failed", "memory", "family", "servers", "waits", "approvals", "modes", "review", "judged")
 
 
 def log(name: str) -> list[Recorded]:

@@ -5,13 +5,13 @@ import json
 from hostler.core.events import encode
 from tests.corpus import HERE
 from tests.corpus.logs import ALL
-from tests.corpus.logs_modes import modes
 from tests.corpus.logs_judging import judged
+from tests.corpus.logs_modes import modes
 from tests.corpus.logs_review import review
 
 
 def main() -> None:
-    for name, made in {**ALL, "review": review, "judged": judged}.items():
+    for name, made in {**ALL, "modes": modes, "review": review, "judged": judged}.items():
         lines: list[str] = []
         for recorded in made():
             kind, version, body = encode(recorded.event)
