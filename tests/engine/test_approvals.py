@@ -267,7 +267,11 @@ async def test_the_story_survives_a_crash_at_every_commit(word: str):
     for way in ("die_before", "die_after"):
         for number in range(1, commits + 1):
             stage = stage_with()
-            await stage.boot(Link(stage.executions, **{way: number}))
+            await stage.boot(
+                Link(
+                    stage.executions, die_before=number * (way == "die_before"), die_after=number * (way == "die_after")
+                )
+            )
             log = await tell(stage, word)
             await stage.kill()
             assert essence(log) == expected, (way, number)
