@@ -194,3 +194,10 @@ async def test_a_stopping_server_starts_nothing(api: Api) -> None:
     assert refused["code"] == "unavailable"
     await api.call("GetAgentExecution", {"agentExecutionId": execution})
     await api.call("StopAgentExecution", {"agentExecutionId": execution})
+
+
+async def test_a_limit_of_cost_is_refused_where_the_price_is_not_known(api: Api) -> None:
+    refused = await api.refused("StartAgent", {"annotations": {"hostler/limits": '{"max_cost": 2.5}'}})
+    assert refused["code"] == "failed_precondition"
+    assert "needs the price of" in refused["message"]
+    assert await api.started({"annotations": {"hostler/limits": '{"max_cost": 0}'}})

@@ -93,3 +93,14 @@ def with_limits(agent: Agent, annotations: Mapping[str, str]) -> Agent:
         if not whole or not 0 <= cast("float", value) < 1 << 63:
             raise InvalidArgument(f"{key} must be a whole number from 0 on", field=field)
     return replace(agent, limits=replace(agent.limits, **given))
+
+
+def check_priced(agent: Agent) -> None:
+    """Refuse a limit of cost where a model has no price, as its calls would not count."""
+    judges = (agent.judgement_model or agent.model,) if agent.judgement_prompt else ()
+    for model in (agent.model, *judges):
+        if agent.limits.max_cost and model not in agent.prices:
+            raise FailedPrecondition(
+                f'max_cost needs the price of {model}: set [models."{model}"] price in hostler.toml',
+                field="agent.limits.max_cost",
+            )

@@ -14,6 +14,7 @@ from hostler.api.settings import (
     REQUIRES,
     check_annotations,
     check_codex,
+    check_priced,
     with_limits,
 )
 from hostler.api.terms import required_outputs
@@ -91,7 +92,9 @@ class Starting:
         chosen = check_codex(request.codex_settings, agent, self._parts.models, self._parts.model_allowed)
         if chosen and name and chosen != name:
             raise InvalidArgument(f"annotations[{MODEL}] names another model", field="codex_settings.model")
-        return self._parts.models.get(chosen or agent.model).info.given_to(agent)
+        agent = self._parts.models.get(chosen or agent.model).info.given_to(agent)
+        check_priced(agent)
+        return agent
 
     async def _environment(self, request: StartAgentRequest) -> NewEnvironment | str:
         """Return what the execution works in: an environment by id, or one to be made."""
