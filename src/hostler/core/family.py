@@ -237,8 +237,7 @@ def _reported(part: Family, event: m.SubAgentReported, at: datetime) -> Family:
 
 def _rested(part: Family, state: "State") -> Family:
     """Follow the end of a turn of a sub-agent: its parent is to know, and gets the share back."""
-    rest = rest_of(replace(state, family=part))
-    if state.begun.parent is None or rest is None:
+    if state.begun.parent is None or (rest := rest_of(replace(state, family=part))) is None:
         return part
     released = part.released or rest in ("rests", "stopped")
     owed = () if part.orphan else (*part.owed, Owed(state.turn, rest, part.grant))
