@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hostler.core import agent_events as ae
-from hostler.core import approvals_plan, approving, family_commands, forge_plan, interests_plan, memory_plan, waking
+from hostler.core import (
+    approvals_plan,
+    approving,
+    family_commands,
+    forge_plan,
+    interests_plan,
+    memory_plan,
+    modes_plan,
+    waking,
+)
 from hostler.core import events as ev
 from hostler.core.agents import GoalChange
 from hostler.core.approving import DenyLate
@@ -358,7 +367,8 @@ def _stop(state: State) -> tuple[Event, ...]:
     waits = interests_plan.dropped(state, "the execution was stopped")
     typed = memory_plan.cut(state, "cancelled", NOT_STARTED_TEXT, NOT_STARTED_TEXT)
     typed = (*approvals_plan.cut(state, NOT_STARTED_TEXT), *typed)
-    return (request, *typed, *dropped, *waits, ev.Stopped(state.turn))
+    goal = modes_plan.ended(state, "paused")
+    return (request, *typed, *dropped, *waits, *goal, ev.Stopped(state.turn))
 
 
 def _annotate(state: State, values: Mapping[str, str]) -> tuple[Event, ...]:

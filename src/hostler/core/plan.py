@@ -333,7 +333,8 @@ def ending(state: State) -> tuple[Event, ...]:
     if not family_plan.over(state):
         return (ev.TurnEnded(state.turn),)
     dropped = interests_plan.dropped(state, "its parent needs it no more")
-    return (*approvals_plan.cut(state, NOT_STARTED_TEXT), *dropped, ev.Stopped(state.turn))
+    goal = modes_plan.ended(state, "paused")
+    return (*approvals_plan.cut(state, NOT_STARTED_TEXT), *dropped, *goal, ev.Stopped(state.turn))
 
 
 def out_of_time(state: State, now: datetime) -> tuple[Event, ...]:

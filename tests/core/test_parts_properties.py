@@ -1,0 +1,75 @@
+"""Whatever the parts do at once: nothing is stuck or endless, no call or input is lost or doubled."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hostler.core.commands import (
+    Command,
+    Compact,
+    Delete,
+    DeleteInput,
+    EditInput,
+    MoveInput,
+    ReportCredential,
+    ReportOutputs,
+    Send,
+    SetTerms,
+    SteerInput,
+    Stop,
+)
+from hostler.core.events import Limits
+from hostler.core.judging_events import Condition
+from hostler.core.waking import CancelWaits
+from tests.core.parts_world import Story, goal
+
+Step = Command | tuple[int, int]
+IDS = st.sampled_from(["i1", "i2", "i3", "i4", "i5", "i6"])
+MODES = st.sampled_from([(), (), (), ("ralph",), ("spec",), ("planning",), ("goal",), ("execution",)])
+TEXTS = st.sampled_from(["go", "Allow", "Deny", "Stop here", "Go on", "--budget 60 win"])
+
+
+def send(input_id: str, text: str = "go", modes: tuple[str, ...] = ()) -> Send:
+    return Send(input_id, {"inputs": [{"text": {"content": text}}]}, input_id, modes=modes)
+
+
+COMMANDS: st.SearchStrategy[Command] = st.one_of(
+    st.builds(send, IDS, TEXTS, MODES),
+    st.builds(send, IDS, TEXTS, MODES),
+    st.builds(lambda i: Send(i, {"text": {"content": f"!{i}"}}, i, local="shell"), IDS),
+    st.builds(lambda i: Send(i, {"text": {"content": "/clear"}}, i, local="clear"), IDS),
+    st.builds(lambda i: Send(i, {"senderExecutionId": "p", "payload": "go on"}, i, "agent"), IDS),
+    st.builds(SteerInput, IDS),
+    st.builds(DeleteInput, IDS),
+    st.builds(MoveInput, IDS),
+    st.builds(lambda old, new: EditInput(old, send(new)), IDS, IDS),
+    st.just(Compact("")),
+    st.sampled_from([goal("set"), goal("pause"), goal("resume"), goal("complete"), goal("clear")]),
+    st.just(ReportOutputs({"a": 1})),
+    st.sampled_from([SetTerms((Condition("d", "false", max_iterations=2),), {}), SetTerms((), {"max_iterations": 6})]),
+    st.sampled_from([ReportCredential("x.test"), ReportCredential("git.test")]),
+    st.just(CancelWaits()),
+    st.sampled_from([Stop(), Stop(), Delete()]),
+)
+HAPPENINGS = st.tuples(st.integers(0, 9), st.integers(0, 9))
+STEPS: st.SearchStrategy[list[Step]] = st.lists(st.one_of(HAPPENINGS, HAPPENINGS, HAPPENINGS, COMMANDS), max_size=60)
+LIMITS = st.sampled_from([Limits(), Limits(), Limits(max_iterations=4), Limits(max_seconds=60)])
+
+
+def play(story: Story, steps: list[Step]) -> None:
+    story.settle()
+    for step in steps:
+        if isinstance(step, tuple):
+            story.happen(*step)
+        else:
+            story.ask(step)
+
+
+@settings(max_examples=300, deadline=None)
+@given(STEPS, LIMITS, st.integers(0, 63))
+def test_any_story_of_all_parts_keeps_every_promise_and_comes_to_rest(
+    steps: list[Step], limits: Limits, kind: int
+) -> None:
+    story = Story(limits, kind)
+    play(story, steps)
+    story.leave_alone()
+    story.hold()
