@@ -150,7 +150,7 @@ async def test_hazard_6_what_stays_refused_is_not_tried_again(
 
 
 async def test_hazard_6_unimplemented_and_too_large_are_not_tried_again(api: Api) -> None:
-    later = await api.refused("StartAgent", {"mode": "AGENT_MODE_PLANNING"})
+    later = await api.refused("CreateMCPAccessToken", {})
     assert (later["status"], later["headers"]["x-should-retry"]) == (501, "false")
     large = await api.refused("StartAgent", b'{"name": "' + b"x" * (8 << 20) + b'"}')
     assert (large["code"], large["headers"]["x-should-retry"]) == ("resource_exhausted", "false")

@@ -121,10 +121,16 @@ async def test_a_text_sets_a_goal_where_the_agent_has_goals(api: Api) -> None:
     assert (answer["code"], "user_input.text" in answer["message"]) == ("invalid_argument", True)
 
 
-async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
+async def test_a_text_that_begins_with_a_mode_is_heard_without_it_in_that_mode(api: Api) -> None:
     execution = await api.prepared()
-    await send(api, execution, userInput={"text": {"content": "/ona:goal Make it work"}})
-    assert last(api).block["text"] == {"content": "/ona:goal Make it work"}
+    await send(api, execution, userInput={"text": {"content": "/ona:planning How would you do it?"}})
+    sent = last(api)
+    assert (sent.modes, sent.expansion) == (("planning",), "How would you do it?")
+    assert sent.block["text"] == {"content": "/ona:planning How would you do it?"}
+    await send(api, execution, userInput={"text": {"content": "x"}}, turnOptions={"modes": ["AGENT_MODE_SPEC"]})
+    assert last(api).modes == ("spec",)
+    answer = await refused(api, execution, userInput={"text": {"content": "/ona:ralph "}})
+    assert (answer["code"], "user_input.text" in answer["message"]) == ("invalid_argument", True)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +141,7 @@ async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
         ({"controlInput": {}}, "invalid_argument", "control_input"),
         ({"controlInput": {"compact": {}}}, "failed_precondition", "control_input"),
         ({"controlInput": {"goal": {}}}, "invalid_argument", "control_input.goal.action"),
-        ({"controlInput": {"goal": {"pause": {}}}}, "failed_precondition", "control_input.goal: agent"),
-        ({"controlInput": {"goal": {"set": {"objective": "x"}}}}, "failed_precondition", "control_input"),
+        ({"controlInput": {"goal": {"pause": {}}}}, "failed_precondition", "control_input.goal: there is no goal"),
         (
             {"controlInput": {"goal": {"set": {"objective": "x", "status": "GOAL_STATUS_COMPLETED"}}}},
             "invalid_argument",
@@ -149,8 +154,8 @@ async def test_for_an_agent_without_goals_it_is_a_text(api: Api) -> None:
         ),
         ({"controlInput": {"deleteQueuedMessage": {"userInputId": ID}}}, "not_found", "user_input_id"),
         (
-            {"userInput": {"text": {"content": "x"}}, "turnOptions": {"modes": ["AGENT_MODE_SPEC"]}},
-            "unimplemented",
+            {"userInput": {"text": {"content": "x"}}, "turnOptions": {"modes": ["AGENT_MODE_SPEC", "AGENT_MODE_GOAL"]}},
+            "invalid_argument",
             "turn_options.modes",
         ),
         (
