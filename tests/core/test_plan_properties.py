@@ -11,6 +11,9 @@ from hostler.core import events as ev
 from hostler.core import memory_events as m
 from hostler.core import memory_plan, plan
 from hostler.core.agents import Question
+from hostler.core.approvals_events import Permission
+from hostler.core.approvals_plan import DenyAtDeadline
+from hostler.core.approving import DenyLate
 from hostler.core.commands import (
     Command,
     Compact,
@@ -43,8 +46,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class Story:
     """An engine without a world: it appends what it is told and holds what must always hold."""
 
-    def __init__(self, limits: Limits) -> None:
-        agent = Agent("a", "a", "builtin", "m:m", limits=limits, tools=TOOLS, tools_inside=("bash",))
+    def __init__(self, limits: Limits, rules: tuple[Permission, ...] = ()) -> None:
+        agent = Agent("a", "a", "builtin", "m:m", limits=limits, tools=TOOLS, tools_inside=("bash",), permissions=rules)
         self.log: list[Recorded] = []
         self.state = State()
         self.append(Started({}, agent, "env", True, "me", "s"))
@@ -67,6 +70,8 @@ class Story:
         self.settle()
 
     def finish(self, effect: Effect, way: int) -> None:
+        if isinstance(effect, DenyAtDeadline):
+            return self.ask(DenyLate(effect.call_id))
         self.append(*facts_of(effect, way, self.state))
         self.settle()
 
@@ -92,8 +97,9 @@ class Story:
         self.hold_typed()
         if self.state.phase in ("WAITING_FOR_INPUT", "STOPPED"):
             asked = [f"{r.call_id}.{n}" for r in replies for n, p in enumerate(_calls(r))]
-            assert sorted(finished) == sorted(asked)
-            assert not self.state.tools
+            waits = [tool.id for tool in self.state.tools]
+            assert sorted([*finished, *waits]) == sorted(asked)
+            assert bool(waits) == bool(self.state.approvals.asked)
         if self.state.phase == "RUNNING":
             assert wanted(self.state)
         self.hold_questions()
@@ -189,6 +195,7 @@ COMMANDS = st.one_of(
     st.builds(lambda i: Send(i, {"text": {"content": f"!{i}"}}, i, local="shell"), IDS),
     st.builds(lambda i: Send(i, {"text": {"content": "/clear"}}, i, local="clear"), IDS),
     st.just(Compact("r1")),
+    st.builds(lambda i: Send(i, {"text": {"content": "allow"}}, "allow"), IDS),
     st.builds(DeleteInput, IDS),
     st.builds(MoveInput, IDS, st.one_of(IDS, st.just(""))),
     st.builds(SteerInput, IDS),
@@ -202,10 +209,15 @@ COMMANDS = st.one_of(
 STEPS = st.lists(st.one_of(COMMANDS, st.tuples(st.integers(0, 5), st.integers(0, 9))), max_size=60)
 
 
-@settings(max_examples=400, deadline=None)
-@given(STEPS, st.sampled_from([Limits(), Limits(max_iterations=3), Limits(max_seconds=30)]))
-def test_any_story_keeps_every_promise(steps, limits):
-    story = Story(limits)
+RULES = (Permission("bash", "ask"), Permission("todo", "ask"))
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    STEPS, st.sampled_from([Limits(), Limits(max_iterations=3), Limits(max_seconds=30)]), st.sampled_from([(), RULES])
+)
+def test_any_story_keeps_every_promise(steps, limits, rules):
+    story = Story(limits, rules)
     story.settle()
     for step in steps:
         if isinstance(step, tuple):
@@ -232,9 +244,9 @@ def test_what_is_busy_can_go_on_and_what_is_not_has_nothing_due(steps):
 
 
 @settings(max_examples=200, deadline=None)
-@given(STEPS)
-def test_a_story_left_alone_comes_to_rest(steps):
-    story = Story(Limits())
+@given(STEPS, st.sampled_from([(), RULES]))
+def test_a_story_left_alone_comes_to_rest(steps, rules):
+    story = Story(Limits(), rules)
     for step in steps:
         if not isinstance(step, tuple):
             story.ask(step)

@@ -94,7 +94,7 @@ def waits(state: State) -> bool:
 
 
 def answered(state: State) -> tuple[Event, ...]:
-    """Return what a person's word comes to; () when none has come."""
+    """Return what a person's word comes to; () when none has come. What answers questions too, the model reads."""
     if not state.approvals.asked or not state.approvals.said:
         return ()
     asked, (input_id, said) = state.approvals.asked[0], state.approvals.said[0]
@@ -102,8 +102,11 @@ def answered(state: State) -> tuple[Event, ...]:
     word = answers((card,), said)[card.id].strip()
     allowed = word in (ALLOW, ALWAYS)
     reason = "" if allowed or word == DENY else word
-    given = ApprovalGiven(asked.call_id, allowed, PERSON, reason, word == ALWAYS, input_id)
-    return (given, ev.InputTaken((input_id,)), ae.QuestionsClosed(asked.call_id))
+    others = [ask for ask in state.external.asks if ask.ask != asked.call_id]
+    heard = "" if others else input_id
+    given = ApprovalGiven(asked.call_id, allowed, PERSON, reason, word == ALWAYS, heard)
+    closed = (ae.QuestionsClosed(ask.ask) for ask in state.external.asks)
+    return (given, ev.InputTaken((input_id,)), *closed)
 
 
 def wanted(state: State) -> frozenset[Effect]:
