@@ -1,6 +1,7 @@
 """Stories of calls that wait for a person's word, by the hand clock."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hostler.agents.builtin.context import followed
 from hostler.core import events as ev
 from hostler.core.approvals_events import ApprovalAsked, ApprovalGiven, Permission
-from hostler.core.commands import DeleteInput
+from hostler.core.commands import DeleteInput, Send
 from hostler.core.conversation import ModelMessage, UserMessage
 from hostler.core.events import Recorded
 from hostler.core.kept import WorkKept
@@ -211,6 +212,40 @@ async def test_the_card_is_a_frame_with_three_choices_and_its_answer_is_seen():
     (card,) = [body["clarifyingQuestions"]["questions"] for body in shown if "clarifyingQuestions" in body]
     assert [choice["label"] for choice in card[0]["choices"]] == ["Allow", "Allow for this conversation", "Deny"]
     assert {"id": "the-word"} in [body["userInputSeen"] for body in shown if "userInputSeen" in body]
+    await stage.kill()
+
+
+async def test_an_input_answers_a_card_and_the_questions_beside_it():
+    ask = Call("ask", {"questions": [{"question": "Which branch?"}]})
+    stage = stage_with(Step(calls=(PUSH, ask)), Step(text="Done."))
+    await stage.boot()
+    execution = await stage.start("scripted:story", "push it")
+    await asked(stage, execution)
+    given = {"c1.0.1": "allow", "c1.1.1": "the main one"}
+    await stage.send(execution, json.dumps(given))
+    state = await done(stage, execution)
+    assert state.external.asks == ()
+    assert [outcome for outcome, _ in results(await stage.log(execution)).values()] == ["ok", "ok"]
+    assert len(of(await stage.log(execution), ev.ModelCallStarted)) == 2
+    messages = [one for one in followed(await stage.log(execution)).messages() if isinstance(one, UserMessage)]
+    assert "→ the main one" in str(messages[1].parts)
+    await stage.kill()
+
+
+async def test_a_wake_meanwhile_waits_until_there_is_a_word():
+    stage = stage_with()
+    await stage.boot()
+    execution = await stage.start("scripted:story", "push it")
+    await asked(stage, execution)
+    news = Send("news", {"payload": "hello"}, "news", "agent")
+    await stage.command(execution, news)
+    await stage.until(execution, lambda s: s.turn == 2 and s.phase == "WAITING_FOR_INPUT")
+    assert [one.id for one in (await stage.state(execution)).queue] == ["news"]
+    await stage.send(execution, "allow")
+    await stage.until(execution, lambda s: s.phase == "WAITING_FOR_INPUT" and not s.queue)
+    log = await stage.log(execution)
+    assert results(log)["c1.0"][0] == "ok"
+    assert [id_ for taken in of(log, ev.InputTaken) for id_ in taken.input_ids][-1] == "news"
     await stage.kill()
 
 
