@@ -14,6 +14,7 @@ from hostler.core import events as ev
 from hostler.core.conversation import Text, Thinking
 from hostler.core.events import Recorded
 from hostler.core.forge_events import CodeAnnotated, EnvironmentCreated, HostAuthenticationRequired
+from hostler.core.judging_events import Judged
 from hostler.core.memory_events import MemoryEvent
 from hostler.core.modes_events import ModesEvent
 from hostler.core.state import State, evolve
@@ -114,6 +115,8 @@ class Framer:
             case ev.NextStepsProposed(steps):
                 actions = [{"title": step.title, "prompt": step.prompt} for step in steps]
                 yield 1, "next", _done(nextStepsProposal={"actions": actions})
+            case Judged(_, text):
+                yield 1, "verdict", _done(thought={"content": f"The judge: {text}"})
             case event if isinstance(event, ModesEvent):
                 for name, body in mode_bodies(event):
                     yield 1, name, body
