@@ -375,3 +375,16 @@ async def test_a_parent_whose_budget_is_all_set_aside_waits_until_some_of_it_is_
     assert state.phase == "WAITING_FOR_INPUT"
     assert [c.used.iterations for c in state.family.children] == [2, 2]
     await stage.kill()
+
+
+async def test_a_share_of_cost_needs_a_price_and_what_was_set_aside_for_a_refused_sub_agent_is_free_again():
+    stage = stage_of(HEARD, DIG, boss(spawn("digger", "dig"), spawn("other", "dig", agent="nobody")))
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead", Limits(max_cost=1.0, max_iterations=50))
+    state = await stage.rest(parent)
+    results = [e.text for e in events(await stage.log(parent), ev.ToolFinished)]
+    assert "price" in results[0]
+    assert "no agent 'nobody'" in results[1]
+    assert state.family.children == ()
+    assert len(await rows(stage)) == 1
+    await stage.kill()

@@ -163,6 +163,8 @@ class Families:
         above = state.begun.agent
         agent = self._named(wanted).agent if wanted else above
         ours = replace(agent, limits=limits_of(agent.limits, share, state.limits))
+        if ours.limits.max_cost and ours.model not in ours.prices:
+            raise FailedPrecondition(f"its share of max_cost needs the price of {ours.model}, which is not configured")
         if agent.id == above.id:
             return ours
         return replace(ours, permissions=(*above.permissions, *ours.permissions))
