@@ -28,7 +28,10 @@ def modes() -> Iterable[Recorded]:
     w.add(ready("modes"), ev.TurnStarted(1, "life-1", 1.0), ev.InputTaken((task,)))
     w.add(m.ModeEntered("ralph", "asked for", task="Count words."))
     said(w, "plan", "Work on this task in rounds.")
-    ends = (("spec_complete", "The plan has 2 steps."), ("iteration_complete", "1 of 2 steps of the plan are done."))
+    ends: tuple[tuple[m.Milestone, str], ...] = (
+        ("spec_complete", "The plan has 2 steps."),
+        ("iteration_complete", "1 of 2 steps of the plan are done."),
+    )
     for number, (plan, (milestone, message)) in enumerate(zip(PLANS, ends, strict=False), 1):
         w.replied(f"c{number}", Text(f"Round {number} is over."))
         w.add(m.RoundLookedAt(number, plan, plan.count("[ ]"), 2, signs=(f"same changes:{number}",)))

@@ -81,7 +81,7 @@ def test_commands_and_options_that_are_shown_exist(page: Path) -> None:
         text = help_of(*name)
         assert text is not None, f"{page.name} shows: {line}"
         if re.search(r"^Usage: .* COMMAND", text, flags=re.MULTILINE) and len(words) > 1:
-            text = help_of(*words[: 3 if words[0] == "queue" else 2])
+            text = help_of(*words[: 3 if words[0] in ("queue", "goal") else 2])
             assert text is not None, f"{page.name} shows: {line}"
         for option in (word.split("=")[0].rstrip(",.") for word in words if word.startswith("--")):
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{page.name} shows: {line}"

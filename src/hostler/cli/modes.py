@@ -64,7 +64,7 @@ def set_(
 
     Examples:
 
-        hostler goal 0198c2 set "All tests pass, and make lint is clean"
+        hostler goal 0198c2 set "All tests pass, and ruff finds nothing"
 
         hostler goal 0198c2 set "Port the parser; its tests pass" --budget 500k
     """
