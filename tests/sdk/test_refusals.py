@@ -7,6 +7,7 @@ from tests.sdk.clients import Client
 from tests.server import HostlerProcess
 
 NOWHERE = str(uuid4())
+CODEX = "00000000-0000-0000-0000-000000007800"
 
 
 def test_a_json_client_tells_refusals_apart(old: Client) -> None:
@@ -17,7 +18,7 @@ def test_a_json_client_tells_refusals_apart(old: Client) -> None:
         tell(missing=refusal(get, {NOWHERE!r}), malformed=refusal(get, "not-a-uuid"),
              no_agent=refusal(agents.start_execution, agent_id={NOWHERE!r}),
              long=refusal(agents.start_execution, name="n" * 101),
-             later=refusal(agents.start_execution, mode="AGENT_MODE_PLANNING"),
+             later=refusal(agents.start_execution, agent_id={CODEX!r}, mode="AGENT_MODE_RALPH"),
              gone=refusal(agents.delete_execution, agent_execution_id=run),
              page=refusal(agents.list_executions, token="nonsense"))
         """
@@ -28,8 +29,8 @@ def test_a_json_client_tells_refusals_apart(old: Client) -> None:
     assert (seen["no_agent"]["class"], "agent_id" in seen["no_agent"]["message"]) == ("NotFoundError", True)
     assert (seen["long"]["class"], "name" in seen["long"]["message"]) == ("BadRequestError", True)
     assert (seen["later"]["status"], seen["later"]["code"], "mode" in seen["later"]["message"]) == (
-        501,
-        "unimplemented",
+        400,
+        "failed_precondition",
         True,
     )
     assert seen["gone"]["code"] == "not_found"
@@ -43,7 +44,7 @@ def test_a_connect_client_tells_refusals_apart(new: Client) -> None:
         tell(missing=refusal(get, {NOWHERE!r}), malformed=refusal(get, "not-a-uuid"),
              no_agent=refusal(call, "StartAgent", agentId={NOWHERE!r}),
              long=refusal(call, "StartAgent", name="n" * 101),
-             later=refusal(call, "StartAgent", mode="AGENT_MODE_PLANNING"),
+             later=refusal(call, "StartAgent", agentId={CODEX!r}, mode="AGENT_MODE_RALPH"),
              empty=refusal(call, "SendToAgentExecution", agentExecutionId=run),
              gone=(call("DeleteAgentExecution", agentExecutionId=run),
                    refusal(call, "DeleteAgentExecution", agentExecutionId=run)),
@@ -58,7 +59,7 @@ def test_a_connect_client_tells_refusals_apart(new: Client) -> None:
         "malformed": "invalid_argument",
         "no_agent": "not_found",
         "long": "invalid_argument",
-        "later": "unimplemented",
+        "later": "failed_precondition",
         "empty": "invalid_argument",
         "page": "invalid_argument",
         "codex": "invalid_argument",
@@ -107,17 +108,20 @@ def test_every_client_is_told_who_it_is(server: HostlerProcess) -> None:
         assert Client(sdk, server).run("tell(**call('GetAuthenticatedIdentity', 'identity'))") == me
 
 
-def test_what_this_release_does_not_serve_is_unimplemented(new: Client) -> None:
+def test_what_cannot_be_waited_for_or_evaluated_is_refused(new: Client) -> None:
     seen = new.run(
         """
         run = start().id()
         def send(**what):
             call("SendToAgentExecution", agentExecutionId=run, **what)
         tell(wake=refusal(send, wakeEvent={"interestId": "timer-1"}),
-             until=refusal(call, "StartAgent", annotations={"hostler/until": "outputs.done"}))
+             until=refusal(call, "StartAgent", annotations={"hostler/until": "outputs.done =="}))
         """
     )
-    assert {name: one["code"] for name, one in seen.items()} == dict.fromkeys(seen, "unimplemented")
+    assert {name: one["code"] for name, one in seen.items()} == {
+        "wake": "failed_precondition",
+        "until": "invalid_argument",
+    }
     for name, field in {"wake": "wake_event", "until": "hostler/until"}.items():
         assert field in seen[name]["message"]
 
@@ -128,8 +132,7 @@ def test_what_an_agent_cannot_do_is_refused_before_it_is_asked(new: Client) -> N
         run = start().id()
         def send(**what):
             call("SendToAgentExecution", agentExecutionId=run, **what)
-        tell(goal=refusal(send, controlInput={"goal": {"set": {"objective": "all"}}}),
-             paused=refusal(send, controlInput={"goal": {"pause": {}}}),
+        tell(paused=refusal(send, controlInput={"goal": {"pause": {}}}),
              compact=refusal(send, controlInput={"compact": {}}),
              settings=refusal(send, userInput={"inputs": [{"text": {"content": "x"}}]},
                               codexSettings={"reasoningEffort": "CODEX_REASONING_EFFORT_LOW"}))
@@ -137,8 +140,8 @@ def test_what_an_agent_cannot_do_is_refused_before_it_is_asked(new: Client) -> N
     )
     codes = {name: one["code"] for name, one in seen.items()}
     assert codes == {
-        **dict.fromkeys(("goal", "paused", "compact"), "failed_precondition"),
+        **dict.fromkeys(("paused", "compact"), "failed_precondition"),
         "settings": "invalid_argument",
     }
-    assert all("control_input" in seen[name]["message"] for name in ("goal", "paused", "compact"))
+    assert all("control_input" in seen[name]["message"] for name in ("paused", "compact"))
     assert "codex_settings" in seen["settings"]["message"]
