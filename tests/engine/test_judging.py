@@ -183,7 +183,7 @@ async def test_a_story_with_conditions_and_a_judge_survives_a_crash_at_every_com
     for way in ("die_before", "die_after"):
         for number in range(1, commits + 1):
             stage = stage_with(third_time)
-            await stage.boot(Link(stage.executions, **{way: number}))
+            await stage.boot(Link(stage.executions, **{way: number}))  # pyright: ignore[reportArgumentType]
             log = await play(stage)
             await stage.kill()
             check(log)
