@@ -48,11 +48,11 @@ def show_tree(client: Client, execution: str, *, json: bool) -> None:
         return
     for depth, node in _walk(found, 0):
         _say_node(node, "  " * depth)
-    say(f"whole tree  {_sum(found['treeTotal'])}{_dollars(found.get('treeCost'))}")
+    say(f"whole tree  {_sum(found['treeTotal'])}{_dollars(found.get('treeCost'), found['treeUnpriced'])}")
 
 
 def tree(client: Client, execution: str) -> dict[str, Any]:
-    """Return {id, name, calls, total, estimated, reconciled, cost, children, treeTotal} of an execution."""
+    """Return {id, name, calls, total, estimated, reconciled, cost, unpriced, children, treeTotal} of an execution."""
     shown = extras.seen(client, execution)
     table = extras.calls(client, execution)
     status = shown.get("status", {})
@@ -63,7 +63,9 @@ def tree(client: Client, execution: str) -> dict[str, Any]:
     whole = {key: table["total"][key] + sum(one["treeTotal"][key] for one in children) for key in COUNTERS}
     mine = shown["hostler"].get("cost")
     costs = [one["treeCost"] for one in children if one.get("treeCost") is not None]
-    cost = {"cost": mine, "treeCost": round(mine + sum(costs), 6)} if mine is not None else {}
+    cost: dict[str, Any] = {"cost": mine, "treeCost": round(mine + sum(costs), 6)} if mine is not None else {}
+    unpriced = int(shown["hostler"].get("unpricedCalls", 0 if mine is not None else len(table["calls"])))
+    cost |= {"unpriced": unpriced, "treeUnpriced": unpriced + sum(one["treeUnpriced"] for one in children)}
     name = str(shown.get("metadata", {}).get("name", ""))
     sums = {"reconciled": said == table["total"], "treeTotal": whole, **cost}
     return {"id": execution, "name": name, **table, **sums, "children": children}
@@ -81,7 +83,7 @@ def _say_node(node: dict[str, Any], margin: str) -> None:
     for turn, model, *counters, end in rows:
         say(f"{margin}  turn {turn}  {model}  {_sum_of(counters)}  {end}")
     fits = "as its status says" if node["reconciled"] else "which is NOT what its status says"
-    say(f"{margin}  total  {_sum(node['total'])}, {fits}{_dollars(node.get('cost'))}")
+    say(f"{margin}  total  {_sum(node['total'])}, {fits}{_dollars(node.get('cost'), node['unpriced'])}")
     if any(node["estimated"].values()):
         say(f"{margin}  cut    ~ {_sum(node['estimated'])} (a guess, not in the total)")
 
@@ -91,8 +93,12 @@ def _sum_of(counters: Sequence[str]) -> str:
     return ", ".join(f"{amount} {word}" for amount, word in words)
 
 
-def _dollars(cost: float | None) -> str:
-    return "" if cost is None else f"; ${cost:,.4f}"
+def _dollars(cost: float | None, unpriced: int) -> str:
+    """Return what it cost, and of how many calls that is not known; nothing where there was none."""
+    if not unpriced:
+        return "" if cost is None else f"; ${cost:,.4f}"
+    known = f"${cost:,.4f} and " if cost else ""
+    return f"; {known}an unknown cost of {unpriced} call{'' if unpriced == 1 else 's'} without a price"
 
 
 def _row(call: dict[str, Any]) -> tuple[str, ...]:
