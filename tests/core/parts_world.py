@@ -6,12 +6,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hostler.core import agent_events as ae
-from hostler.core import approvals_plan, family_plan, forge_plan, interests_plan, judging_plan, mcp_plan, plan
+from hostler.core import (
+    approvals_plan,
+    family_plan,
+    forge_plan,
+    interests_plan,
+    judging_plan,
+    mcp_plan,
+    memory_plan,
+    modes_plan,
+    plan,
+)
 from hostler.core import events as ev
 from hostler.core import family_events as f
 from hostler.core import judging_events as j
 from hostler.core import memory_events as m
-from hostler.core import memory_plan, modes_plan
 from hostler.core.agents import GoalChange, Question
 from hostler.core.approvals_events import Permission
 from hostler.core.approving import DenyLate
@@ -51,6 +60,9 @@ PASSIVE = (forge_plan.AwaitCredential, plan.Purge)
 """Effects that wait for a person, or are the end."""
 
 
+NO_LIMITS = Limits()
+
+
 def agent(limits: Limits, kind: int) -> Agent:
     """Return an agent; the bits of `kind` say what it has to put up with."""
     return Agent(
@@ -73,7 +85,7 @@ def agent(limits: Limits, kind: int) -> Agent:
 class Story:
     """An engine without a world: it appends what it is told and holds what must always hold."""
 
-    def __init__(self, limits: Limits = Limits(), kind: int = 0) -> None:
+    def __init__(self, limits: Limits = NO_LIMITS, kind: int = 0) -> None:
         self.log: list[Recorded] = []
         self.state = State()
         self.supervisors = 1
@@ -132,8 +144,11 @@ class Story:
         self.ask(HearChild(said, {"senderExecutionId": child.execution, "payload": rest}, rest))
 
     def carry_out(self, effect: Effect, way: int) -> None:
+        before = len(self.log)
         if command := self.command_of(effect):
-            return self.ask(command)
+            self.ask(command)
+            assert before < len(self.log) or effect not in wanted(self.state), f"{effect} comes to nothing for ever"
+            return
         self.append(*self.facts_of(effect, way))
         self.settle()
 
@@ -215,7 +230,9 @@ class Story:
     def _of_part(self, effect: Effect, way: int) -> tuple[Event, ...]:
         match effect:
             case memory_plan.Compact(id_):
-                return (m.ContextCompacted(id_, "short", tokens=way, model="m" if way else "", usage=Usage(1, 0, 0, 1)),)
+                return (
+                    m.ContextCompacted(id_, "short", tokens=way, model="m" if way else "", usage=Usage(1, 0, 0, 1)),
+                )
             case memory_plan.RunShell(call_id):
                 return (m.ShellFinished(call_id, "ok", "done"),)
             case modes_plan.LookAtRound(number):
@@ -227,7 +244,9 @@ class Story:
                 missing = [rule.key for rule in self.state.begun.agent.requires if rule.key not in self.state.outputs]
                 return (j.ConditionsEvaluated(step, results, tuple(missing)),)
             case judging_plan.Judge(turn):
-                return (j.JudgementFailed(turn, "no"),) if way == 9 else (j.Judged(turn, "good", "m", Usage(1, 0, 0, 1)),)
+                return (
+                    (j.JudgementFailed(turn, "no"),) if way == 9 else (j.Judged(turn, "good", "m", Usage(1, 0, 0, 1)),)
+                )
             case family_plan.StopChild(call_id):
                 return (f.SubAgentEnded(call_id, "stopped", f.Share(1, 1, 1)),)
             case family_plan.RemoveChild(call_id):
@@ -235,7 +254,9 @@ class Story:
             case family_plan.NotifyParent(turn, rest):
                 return (f.ParentNotified(turn, rest, gone=way == 9),)
             case family_plan.AskShare(grant):
-                return (f.ShareDenied("nothing is left"),) if way > 6 else (f.ShareGranted(f.Share(9, 999, 999), grant),)
+                return (
+                    (f.ShareDenied("nothing is left"),) if way > 6 else (f.ShareGranted(f.Share(9, 999, 999), grant),)
+                )
             case forge_plan.NoteAuthentication(call_id, host):
                 return (HostAuthenticationRequired(call_id, host),)
             case forge_plan.LookAtPullRequest(url):
@@ -244,6 +265,12 @@ class Story:
                 return (McpChanged((McpStatus("docs", "docs", "unavailable"),)),)
             case _:
                 return ()
+
+    def come_to_rest(self) -> None:
+        """Let everything come to its end, and look at the whole of it."""
+        self.leave_alone()
+        self.hold()
+        assert fold(self.log) == self.state
 
     def leave_alone(self) -> None:
         """Let everything that is under way come to its end; fail when it does not."""
@@ -260,16 +287,15 @@ class Story:
                     self.carry_out(effect, 0)
             assert before != len(self.log) or self._waits_for_a_person(), f"stuck with {effects}"
             if before == len(self.log):
-                return
+                return  # A person is waited for.
         raise AssertionError(f"no rest: {[type(r.event).__name__ for r in self.log[-12:]]}")
 
     def _waits_for_a_person(self) -> bool:
-        return self.state.phase == "PENDING" and forge_plan.blocks(self.state)
+        return self.state.phase in ("PENDING", "RUNNING") and forge_plan.blocks(self.state)
 
     def hold(self) -> None:
         log, state = [recorded.event for recorded in self.log], self.state
         assert project(state).busy == bool(wanted(state))
-        assert fold(self.log) == state
         self._hold_calls(log)
         self._hold_inputs(log)
         if state.phase == "RUNNING":
@@ -277,13 +303,13 @@ class Story:
             moving = {one for one in wanted(state) if not isinstance(one, passive)}
             assert moving or forge_plan.blocks(state), f"stuck with {wanted(state)}"
         if state.phase in ("WAITING_FOR_INPUT", "STOPPED"):
-            assert not (state.call or state.memory.compacting or state.memory.shells), state
+            assert not [*state.memory.shells, *filter(None, (state.call, state.memory.compacting))]
             assert not state.tools or (state.phase == "WAITING_FOR_INPUT" and state.approvals.asked)
         if state.phase == "WAITING_FOR_INPUT":
-            assert not state.queue, "an input waits in an execution at rest"
-            assert not state.fresh or state.approvals.asked
+            assert state.approvals.asked or not (state.queue or state.fresh), "an input waits in an execution at rest"
+            assert not (state.approvals.asked and state.approvals.said), "an answer waits in an execution at rest"
         if state.phase == "STOPPED":
-            assert not (state.interests.open or state.approvals.asked or state.approvals.given)
+            assert not [*state.interests.open, *state.approvals.asked, *state.approvals.given]
             assert not (state.external.goal and state.external.goal.status == "active"), "a stopped goal is active"
             allowed = (plan.KillGroup, plan.KeepWork, plan.Purge, mcp_plan.RestMcp)
             allowed = (*allowed, family_plan.StopChild, family_plan.RemoveChild, family_plan.NotifyParent)

@@ -3,6 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostler.core import events as ev
+from hostler.core import plan
+from hostler.core.approvals_plan import DenyAtDeadline
 from hostler.core.commands import (
     Command,
     Compact,
@@ -17,6 +20,7 @@ from hostler.core.commands import (
     SteerInput,
     Stop,
 )
+from hostler.core.conversation import ToolCall, Usage
 from hostler.core.events import Limits
 from hostler.core.judging_events import Condition
 from hostler.core.waking import CancelWaits
@@ -71,5 +75,54 @@ def test_any_story_of_all_parts_keeps_every_promise_and_comes_to_rest(
 ) -> None:
     story = Story(limits, kind)
     play(story, steps)
-    story.leave_alone()
-    story.hold()
+    story.come_to_rest()
+
+
+def at_an_approval(*queued: Send) -> Story:
+    """Return a story in which a call waits for a person's word, and its turn is over; `queued` came before the call."""
+    story = Story()
+    story.ask(send("i1"))
+    story.append(ev.EnvironmentReady("env", "supervisor-1"))
+    story.settle()
+    for one in queued:
+        story.ask(one)
+    push = ToolCall("t", "bash", '{"command": "git push"}')
+    story.append(ev.ModelReplied("c1", (push,), Usage(1, 0, 0, 1)))
+    story.settle()
+    story.append(*plan.ending(story.state))
+    assert story.state.phase == "WAITING_FOR_INPUT"
+    return story
+
+
+def test_an_answer_that_came_late_waits_for_the_environment_without_being_denied_again_and_again() -> None:
+    story = at_an_approval()
+    story.ask(send("i2", "Allow"))
+    assert story.state.phase == "RUNNING"
+    assert not story.state.environment.ready
+    assert not [one for one in plan.wanted(story.state) if isinstance(one, DenyAtDeadline)]
+
+
+def test_the_word_on_a_call_may_ask_for_a_mode() -> None:
+    story = at_an_approval()
+    story.ask(send("i2", "look first", ("planning",)))
+    story.append(ev.EnvironmentReady("env", "supervisor-1"))
+    story.settle()
+    assert story.state.modes.now == "planning"
+    story.come_to_rest()
+
+
+def test_a_stop_at_rest_pauses_the_goal() -> None:
+    story = at_an_approval()
+    story.ask(goal("set"))
+    story.append(*plan.ending(story.state))
+    story.ask(Stop())
+    assert story.state.external.goal is not None
+    assert story.state.external.goal.status == "paused"
+
+
+def test_an_input_that_is_edited_while_a_call_waits_for_a_word_is_that_word() -> None:
+    story = at_an_approval(send("i2"))
+    story.ask(EditInput("i2", send("i3", "Deny")))
+    story.come_to_rest()
+    assert not story.state.approvals.asked
+    assert story.state.inputs["i3"].state == "taken"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
+from hostler.core import modes_plan
 from hostler.core.agents import Choice, Question
 from hostler.core.approvals_events import ApprovalAsked, ApprovalGiven
 from hostler.core.asking import answers
@@ -106,12 +107,12 @@ def answered(state: State) -> tuple[Event, ...]:
     heard = "" if others else input_id
     given = ApprovalGiven(asked.call_id, allowed, PERSON, reason, word == ALWAYS, heard)
     closed = (ae.QuestionsClosed(ask.ask) for ask in state.external.asks)
-    return (given, ev.InputTaken((input_id,)), *closed)
+    return (given, ev.InputTaken((input_id,)), *closed, *modes_plan.entering(state, (input_id,)))
 
 
 def wanted(state: State) -> frozenset[Effect]:
-    """Return the deadline of a call that waits."""
-    if state.phase not in ("RUNNING", "WAITING_FOR_INPUT") or state.stop is not None or state.deleted:
+    """Return the deadline of a call that waits, unless a person has spoken."""
+    if state.phase not in ("RUNNING", "WAITING_FOR_INPUT") or state.stop is not None or state.approvals.said:
         return frozenset()
     return frozenset(DenyAtDeadline(one.call_id, one.deadline) for one in state.approvals.asked)
 

@@ -193,7 +193,7 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             queued = _queued(state, input_id)
             return () if any(q.id == queued and q.steer for q in state.queue) else (ev.SteerRequested(queued),)
         case EditInput(input_id, new):
-            return _edit(state, input_id, new)
+            return _edit(state, input_id, new, session)
         case Stop():
             return _stop(state)
         case Delete():
@@ -338,8 +338,11 @@ def _move(state: State, input_id: str, before: str) -> tuple[Event, ...]:
     return (ev.InputMoved(input_id, before),)
 
 
-def _edit(state: State, input_id: str, new: Send) -> tuple[Event, ...]:
-    """Replace a queued input where it stands; the new one joins the running turn if the old one was to."""
+def _edit(state: State, input_id: str, new: Send, session: Session) -> tuple[Event, ...]:
+    """Replace a queued input where it stands; the new one joins the running turn if the old one was to.
+
+    At rest only inputs are queued that a call's approval came before; the new one is the word on it.
+    """
     if known := state.inputs.get(new.input_id):
         if known.digest == new.digest and input_id != new.input_id:
             return ()
@@ -347,12 +350,13 @@ def _edit(state: State, input_id: str, new: Send) -> tuple[Event, ...]:
     at = [q.id for q in state.queue].index(_queued(state, input_id))
     if (asked := state.modes.asked.get(input_id)) and not new.modes:
         new = replace(new, modes=asked.modes)
-    after = state.queue[at + 1 : at + 2]
+    after, rests = state.queue[at + 1 : at + 2], state.phase == "WAITING_FOR_INPUT"
     return (
         ev.InputDeleted(input_id),
         queued_by(new),
         *(ev.InputMoved(new.input_id, q.id) for q in after),
         *((ev.SteerRequested(new.input_id),) if state.queue[at].steer else ()),
+        *((ev.TurnStarted(state.turn + 1, session.incarnation, session.settle),) if rests else ()),
     )
 
 
