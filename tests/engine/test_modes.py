@@ -147,7 +147,8 @@ async def test_a_run_that_goes_on_by_itself_is_the_same_with_a_crash_at_every_co
     for way in ("die_before", "die_after"):
         for number in range(1, commits + 1):
             stage = stage_with(plan)
-            await stage.boot(Link(stage.executions, **{way: number}))
+            before = number if way == "die_before" else 0
+            await stage.boot(Link(stage.executions, die_before=before, die_after=number - before))
             log = await play(stage, command)
             await stage.kill()
             check(log)
@@ -293,4 +294,23 @@ async def test_a_specification_is_written_before_anything_else():
     assert states == ["STATE_ONA_SPEC_COMPLETE"]
     assert not events(log, ae.QuestionsAsked)
     assert status(await stage.state(execution))["mode"] == "AGENT_MODE_EXECUTION"
+    await stage.kill()
+
+
+async def test_a_paused_goal_leaves_a_person_answered_and_begins_nothing():
+    stage = stage_with(endless)
+    await stage.boot()
+    execution = await stage.start("scripted:story")
+    await stage.command(execution, goal(objective="never"))
+    await stage.until(execution, lambda state: state.iterations > 2)
+    await stage.command(execution, goal("pause", request="g-2"))
+    await stage.rest(execution)
+    before = len(await stage.log(execution))
+    await stage.send(execution, "how far are you?", "u-1")
+    state = await stage.rest(execution)
+    assert state.phase == "WAITING_FOR_INPUT"
+    assert state.external.goal is not None
+    assert state.external.goal.status == "paused"
+    later = (await stage.log(execution))[before:]
+    assert [i for r in later if isinstance(r.event, ev.InputTaken) for i in r.event.input_ids] == ["u-1"]
     await stage.kill()
