@@ -22,9 +22,14 @@ from hostler.core.commands import (
 )
 from hostler.core.conversation import ToolCall, Usage
 from hostler.core.events import Limits
-from hostler.core.judging_events import Condition
+from hostler.core.external_plan import TellAgent
+from hostler.core.judging_events import Condition, ConditionResult, ConditionsEvaluated, ConditionsSet
+from hostler.core.judging_plan import EvaluateConditions
+from hostler.core.modes_events import NoProgress, RoundLookedAt
+from hostler.core.modes_plan import LookAtRound
 from hostler.core.waking import CancelWaits
 from tests.core.parts_world import Story, goal
+from tests.core.test_external_properties import Story as ResidentStory
 
 Step = Command | tuple[int, int]
 IDS = st.sampled_from(["i1", "i2", "i3", "i4", "i5", "i6"])
@@ -126,3 +131,48 @@ def test_an_input_that_is_edited_while_a_call_waits_for_a_word_is_that_word() ->
     story.come_to_rest()
     assert not story.state.approvals.asked
     assert story.state.inputs["i3"].state == "taken"
+
+
+class Resident(ResidentStory):
+    """An agent inside whose rounds come to nothing."""
+
+    def carry_out(self, effect: plan.Effect, way: int) -> None:
+        match effect:
+            case EvaluateConditions(step):
+                self.append(ConditionsEvaluated(step, (ConditionResult("d", met=False),)))
+            case LookAtRound(number):
+                self.append(RoundLookedAt(number, signs=("same",)))
+            case TellAgent(what="answer"):
+                raise AssertionError("the agent has not asked")
+            case _:
+                super().carry_out(effect, way)
+
+
+def stuck(word: str) -> Resident:
+    """Return a story of an agent inside for which Hostler asked whether to go on, and a person said this."""
+    story = Resident(Limits())
+    story.append(ConditionsSet((Condition("d", "false"),)))
+    story.ask(send("i1"))
+    for _ in range(200):
+        if story.state.modes.stuck and story.state.phase != "RUNNING":
+            break
+        for effect in sorted(plan.wanted(story.state), key=repr):
+            if effect in plan.wanted(story.state) and not isinstance(effect, plan.EnforceTime):
+                story.carry_out(effect, 0)
+                story.settle()
+    assert story.state.external.waiting
+    story.ask(send("i2", word))
+    story.leave_alone()
+    return story
+
+
+def test_an_agent_inside_is_given_what_a_person_says_to_hostlers_own_question() -> None:
+    story = stuck("Go on")
+    assert "i2" in story.resident.history
+    assert sum(isinstance(one.event, NoProgress) for one in story.log) == 2
+
+
+def test_an_agent_inside_is_not_sent_on_after_a_person_said_stop_here() -> None:
+    story = stuck("Stop here")
+    assert sum(isinstance(one.event, NoProgress) for one in story.log) == 1
+    assert story.state.phase == "WAITING_FOR_INPUT"

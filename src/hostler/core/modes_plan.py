@@ -30,6 +30,8 @@ LOOKING = frozenset(
     {"read", "search", "todo", "ask", "next_steps", "skill", "wait", "cancel_waits", "list_agents", "annotate", "goal"}
 )
 """Tools that change nothing outside the log, which planning offers."""
+OWN = "progress-"
+"""How the name of a question begins that Hostler asks by itself."""
 SPACE = uuid.UUID("b39f2b1e-3c54-5c43-9a36-0d2f3c8b7a11")
 
 PLANNING = """\
@@ -127,6 +129,14 @@ def entering(state: State, taken: tuple[str, ...]) -> tuple[Event, ...]:
                 case _:
                     pass
     return tuple(events)
+
+
+def told_inside(state: State, take: ev.InputTaken) -> tuple[Event, ...]:
+    """Return what an agent in the environment is given: it knows nothing of a question that Hostler asked by itself."""
+    closed = tuple(ae.QuestionsClosed(ask.ask) for ask in state.external.asks if ask.ask.startswith(OWN))
+    said = {state.modes.asked[i].text.strip().casefold() for i in take.input_ids if i in state.modes.asked}
+    halts = state.modes.stuck and STOP_HERE.casefold() in said
+    return (*closed, take, *((m.ModeEntered(state.modes.mode, HALTED, task=state.modes.task),) if halts else ()))
 
 
 def _told(state: State, mode: m.Mode) -> tuple[Event, ...]:
@@ -261,7 +271,7 @@ def broken(state: State) -> tuple[Event, ...]:
     what = ", ".join(sorted(sign.partition(":")[0] for sign in same)) or "many rounds"
     message = f"{rounds} rounds went by without progress ({what})." if same else f"{rounds} rounds went by."
     choices = (Choice(GO_ON, GO_ON), Choice(STOP_HERE, STOP_HERE))
-    name = f"progress-{state.seq}"
+    name = f"{OWN}{state.seq}"
     question = Question(f"{name}.1", f"{message} Shall I go on?", choices, other=True)
     asks = (m.NoProgress(what, rounds, tuple(sorted(same)), message), ae.QuestionsAsked(name, (question,)))
     return (*ended(state, "blocked"), *asks)

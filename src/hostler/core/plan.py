@@ -269,9 +269,10 @@ def _due_in_external_turn(state: State) -> tuple[Event, ...]:
         )
         return failing(state, "agent_execution", text)
     events = due_for_agent(state)
-    if any(isinstance(event, ev.InputTaken) for event in events) and (limit := reached(state)):
+    take = next((event for event in events if isinstance(event, ev.InputTaken)), None)
+    if take and (limit := reached(state)):
         return failing(state, "agent_execution", limit.message, limit.name)
-    return events
+    return modes_plan.told_inside(state, take) if take else events
 
 
 def _due_while_pending(state: State, session: Session) -> tuple[Event, ...]:
