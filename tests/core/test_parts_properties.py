@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from hostler.core import events as ev
 from hostler.core import plan
+from hostler.core.agent_events import AgentOpened, AgentTurnBegan, InputSeen, QuestionsAsked
+from hostler.core.agents import Question
 from hostler.core.approvals_plan import DenyAtDeadline
 from hostler.core.commands import (
     Command,
@@ -176,3 +178,21 @@ def test_an_agent_inside_is_not_sent_on_after_a_person_said_stop_here() -> None:
     story = stuck("Stop here")
     assert sum(isinstance(one.event, NoProgress) for one in story.log) == 1
     assert story.state.phase == "WAITING_FOR_INPUT"
+
+
+def test_a_word_of_hostlers_own_does_not_answer_what_an_agent_inside_asks() -> None:
+    story = ResidentStory(Limits())
+    story.ask(send("i1"))
+    ready = ev.EnvironmentReady("env", "supervisor-1")
+    for event in (ready, AgentOpened("agent-1", "t"), InputSeen("i1"), AgentTurnBegan("t1")):
+        story.append(event)
+        story.settle()
+    story.append(QuestionsAsked("ask", (Question("q", "Why?"),)))
+    story.ask(Send("h1", {"text": {"content": "there is a credential"}}, "h1", "harness"))
+    story.append(*plan.ending(story.state))
+    assert story.state.phase == "WAITING_FOR_INPUT"
+    assert [queued.id for queued in story.state.queue] == ["h1"]
+    story.ask(send("i2", "because"))
+    story.append(ready)
+    story.settle()
+    assert story.state.external.asks[0].answer == "i2"

@@ -95,7 +95,7 @@ def wanted_of_agent(state: State) -> frozenset[AgentEffect]:
 def idle_agent(state: State) -> bool:
     """Return whether nothing is to be done, or nothing can be until a question is answered."""
     x = state.external
-    if x.waiting and not state.queue:
+    if x.waiting and not _next_queued(state):
         return not (x.calls or x.actions or x.change or any(ask.answer for ask in x.asks))
     working = x.turn or x.cut or x.given or x.asks or x.calls or x.actions or x.compact or x.change
     return not (working or state.queue or pursues(state) or any(child.state == "running" for child in x.children))
@@ -130,9 +130,15 @@ def _next_input(state: State) -> tuple[Event, ...]:
         return (ev.InputTaken(steered),)
     occupied = bool(x.turn) and not pursues(state)
     busy = occupied or x.given or x.change or x.compact or any(ask.answer for ask in x.asks)
-    if state.queue and (x.waiting or not busy):
-        return (ev.InputTaken((state.queue[0].id,)),)
+    if (first := _next_queued(state)) and (x.waiting or not busy):
+        return (ev.InputTaken((first,)),)
     return ()
+
+
+def _next_queued(state: State) -> str:
+    """Return the input that goes next, '' when none does: no word of Hostler's own answers a question."""
+    own = ("harness", "wake") if state.external.waiting else ()
+    return next((queued.id for queued in state.queue if state.inputs[queued.id].origin not in own), "")
 
 
 def cut_agent(state: State, outcome: ev.Outcome, text: str) -> tuple[Event, ...]:
