@@ -52,9 +52,12 @@ class MemoryMachine:
     incarnation: str = "supervisor-1"
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     fences: dict[str, int] = field(default_factory=dict[str, int])
-    running: dict[str, asyncio.Task[tuple[int, str]]] = field(
-        default_factory=dict[str, "asyncio.Task[tuple[int, str]]"]
+    running: dict[tuple[str, str], asyncio.Task[tuple[int, str]]] = field(
+        default_factory=dict[tuple[str, str], "asyncio.Task[tuple[int, str]]"]
     )
+    """Commands, by execution and operation."""
+    done: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """Changes of files, by execution and operation."""
     started: list[str] = field(default_factory=list[str])
     script: Sequence[Act] = ()
     thread: Thread = field(default_factory=Thread)
@@ -113,10 +116,11 @@ class MemoryMachine:
     ) -> ExecResult:
         """Run, join or replay a command."""
         self._admit(operation, incarnation)
-        task = self.running.get(operation.id)
+        name = operation.execution, operation.id
+        task = self.running.get(name)
         if task is None:
             self.started.append(operation.id)
-            task = self.running[operation.id] = asyncio.ensure_future(self.shell(command.argv[-1]))
+            task = self.running[name] = asyncio.ensure_future(self.shell(command.argv[-1]))
         try:
             code, text = await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -139,8 +143,8 @@ class MemoryMachine:
         """Write a file once an operation."""
         self._admit(operation, incarnation)
         existed = path in self.files
-        if operation.id not in self.started:
-            self.started.append(operation.id)
+        if (operation.execution, operation.id) not in self.done:
+            self._begin(operation)
             self.files[path] = data
         return Written(len(data), existed)
 
@@ -148,19 +152,23 @@ class MemoryMachine:
         """Edit a file once an operation."""
         self._admit(operation, incarnation)
         text = self.files.get(path, b"").decode()
-        if operation.id in self.started:
+        if (operation.execution, operation.id) in self.done:
             return Edited(1, replayed=True)
         if text.count(old) != 1:
             return EditRefused(text.count(old))
-        self.started.append(operation.id)
+        self._begin(operation)
         self.files[path] = text.replace(old, new).encode()
         return Edited(text[: text.index(old)].count("\n") + 1)
+
+    def _begin(self, operation: Operation) -> None:
+        self.done.add((operation.execution, operation.id))
+        self.started.append(operation.id)
 
     async def output(
         self, execution: str, operation: str, stream: Stream, *, offset: int = 0, limit: int = 1 << 20
     ) -> Chunk:
         """Return the whole output of a finished command."""
-        data = self.running[operation].result()[1].encode()
+        data = self.running[execution, operation].result()[1].encode()
         return Chunk(data[offset : offset + limit], len(data))
 
     async def list(self, path: str = ".", *, depth: int = 1, limit: int = 1000) -> Sequence[Entry]:
@@ -230,8 +238,9 @@ class World:
             raise Fenced()
         self.machine.fences[execution] = fence
         self.kills.append((execution, fence))
-        for task in self.machine.running.values():
-            task.cancel()
+        for (runs, _), task in self.machine.running.items():
+            if runs == execution:
+                task.cancel()
         await self.machine.end_residents()
 
     async def keep(self, environment: str, execution: str, turn: int) -> WorkKept:
