@@ -230,6 +230,8 @@ async def test_nobody_else_says_that_it_came_through_a_share(browser: Browser) -
         ({"turnOptions": {"modes": ["AGENT_MODE_PLANNING"]}}, 403),
         ({"codexSettings": {}}, 403),
         ({"userInput": {"text": {"content": "/ona:goal tidy up"}}}, 403),
+        ({"userInput": {"text": {"content": "/ona:execution push it"}}}, 403),
+        ({"userInput": {"inputs": [{"text": {"content": " /ona:ralph all of it"}}]}}, 403),
         ({"userInput": {}}, 400),
         ({"userInput": None}, 400),
         ({"userInput": {"text": 1}}, 400),

@@ -19,6 +19,11 @@ OF_OTHERS = (AgentMode.EXECUTION, AgentMode.GOAL)
 _MODE = re.compile(r"\s*/ona:(execution|planning|spec|ralph)(?:\s+|$)")
 
 
+def names_mode(part: object) -> bool:
+    """Return whether a part of an input is a text that sets the mode of its turn."""
+    return isinstance(part, UserInputBlock.TextInput) and _MODE.match(part.content) is not None
+
+
 def check_able(modes: Sequence[AgentMode], agent: Agent, field: str) -> None:
     """Raise InvalidArgument for modes that make no sense together, FailedPrecondition for what the agent has not."""
     check_modes(modes, field)

@@ -14,11 +14,14 @@ from hostler.api.call import Caller
 from hostler.api.codec import from_json
 from hostler.api.controls import goal_in
 from hostler.api.edge import LARGE_BODY
+from hostler.api.inputs import parts_of
+from hostler.api.modes import names_mode
 from hostler.api.parts import ApiParts
-from hostler.api.sending import SHARE, Sending
+from hostler.api.sending import Sending
 from hostler.api.validation import check
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.gitpod.v1.agent_input_pb import UserInputBlock, UserInputMetadata
+from hostler.core.approvals import SHARE
 from hostler.core.errors import InvalidArgument, PermissionDenied
 
 TAKEN = ("userInput", "turnOptions", "codexSettings")
@@ -60,6 +63,8 @@ class Saying:
             raise PermissionDenied("a visitor chooses no settings")
         if goal_in(block, self._parts.ambient):
             raise PermissionDenied("a visitor sets no goal")
+        if any(names_mode(text) for _, text in parts_of(block)):
+            raise PermissionDenied("a visitor sets no mode")
         block.metadata = UserInputMetadata(source=source_of(caller))
 
 

@@ -15,14 +15,12 @@ from hostler.api.wakes import wake_of
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.gitpod.v1.agent_input_pb import AgentMessage, UserInputBlock, WakeEvent
 from hostler.core.agents import GoalChange
+from hostler.core.approvals import SHARE
 from hostler.core.commands import ChangeGoal, Command, Send
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.events import Agent, Started
 from hostler.core.modes import whole_text
 from hostler.core.redaction import Redactor
-
-SHARE = "share:"
-"""How the source of what came through a share begins; its id follows, and its name."""
 
 
 class Sending:

@@ -1,7 +1,8 @@
 """Tool calls that wait for a person's word: a part of the state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hostler.core import approvals_events as m
 from hostler.core import events as ev
@@ -11,6 +12,11 @@ from hostler.core.modes import whole_text
 
 if TYPE_CHECKING:
     from hostler.core.state import State
+
+SHARE = "share:"
+"""How the source of what came through a share begins; only the server says so."""
+VISITOR = "a visitor spoke, who can approve nothing"
+"""What stands for a visitor's words, which are no approval whatever they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ def follow(part: Approvals, state: "State", recorded: Recorded) -> Approvals:
         case m.ApprovalGiven():
             return _given(part, event)
         case ev.InputQueued(input_id, block, origin="user", local="") if part.asked:
-            return replace(part, said=(*part.said, (input_id, whole_text(block))))
+            return replace(part, said=(*part.said, (input_id, VISITOR if visited(block) else whole_text(block))))
         case ev.InputDeleted(input_id) | ev.InputDropped(input_id) if part.said:
             return replace(part, said=tuple(one for one in part.said if one[0] != input_id))
         case ev.ToolFinished(call_id) if part.given or part.asked:
@@ -57,6 +63,11 @@ def _given(part: Approvals, event: m.ApprovalGiven) -> Approvals:
 def _without(part: Approvals, call_id: str) -> Approvals:
     asked = tuple(one for one in part.asked if one.call_id != call_id)
     return replace(part, asked=asked, given=tuple(one for one in part.given if one.call_id != call_id))
+
+
+def visited(block: Mapping[str, Any]) -> bool:
+    """Return whether an input came through a share."""
+    return str((block.get("metadata") or {}).get("source", "")).startswith(SHARE)
 
 
 def name(rule: m.Permission) -> str:
