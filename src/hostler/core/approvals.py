@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hostler.core import approvals_events as m
 from hostler.core import events as ev
@@ -67,7 +67,8 @@ def _without(part: Approvals, call_id: str) -> Approvals:
 
 def visited(block: Mapping[str, Any]) -> bool:
     """Return whether an input came through a share."""
-    return str((block.get("metadata") or {}).get("source", "")).startswith(SHARE)
+    metadata = cast("Mapping[str, Any]", block.get("metadata") or {})
+    return str(metadata.get("source", "")).startswith(SHARE)
 
 
 def name(rule: m.Permission) -> str:
