@@ -8,8 +8,8 @@ from hostler.config import CODEX, GIB, AgentSection, Settings
 from hostler.core.approvals_events import Permission
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition
-from hostler.core.events import Agent, Limits, OutputRule
-from hostler.core.judging_events import Condition
+from hostler.core.events import Agent, Limits
+from hostler.core.judging_events import Condition, OutputRule
 from hostler.core.mcp_servers import McpServer
 from hostler.core.ports import Models
 from hostler.core.providers import Preflight

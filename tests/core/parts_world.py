@@ -27,11 +27,12 @@ from hostler.core.approving import DenyLate
 from hostler.core.commands import ChangeGoal, Command, Compact, decide
 from hostler.core.conversation import Text, ToolCall, Usage
 from hostler.core.errors import RequestError
-from hostler.core.events import Agent, Event, Limits, OutputRule, Parent, Recorded, Started
+from hostler.core.events import Agent, Event, Limits, Recorded, Started
 from hostler.core.family_commands import HearChild
+from hostler.core.family_events import Parent
 from hostler.core.forge_events import HostAuthenticationRequired, PullRequestGiven
 from hostler.core.interests_events import Interest, InterestsRegistered
-from hostler.core.judging_events import Condition
+from hostler.core.judging_events import Condition, OutputRule
 from hostler.core.kept import WorkKept
 from hostler.core.mcp_events import McpChanged, McpStatus
 from hostler.core.memory import shell_id

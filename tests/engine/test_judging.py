@@ -9,8 +9,8 @@ from hostler.core import judging_events as m
 from hostler.core.commands import ReportOutputs, SetTerms
 from hostler.core.conversation import ModelRequest
 from hostler.core.desk import NewEnvironment, NewExecution
-from hostler.core.events import Agent, Limits, OutputRule, Recorded
-from hostler.core.judging_events import Condition
+from hostler.core.events import Agent, Limits, Recorded
+from hostler.core.judging_events import Condition, OutputRule
 from hostler.core.ports import ExecutionQuery
 from hostler.core.providers import Scratch
 from hostler.models.script import Call, Step

@@ -10,9 +10,8 @@ from hostler.contract.gitpod.v1.agent_execution_pb import AgentExecution
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import UpdateAgentExecutionRequest
 from hostler.core.commands import SetTerms
 from hostler.core.errors import InvalidArgument
-from hostler.core.events import OutputRule
 from hostler.core.expressions import check
-from hostler.core.judging_events import Condition
+from hostler.core.judging_events import Condition, OutputRule
 
 MOST = 25
 """Conditions, and required outputs, of one execution."""

@@ -6,7 +6,8 @@ from typing import Any, Literal, Protocol
 
 from hostler.core.commands import Command
 from hostler.core.environment_log import LogEntry
-from hostler.core.events import Agent, InputQueued, Json, Parent, Recorded
+from hostler.core.events import Agent, InputQueued, Json, Recorded
+from hostler.core.family_events import Parent
 from hostler.core.machines import Machine, Patch
 from hostler.core.ports import EnvironmentRow, Idempotency, OpenBlock, Principal, Row
 from hostler.core.providers import Source

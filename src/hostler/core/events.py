@@ -18,10 +18,10 @@ from hostler.core.agents import FailureReason, Outcome
 from hostler.core.approvals_events import ApprovalsEvent, Permission
 from hostler.core.conversation import ModelPart, Usage
 from hostler.core.errors import NewerRelease
-from hostler.core.family_events import FamilyEvent
+from hostler.core.family_events import FamilyEvent, Parent
 from hostler.core.forge_events import ForgeEvent
 from hostler.core.interests_events import InterestsEvent
-from hostler.core.judging_events import Condition, JudgingEvent
+from hostler.core.judging_events import Condition, JudgingEvent, OutputRule
 from hostler.core.kept import KeptEvent
 from hostler.core.mcp_events import McpEvent
 from hostler.core.memory_events import MemoryEvent, Skill
@@ -47,25 +47,6 @@ class Limits:
     """US dollars, where prices are configured."""
     max_subagents: int = 0
     max_depth: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class OutputRule:
-    """An output without which a run is not done: its type, and a CEL expression over `value` that must hold."""
-
-    key: str
-    type: Literal["", "string", "integer", "number", "boolean"] = ""
-    accept: str = ""
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """Whose sub-agent an execution is: the parent, the call that spawned it, and how deep it is below the first."""
-
-    execution: str
-    call_id: str
-    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,15 @@ End = Literal["stopped", "gone", "never started", "removed"]
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Whose sub-agent an execution is: the parent, the call that spawned it, and how deep it is below the first."""
+
+    execution: str
+    call_id: str
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """What a sub-agent may use of its tree's budget, or has used; as a bound 0 is none, `cost` in dollars."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from hostler.core.conversation import Usage
 
@@ -15,6 +15,16 @@ class Condition:
     expression: str
     description: str = ""
     max_iterations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRule:
+    """An output without which a run is not done: its type, and a CEL expression over `value` that must hold."""
+
+    key: str
+    type: Literal["", "string", "integer", "number", "boolean"] = ""
+    accept: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
