@@ -42,6 +42,13 @@ CHANNELS = (
     "token-name",
     "environment-name",
     "input-of-the-page",
+    "skill",
+    "skill-described",
+    "annotated",
+    "typed",
+    "mcp-result",
+    "verdict",
+    "goal",
 )
 """Each has a secret of its own, so that what leaks names the way it took."""
 SHARED = ("model-key", "api-token", "host-credential")
@@ -125,3 +132,22 @@ for number in range(4000):
     print(text, "." * (number % 7))
 """
 """A program that writes so much that its output is cut somewhere."""
+BIRDS_SING = """
+import json, sys
+song = open("canaries/mcp-result").read().strip()
+def answer(message):
+    method, params = message["method"], message.get("params", {})
+    if method == "initialize":
+        who = {"name": "birds", "version": "1"}
+        return {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": who}
+    if method == "tools/list":
+        return {"tools": [{"name": "sing", "description": "Sings.", "inputSchema": {"type": "object"}}]}
+    if method == "tools/call":
+        return {"content": [{"type": "text", "text": song}]}
+    return {}
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": answer(message)}), flush=True)
+"""
+"""An MCP server of the repository that tells a secret."""

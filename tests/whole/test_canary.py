@@ -28,7 +28,7 @@ from tests.agents.codex.provider import in_order, provider
 from tests.agents.codex.record import patch, runs
 from tests.agents.codex.standing import CODEX
 from tests.server import HostlerProcess, Refused, repository_at, short_folder
-from tests.whole.canary import CHANNELS, ENCODINGS, LONG, SHARED, SPLIT, Canary, canary, forms
+from tests.whole.canary import BIRDS_SING, CHANNELS, ENCODINGS, LONG, SHARED, SPLIT, Canary, canary, forms
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.crash, pytest.mark.timeout(600)]
 BIRDS: Mapping[str, Canary] = {channel: canary(channel) for channel in CHANNELS}
@@ -77,6 +77,14 @@ STORY: tuple[Reply, ...] = (
             tool("todo", "t10", todos=[{"title": said("todos")}]),
         ),
     ),
+    Reply(
+        "New things.",
+        (
+            Called("skill", json.dumps({"name": "birds"}), "t12"),
+            tool("annotate", "t13", file="split.py", start=1, title="T", description=said("annotated")),
+            tool("mcp__birds__sing", "t14"),
+        ),
+    ),
     Reply("And now?", (tool("ask", "t11", questions=[{"question": said("questions"), "choices": []}]),)),
     Reply("Done."),
 )
@@ -99,6 +107,8 @@ def answered(request: Received) -> Answer:
     if "input" in request.body:
         return CODEX_STORY(request)
     text = json.dumps(request.body.get("messages"))
+    if "You judge the work" in json.dumps(request.body):
+        return Reply(said("verdict"))
     if "hold this" in text:
         return Reply("Said again.") if SPOKEN.reached.is_set() else SPOKEN
     if "refuse this" in text:
@@ -190,7 +200,7 @@ def server() -> Iterator[Server]:
             "ANTHROPIC_API_KEY": KEY,
             "HOSTLER_MODEL": "anthropic:claude-sonnet-4-5",
             "HOSTLER_SECRETS": json.dumps([bird.secret for bird in BIRDS.values()]),
-            "HOSTLER_AGENTS": json.dumps([{}, codex]),
+            "HOSTLER_AGENTS": json.dumps([{"judgement_prompt": "Judge."}, codex]),
         }
         served = Server(HostlerProcess(folder, env=env).start())
         try:
@@ -209,6 +219,12 @@ def repository(place: Path) -> Path:
         (files / bird.file).write_text(f"{bird.said}\n")
     edited = BIRDS["file-edited"]
     (files / edited.file).write_text(f"one {edited.said}\ntwo\n{edited.said} four\n")
+    (files / "birds.py").write_text(BIRDS_SING)
+    (files / ".ona" / "skills" / "birds").mkdir(parents=True)
+    head = f"---\nname: birds\ndescription: {json.dumps(said('skill-described'))}\n---\n"
+    (files / ".ona" / "skills" / "birds" / "SKILL.md").write_text(f"{head}\nSing {said('skill')}\n")
+    servers = {"mcpServers": {"birds": {"command": "python3", "args": ["birds.py"]}}}
+    (files / ".ona" / "mcp-config.json").write_text(json.dumps(servers))
     (files / "AGENTS.md").write_text(f"Mind {said('instructions')}\n")
     for name, program in (("split.py", SPLIT), ("encodings.py", ENCODINGS), ("long.py", LONG)):
         (files / name).write_text(program)
@@ -268,6 +284,10 @@ def named(server: Server, execution: str) -> None:
     text = {"text": {"content": said("input-of-the-page")}}
     server.get(f"{OURS}/executions/{execution}/inputs", {"userInput": {"inputs": [text]}})
     server.process.rest(execution)
+    server.process.send(execution, f"!cat {BIRDS['typed'].file}")
+    server.process.rest(execution)
+    goal = {"set": {"objective": said("goal"), "status": "GOAL_STATUS_PAUSED"}}
+    server.process.call("SendToAgentExecution", {"agentExecutionId": execution, "controlInput": {"goal": goal}})
 
 
 def die_while_speaking(server: Server, project: Path) -> None:
