@@ -14,6 +14,8 @@ from hostler.cli.story_blocks import FAILED_SHOWN, SHOWN, Plan, asked_rows, chan
 from hostler.cli.stream import Frame
 
 Json = dict[str, Any]
+HOSTLER = "hostler"
+"""The source of what Hostler itself says to an agent."""
 SHOWN_ITSELF = ("update the to-do list", "ask the person", "propose next steps")
 """Actions that are not shown, unless they fail: what they bring about is."""
 SHOWN_BELOW = ("edit ", "write ")
@@ -139,6 +141,10 @@ class Story:
         self._inputs[id_] = rows[0]
         self._fresh.append(id_)
         shown = folded(rows, None if self._full else FAILED_SHOWN, 0)
+        metadata: Json = body.get("metadata") or {}
+        if metadata.get("source") == HOSTLER:
+            self._row("note", "\n  ".join([f"» Hostler to the agent: {shown[0]}", *shown[1:]]), "dim")
+            return
         self._row("input", "\n  ".join([f"> {shown[0]}", *shown[1:]]), "cyan")
 
     def _queued(self, queue: list[str]) -> None:

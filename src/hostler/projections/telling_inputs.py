@@ -42,6 +42,10 @@ class InputTeller:
             case ev.InputQueued(input_id) if event.local:
                 self._items[input_id] = self._telling.name("input")
                 self._telling.put(replace(self._read(event), state="seen"))
+            case ev.InputQueued(_, block, _, "harness"):
+                text = parts_of(block)[0].strip()
+                first = text.partition("\n")[0]
+                self._telling.note("harness", f"Hostler to the agent: {first}", "", text if text != first else "")
             case ev.InputQueued(input_id, _, _, origin) if origin != "wake":
                 self._waiting[input_id] = self._read(event)
             case ev.InputTaken(input_ids):
