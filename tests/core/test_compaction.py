@@ -136,7 +136,8 @@ def hold_what_is_kept(told: Told, after: Sequence[Message]) -> None:
     """The beginning of the task and of every open to-do is there."""
     first = "\n".join(part.text for part in after[0].parts if isinstance(part, Text)) if after else ""
     if told.task:
-        assert told.task[:20].strip() in first
+        kept = "\n".join(part.text for message in after for part in message.parts if isinstance(part, Text))
+        assert told.task[:20].strip() in kept
     for todo in told.todos:
         if todo.state != "done" and len(told.todos) <= 10:
             assert todo.title[:8].rstrip() in first
