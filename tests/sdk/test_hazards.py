@@ -269,14 +269,14 @@ def test_hazard_6_a_final_refusal_is_not_tried_again(old: Client) -> None:
         say(run, "one", id="the-same"), say(run, "one", id="the-same")
         requests.clear()
         clash = refusal(say, run, "another", id="the-same")
-        later = refusal(agents.start_execution, mode="AGENT_MODE_PLANNING")
+        later = refusal(client.post, "/gitpod.v1.AgentService/CreateMCPAccessToken", cast_to=object, body={})
         unknown = refusal(client.post, "/gitpod.v1.AgentService/CreateAgent", cast_to=object, body={})
         tell(clash=clash, later=later, unknown=unknown, requests=requests)
         """
     )
     assert (seen["clash"]["class"], seen["clash"]["code"]) == ("ConflictError", "already_exists")
     assert (seen["later"]["status"], seen["unknown"]["status"]) == (501, 501)
-    assert seen["requests"] == ["SendToAgentExecution", "StartAgent", "CreateAgent"]
+    assert seen["requests"] == ["SendToAgentExecution", "CreateMCPAccessToken", "CreateAgent"]
 
 
 def test_hazard_7_what_the_connect_server_gets_wrong_is_right(old: Client) -> None:

@@ -88,7 +88,7 @@ def test_refusals_have_the_clients_own_classes(server: HostlerProcess) -> None:
         tell({
           missing: await refusal(get('00000000-0000-4000-8000-000000000000')),
           malformed: await refusal(get('x')),
-          later: await refusal(call('StartAgent', { mode: 'AGENT_MODE_RALPH' })),
+          later: await refusal(call('CreateMCPAccessToken', {})),
           me: await client.identity.getAuthenticatedIdentity({}),
         });
         """,
