@@ -1,19 +1,15 @@
 """The only wiring: settings become objects, objects become the server. Everything is opened and closed here."""
 
-import asyncio
-import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
-from types import FrameType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
-import uvicorn
 
 from hostler import __version__
 from hostler.agents.registry import DRIVERS, missing, programs
@@ -22,7 +18,7 @@ from hostler.api.recipes import of_project
 from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
-from hostler.core.errors import FailedPrecondition, HostlerError, StaleFence
+from hostler.core.errors import FailedPrecondition, HostlerError
 from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
@@ -48,7 +44,6 @@ from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
 from hostler.engine.setups import Setups
 from hostler.engine.waking import Waking
-from hostler.environments import disk
 from hostler.environments.credentials import GitLogins
 from hostler.environments.forges import Api
 from hostler.environments.keeping import KeptWork
@@ -68,6 +63,7 @@ from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
+from hostler.upkeep import LEASE, background, disk_watch, expiry, heartbeat, idle_stop
 from hostler.web.exporting import as_html
 from hostler.web.routes import routes
 
@@ -75,11 +71,6 @@ log = structlog.get_logger(__name__)
 
 OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin=True)
 ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
-HEARTBEAT = 5.0
-IDLE_LOOK = 20.0
-DISK_LOOK = 1.0
-EXPIRY_LOOK = 3600.0
-LEASE = timedelta(seconds=20)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -228,11 +219,11 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         # Agents inside wait at closed doors for the next server; what was under way gets its end while there is one.
         stack.push_async_callback(places.close)
         stack.enter_context(
-            _background(
-                _heartbeat(stores, desk, ambient),
-                _idle_stop(environments, ambient),
-                _disk_watch(places.disk, environments, ambient),
-                _expiry(keeping, ambient),
+            background(
+                heartbeat(stores, desk, ambient),
+                idle_stop(environments, ambient),
+                disk_watch(places.disk, environments, ambient),
+                expiry(keeping, ambient),
             )
         )
         token = await _owner_token(stores, home, ambient)
@@ -335,63 +326,6 @@ def _doctor(
     return doctor
 
 
-@contextmanager
-def _background(*work: Coroutine[Any, Any, None]) -> Generator[None]:
-    """Do work beside the server until it closes."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _heartbeat(stores: Store, desk: Desk, ambient: Ambient) -> None:
-    """Say every few seconds that this incarnation lives; one that was replaced takes nothing more."""
-    while True:
-        await ambient.until(ambient.now() + timedelta(seconds=HEARTBEAT))
-        try:
-            await stores.runners.heartbeat(ambient.now() + LEASE)
-        except StaleFence:
-            desk.draining = True
-            log.error("another process has taken this runner's place; this one stops")
-            signal.raise_signal(signal.SIGTERM)
-            return
-        except HostlerError as problem:
-            log.warning("the heartbeat did not reach the database", problem=problem.message)
-
-
-async def _idle_stop(environments: Environments, ambient: Ambient) -> None:
-    """Stop idle environments."""
-    while True:
-        await ambient.until(ambient.now() + timedelta(seconds=IDLE_LOOK))
-        try:
-            await environments.stop_idle()
-        except Exception as problem:  # noqa: BLE001 whatever it was, the next look is due all the same
-            log.warning("idle environments could not be looked at", problem=str(problem))
-
-
-async def _disk_watch(watch: disk.DiskWatch, environments: Environments, ambient: Ambient) -> None:
-    """Stop environments that take more of the disk than they may."""
-    while True:
-        await ambient.until(ambient.now() + timedelta(seconds=DISK_LOOK))
-        try:
-            found = await watch.look()
-            await asyncio.gather(*(environments.overfull(one.environment, disk.told(one)) for one in found))
-        except Exception as problem:  # noqa: BLE001 as above
-            log.warning("what environments take of the disk could not be looked at", problem=str(problem))
-
-
-async def _expiry(keeping: Keeping, ambient: Ambient) -> None:
-    """Remove kept work whose time is over."""
-    while True:
-        try:
-            await keeping.expire()
-        except Exception as problem:  # noqa: BLE001 as above
-            log.warning("kept work could not be looked at", problem=str(problem))
-        await ambient.until(ambient.now() + timedelta(seconds=EXPIRY_LOOK))
-
-
 async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | None:
     """Return a fresh owner's token on the first start, None later."""
     if home.token_file.exists() and await stores.tokens.by_sha256(home.token_sha256()):
@@ -400,93 +334,3 @@ async def _owner_token(stores: Store, home: Home, ambient: Ambient) -> str | Non
     home.write_token(token)
     await stores.tokens.add(ApiToken(ambient.new_id(), home.token_sha256(), OWNER, "owner", "all", ambient.now(), None))
     return token
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn that lets Hostler drain as soon as it is told to stop."""
-
-    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[int], None]) -> None:
-        super().__init__(config)
-        self._hostler = server
-        self._ready = ready
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain and stop; unlike uvicorn's own, the signal is not raised again afterwards, so the exit code is ours."""
-        self._hostler.drain()
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.should_exit = True
-
-
-async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
-    async with opened(settings, environ) as server:
-        host = settings.server.host
-
-        def ready(port: int) -> None:
-            shown = f"[{host}]" if ":" in host else host
-            url = f"http://{shown}:{port}"
-            server.home.write_server(url)
-            if server.new_token:
-                say(f"API token of the owner, shown once and kept in {server.home.token_file}: {server.new_token}")
-            say(f"Hostler is ready at {url}")
-
-        config = uvicorn.Config(
-            server.asgi,
-            host=host,
-            port=settings.server.port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=2,
-            timeout_keep_alive=75,
-            ws="websockets-sansio",
-            ws_max_size=1 << 20,
-        )
-        uvicorn_server = _Uvicorn(config, server, ready)
-        idle = asyncio.create_task(_idle_exit(settings, server, uvicorn_server))
-        try:
-            await uvicorn_server.serve()
-        finally:
-            idle.cancel()
-            server.home.remove_server()
-        return 0 if uvicorn_server.started else 1
-
-
-async def _idle_exit(settings: Settings, server: Server, uvicorn_server: uvicorn.Server) -> None:
-    """Stop the server after it had nothing to do for as long as the settings say; 0 means never."""
-    if not settings.idle_exit_minutes:
-        return
-    ambient = SystemAmbient()
-    limit = settings.idle_exit_minutes * 60
-    quiet_since = ambient.monotonic()
-    while ambient.monotonic() - quiet_since < limit:
-        await ambient.until(ambient.now() + timedelta(seconds=5))
-        if server.desk.busy() or uvicorn_server.server_state.connections:
-            quiet_since = ambient.monotonic()
-    uvicorn_server.handle_exit(signal.SIGTERM, None)
-
-
-def serve(settings: Settings, environ: Mapping[str, str]) -> int:
-    """Run a server in this process; return its exit code and print why it could not start."""
-
-    def say(text: str) -> None:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-
-    try:
-        with asyncio.Runner(loop_factory=_loop) as runner:
-            return runner.run(run(settings, environ, say))
-    except HostlerError as problem:
-        sys.stderr.write(f"hostler: {problem.message}\n")
-        return 1
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    return uvloop.new_event_loop()

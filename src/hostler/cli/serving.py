@@ -44,8 +44,8 @@ def serve(
 
         hostler serve --port 0 --data-dir /srv/hostler --config /etc/hostler.toml
     """
-    from hostler.app import serve as serve_app
     from hostler.config import BadConfiguration, load
+    from hostler.serving import serve as serve_app
 
     given = {
         "server.host": host,

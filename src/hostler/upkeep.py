@@ -1,0 +1,83 @@
+"""What a server does beside its requests until it closes: its heartbeat, and looks at what is idle, full or too old."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from hostler.core.ambient import Ambient
+from hostler.core.errors import HostlerError, StaleFence
+from hostler.engine.desk import Desk
+from hostler.engine.environments import Environments
+from hostler.engine.keeping import Keeping
+from hostler.environments import disk
+from hostler.store.opening import Store
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT = 5.0
+IDLE_LOOK = 20.0
+DISK_LOOK = 1.0
+EXPIRY_LOOK = 3600.0
+LEASE = timedelta(seconds=20)
+
+
+@contextmanager
+def background(*work: Coroutine[Any, Any, None]) -> Generator[None]:
+    """Do work beside the server until it closes."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def heartbeat(stores: Store, desk: Desk, ambient: Ambient) -> None:
+    """Say every few seconds that this incarnation lives; one that was replaced takes nothing more."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=HEARTBEAT))
+        try:
+            await stores.runners.heartbeat(ambient.now() + LEASE)
+        except StaleFence:
+            desk.draining = True
+            log.error("another process has taken this runner's place; this one stops")
+            signal.raise_signal(signal.SIGTERM)
+            return
+        except HostlerError as problem:
+            log.warning("the heartbeat did not reach the database", problem=problem.message)
+
+
+async def idle_stop(environments: Environments, ambient: Ambient) -> None:
+    """Stop idle environments."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=IDLE_LOOK))
+        try:
+            await environments.stop_idle()
+        except Exception as problem:  # noqa: BLE001 whatever it was, the next look is due all the same
+            log.warning("idle environments could not be looked at", problem=str(problem))
+
+
+async def disk_watch(watch: disk.DiskWatch, environments: Environments, ambient: Ambient) -> None:
+    """Stop environments that take more of the disk than they may."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=DISK_LOOK))
+        try:
+            found = await watch.look()
+            await asyncio.gather(*(environments.overfull(one.environment, disk.told(one)) for one in found))
+        except Exception as problem:  # noqa: BLE001 as above
+            log.warning("what environments take of the disk could not be looked at", problem=str(problem))
+
+
+async def expiry(keeping: Keeping, ambient: Ambient) -> None:
+    """Remove kept work whose time is over."""
+    while True:
+        try:
+            await keeping.expire()
+        except Exception as problem:  # noqa: BLE001 as above
+            log.warning("kept work could not be looked at", problem=str(problem))
+        await ambient.until(ambient.now() + timedelta(seconds=EXPIRY_LOOK))
