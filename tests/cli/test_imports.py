@@ -9,7 +9,15 @@ import pytest
 from tests.cli.scripted import TOKEN, Scripted
 
 HEAVY = (
-    *("hostler.config", "hostler.contract", "hostler.core", "hostler.api", "hostler.store", "hostler.app", "hostler.serving"),
+    *(
+        "hostler.config",
+        "hostler.contract",
+        "hostler.core",
+        "hostler.api",
+        "hostler.store",
+        "hostler.app",
+        "hostler.serving",
+    ),
     *(
         "pydantic",
         "sqlalchemy",
