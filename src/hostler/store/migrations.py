@@ -134,6 +134,11 @@ STEPS: Sequence[Sequence[str]] = (
             class_id {text} NOT NULL, host {text} NOT NULL, by_name {text} NOT NULL, at BIGINT NOT NULL,
             PRIMARY KEY (class_id, host))""",
     ),
+    (
+        """CREATE TABLE policy (
+            version BIGINT PRIMARY KEY, body TEXT NOT NULL, at BIGINT NOT NULL, by_id {text} NOT NULL,
+            by_name {text} NOT NULL)""",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""

@@ -21,6 +21,7 @@ from hostler.store.folding import Fold, Memory
 from hostler.store.host_tokens import StoredHostTokens
 from hostler.store.log import Log
 from hostler.store.migrations import PROJECTED, check_kinds, migrate
+from hostler.store.policies import StoredPolicies
 from hostler.store.project_use import StoredProjectUse
 from hostler.store.projects import StoredProjects
 from hostler.store.prompts import StoredPrompts
@@ -55,6 +56,7 @@ class Store:
     shares: StoredShares
     spending: StoredSpending
     class_hosts: StoredClassHosts
+    policies: StoredPolicies
 
 
 @asynccontextmanager
@@ -98,6 +100,7 @@ async def open_store(
             shares=StoredShares(writer, readers),
             spending=StoredSpending(readers),
             class_hosts=StoredClassHosts(writer, readers),
+            policies=StoredPolicies(writer, readers),
         )
     finally:
         await writer.close()

@@ -292,3 +292,14 @@ class_host = Table(
     Column("at", Moment, nullable=False),
 )
 """Hosts that somebody allowed for every environment of a class, beyond the settings."""
+
+policy = Table(
+    "policy",
+    metadata,
+    Column("version", BigInteger, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("by_id", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+)
+"""The organization's policy, every version of it; the highest one holds."""
