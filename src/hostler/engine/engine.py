@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from hostler.core.plan import Session, failing
 from hostler.core.ports import Dispatch, Executions, Position, Row
 from hostler.core.state import State, fold
 from hostler.engine.effects import Effects
+from hostler.engine.slots import FairSlots, uncapped
 from hostler.engine.worker import NAP, Tools, Worker, with_cut_text
 
 log = structlog.get_logger(__name__)
@@ -25,40 +25,6 @@ MAX_CLAIMS = 5
 """Claims of an execution without progress; above it the execution is stopped."""
 SWEEP = 5.0
 """Seconds between two looks at all rows of this runner."""
-
-
-class TurnSlots:
-    """At most `size` running turns in this process; the others wait in order."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._holders: set[str] = set()
-        self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
-
-    def take(self, execution: str, granted: Callable[[], None]) -> bool:
-        """Take a slot, or queue for one."""
-        if execution in self._holders:
-            return True
-        if self._free:
-            self._free -= 1
-            self._holders.add(execution)
-            return True
-        if all(waiting != execution for waiting, _ in self._waiting):
-            self._waiting.append((execution, granted))
-        return False
-
-    def give_back(self, execution: str) -> None:
-        """Give the slot on to the first that waits, or leave the queue."""
-        self._waiting = deque(item for item in self._waiting if item[0] != execution)
-        if execution not in self._holders:
-            return
-        self._holders.discard(execution)
-        if self._waiting:
-            following, granted = self._waiting.popleft()
-            self._holders.add(following)
-            granted()
-        else:
-            self._free += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +59,7 @@ class Engine:
         *,
         slots: int,
         settle: float,
+        most: Callable[[str], int] = uncapped,
         worker: type[Worker] = Worker,
     ) -> None:
         self._worker = worker
@@ -102,7 +69,8 @@ class Engine:
         self._dispatch = dispatch
         self._ambient = ambient
         self.session = Session(identity.incarnation, settle)
-        self._tools = Tools(executions, effects, ambient, TurnSlots(slots), self.session, self._purge)
+        self.slots = FairSlots(slots, most)
+        self._tools = Tools(executions, effects, ambient, self.slots, self.session, self._purge)
         self._workers: dict[str, Worker] = {}
         self._naps: dict[str, tuple[int, datetime]] = {}
         """Executions that wait by the clock alone: the last seq that their worker saw, and until when."""

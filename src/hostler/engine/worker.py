@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 
@@ -30,6 +30,7 @@ from hostler.engine.agents import OpenCalls
 from hostler.engine.effects import Effects, within_outputs
 from hostler.engine.performing import Outcome
 from hostler.engine.scene import Scene
+from hostler.engine.slots import Slots
 
 log = structlog.get_logger(__name__)
 
@@ -39,18 +40,6 @@ SLOW_POLL = 10.0
 """Seconds after which a worker looks again although nobody told it to."""
 CUTTING = ev.Stopped | ae.AgentEnded
 """Decisions that end what is being said."""
-
-
-class Slots(Protocol):
-    """How many turns run at once."""
-
-    def take(self, execution: str, granted: Callable[[], None]) -> bool:
-        """Take a slot, or queue for one; `granted` is called once when it is there."""
-        ...
-
-    def give_back(self, execution: str) -> None:
-        """Give the slot, or the place in the queue, back."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +173,7 @@ class Worker:
             self._tools.slots.give_back(self._id)
             self._has_slot = False
         elif not self._has_slot:
-            self._has_slot = self._tools.slots.take(self._id, self.poke)
+            self._has_slot = self._tools.slots.take(self._id, self.state.begun.creator_id, self.poke)
         return self._has_slot or self.state.killing or self.state.phase != "RUNNING"
 
     def _heard(self) -> list[Told]:
