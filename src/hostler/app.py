@@ -40,6 +40,7 @@ from hostler.engine.likeness import Likeness
 from hostler.engine.livetext import LiveText
 from hostler.engine.mcp import McpServers
 from hostler.engine.offering import LibraryOffers
+from hostler.engine.policing import Policing
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
 from hostler.engine.setups import Setups
@@ -63,7 +64,7 @@ from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
-from hostler.upkeep import LEASE, background, disk_watch, expiry, heartbeat, idle_stop
+from hostler.upkeep import LEASE, background, disk_watch, expiry, heartbeat, idle_stop, policy_watch
 from hostler.web.exporting import as_html
 from hostler.web.routes import routes
 
@@ -161,6 +162,11 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         effects.performers.learn(judging.performers(models, redactor))
         effects.performers.learn(looking.performers(environments, redactor))
         effects.services.offers = offers = LibraryOffers(stores.prompts)
+        policing = Policing(
+            stores.policies, stores.spending, stores.executions, stores.environments, places.disk.used, ambient
+        )
+        places.denied = policing.denies
+        await policing.refresh()
         dispatch = LocalDispatch(ambient)
         engine = Engine(
             identity,
@@ -170,9 +176,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             ambient,
             slots=settings.turn_slots,
             settle=settings.settle_seconds,
+            most=policing.turns_of,
         )
         gateway.ledger = Calls(engine, agents, ambient)
-        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient)
+        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient, policing)
         waking = Waking(
             desk, stores.executions, environments, ambient, redactor, longest=timedelta(hours=settings.wait_hours)
         )
@@ -213,6 +220,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
 
+        environments.admit = policing.admit_environment
         await environments.reconcile(exists)
         await engine.open()
         stack.push_async_callback(engine.close)
@@ -224,6 +232,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
                 idle_stop(environments, ambient),
                 disk_watch(places.disk, environments, ambient),
                 expiry(keeping, ambient),
+                policy_watch(policing, desk, engine, ambient),
             )
         )
         token = await _owner_token(stores, home, ambient)
@@ -244,6 +253,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             sign_ins=stores.sign_ins,
             shares=stores.shares,
             spending=stores.spending,
+            policies=stores.policies,
+            policing=policing,
             logins=logins,
             agents=definitions,
             classes=truthful(classes_of(settings), preflight),

@@ -12,8 +12,10 @@ import structlog
 from hostler.core.ambient import Ambient
 from hostler.core.errors import HostlerError, StaleFence
 from hostler.engine.desk import Desk
+from hostler.engine.engine import Engine
 from hostler.engine.environments import Environments
 from hostler.engine.keeping import Keeping
+from hostler.engine.policing import Policing
 from hostler.environments import disk
 from hostler.store.opening import Store
 
@@ -22,6 +24,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 5.0
 IDLE_LOOK = 20.0
 DISK_LOOK = 1.0
+POLICY_LOOK = 5.0
 EXPIRY_LOOK = 3600.0
 LEASE = timedelta(seconds=20)
 
@@ -81,3 +84,14 @@ async def expiry(keeping: Keeping, ambient: Ambient) -> None:
         except Exception as problem:  # noqa: BLE001 as above
             log.warning("kept work could not be looked at", problem=str(problem))
         await ambient.until(ambient.now() + timedelta(seconds=EXPIRY_LOOK))
+
+
+async def policy_watch(policing: Policing, desk: Desk, engine: Engine, ambient: Ambient) -> None:
+    """Look at the policy again, which another process may have changed, and stop who is beyond a cap."""
+    while True:
+        await ambient.until(ambient.now() + timedelta(seconds=POLICY_LOOK))
+        try:
+            await policing.enforce(desk.command)
+            engine.slots.look_again()
+        except Exception as problem:  # noqa: BLE001 as above
+            log.warning("the organization's policy could not be looked at", problem=str(problem))

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from hostler.api.bodies import body_of
 from hostler.api.call import current
 from hostler.api.parts import ApiParts
-from hostler.core.egress import Allowed, Until
+from hostler.core.egress import Allowed, Until, host_pattern
 from hostler.core.errors import InvalidArgument, NotFound
 from hostler.projections.status import stamp
 
@@ -45,12 +45,14 @@ class Hosts:
     async def allow(self, request: Request) -> Response:
         """Allow a host for an environment until it stops, or for its class."""
         environment, asked = _environment(request), await body_of(request)
+        await self._check(_host(asked))
         new = await self._parts.hosts.allow(environment, _host(asked), _until(asked), current().principal)
         return _answer(await self._parts.hosts.of_environment(environment), new=new)
 
     async def allow_class(self, request: Request) -> Response:
         """Allow a host for a class."""
         name, asked = _named(request, "class"), await body_of(request)
+        await self._check(_host(asked))
         new = await self._parts.hosts.allow_class(name, _host(asked), current().principal)
         return _answer(await self._parts.hosts.of_class(name), new=new)
 
@@ -67,6 +69,10 @@ class Hosts:
         if not await self._parts.hosts.forbid_class(name, _named(request, "host")):
             raise NotFound("it was not allowed for this class", field="host")
         return _answer(await self._parts.hosts.of_class(name))
+
+    async def _check(self, host: str) -> None:
+        """Refuse a host that people may not allow."""
+        (await self._parts.policies.current()).policy.check_host(host_pattern(host))
 
 
 def _answer(hosts: Sequence[Allowed], *, new: bool = False) -> JSONResponse:

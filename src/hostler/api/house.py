@@ -18,6 +18,7 @@ from hostler.api.call import current, only_admins
 from hostler.api.hosts import Hosts
 from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
+from hostler.api.policy import PolicyDesk
 from hostler.api.queue import Queue
 from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound
@@ -58,6 +59,7 @@ class House:
             ("GET", "/executions/{execution}/replay", self.replay),
             *Hosts(self._parts).routes(),
             *Overview(self._parts).routes(),
+            *PolicyDesk(self._parts).routes(),
             *Queue(self._parts).routes(),
             *Work(self._parts).routes(),
         ]

@@ -12,6 +12,7 @@ from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
 from hostler.core.mcp_servers import McpServer
 from hostler.core.offers import Offers
+from hostler.core.policy import NoPolicies, NoUse, Policies, Using
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
@@ -74,6 +75,10 @@ class ApiParts:
     """Work that is kept outside its environment."""
     hosts: HostDesk = field(default_factory=NoHosts)
     """Which hosts environments may reach."""
+    policies: Policies = field(default_factory=NoPolicies)
+    """What the organization allows."""
+    policing: Using = field(default_factory=NoUse)
+    """What people have used of what they may."""
     support: Support = field(default_factory=NoSupport)
     """What a support bundle tells of the server."""
     html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None

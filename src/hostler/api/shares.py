@@ -60,6 +60,7 @@ class Shares:
     async def create(self, request: Request, execution: str) -> Response:
         """Share an execution; the address is in this answer and nowhere else."""
         asked = await body_of(request)
+        (await self._parts.policies.current()).policy.check_sharing(_may(asked))
         now, code = self._parts.ambient.now(), self._parts.ambient.token()
         share = Share(
             id=self._parts.ambient.new_id(),

@@ -109,6 +109,14 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Exhaust:
+    """Stop the turn that runs now because something that it may use is used up; `limit` names that."""
+
+    limit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Stop and remove the execution."""
 
@@ -171,7 +179,20 @@ Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
 Reports = SetTerms | ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
 Waits = Wake | GiveUp | CancelWaits
 Relatives = HearChild | GrantShare
-Command = Inputs | Compact | ChangeGoal | Stop | Delete | Annotate | Reports | Restore | Waits | Relatives | DenyLate
+Command = (
+    Inputs
+    | Compact
+    | ChangeGoal
+    | Stop
+    | Exhaust
+    | Delete
+    | Annotate
+    | Reports
+    | Restore
+    | Waits
+    | Relatives
+    | DenyLate
+)
 
 
 def decide(state: State, command: Command, session: Session) -> tuple[Event, ...]:
@@ -196,6 +217,9 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return _edit(state, input_id, new, session)
         case Stop():
             return _stop(state)
+        case Exhaust(limit, message):
+            stoppable = state.phase == "RUNNING" and state.stop is None
+            return (ev.StopRequested(state.turn, message, limit),) if stoppable else ()
         case Delete():
             return (ev.Deleted(), *_stop(state))
         case Annotate(values):

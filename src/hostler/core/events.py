@@ -374,9 +374,11 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Somebody wants turn `turn`, and only that one, to stop."""
+    """Turn `turn`, and only that one, is to stop; `message` and `limit` say what is used up, where that is why."""
 
     turn: int
+    message: str = ""
+    limit: str = ""
     VERSION: ClassVar[int] = 1
 
 

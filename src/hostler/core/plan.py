@@ -211,6 +211,8 @@ def due(state: State, session: Session) -> tuple[Event, ...]:
         return _due_while_pending(state, session)
     if state.phase != "RUNNING":
         return ()
+    if state.stop is not None and (why := state.exhausted):
+        return failing(state, why.reason, why.message, why.limit)
     if state.stop is not None:
         return stopping(state, session)
     if state.environment.failed:

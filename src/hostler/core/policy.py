@@ -167,6 +167,39 @@ class NoPolicies:
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one person uses: turns that run now, tokens since midnight UTC, bytes of the disk of this runner."""
+
+    running: int = 0
+    tokens: int = 0
+    disk: int = 0
+
+
+class Using(Protocol):
+    """Tells what people use."""
+
+    async def used(self, person: str) -> Used:
+        """Return what a person uses now."""
+        ...
+
+    async def refresh(self) -> Policy:
+        """Let a changed policy hold here at once, and return it."""
+        ...
+
+
+class NoUse:
+    """Nobody uses anything."""
+
+    async def used(self, person: str) -> Used:
+        """Return nothing."""
+        return Used()
+
+    async def refresh(self) -> Policy:
+        """Return the policy that allows everything."""
+        return Policy()
+
+
 # --- as JSON ----------------------------------------------------------------------------------------------------
 
 LISTS = ("agents", "models", "repositories", "hosts", "denied_hosts", "denied_commands")

@@ -125,6 +125,10 @@ class SpendingBook(Protocol):
         """Return the executions that spent most tokens from a day on, the first the most; guesses do not count."""
         ...
 
+    async def by_person(self, day: str) -> Mapping[str, int]:
+        """Return the tokens of one day, guesses and deleted executions too, by the id of who started them."""
+        ...
+
 
 def plain(text: str) -> str:
     """Return a text that every database can hold: names come from agents, too."""

@@ -131,6 +131,8 @@ class State:
     ran_since: datetime | None = None
     stop: int | None = None
     stop_seq: int = 0
+    exhausted: Failure | None = None
+    """What is used up, where a stop was asked for because of that."""
     dirty: bool = False
     killing: bool = False
     unkept: bool = False
@@ -319,11 +321,14 @@ def _life(
             return replace(rested, session=session, ran_since=at, environment=environment, external=external)
         case ev.TurnEnded():
             return replace(_rest(s, at), waiting_since=at, turn_since=None)
-        case ev.StopRequested(turn):
-            return replace(s, stop=turn, stop_seq=recorded.seq)
+        case ev.StopRequested(turn, message, limit):
+            why = Failure("agent_execution", message, limit) if message else None
+            return replace(s, stop=turn, stop_seq=recorded.seq, exhausted=why)
         case ev.Stopped(_, failure, message, limit):
             why = Failure(failure, message, limit) if failure else None
-            rested = replace(_rest(s, at), failure=why, warning="", stop=None, waiting_since=None, turn_since=None)
+            rested = replace(
+                _rest(s, at), failure=why, warning="", stop=None, exhausted=None, waiting_since=None, turn_since=None
+            )
             rested = replace(rested, spec_version=s.spec_version + 1)
             external = _released(s.external, failed=bool(failure))
             return replace(rested, call=None, tools=(), fresh=False, killing=s.dirty, external=external)

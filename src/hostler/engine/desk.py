@@ -18,12 +18,14 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import MAX_HOSTS, State, fold
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
+from hostler.engine.policing import Gate, OpenGate
 
 TRIES = 50
 """Races that one command may lose against other appends before it gives up."""
 REMEMBERED = 512
 """States kept in memory; each is valid for its seq only and may be lost."""
 
+OPEN = OpenGate()
 STARTING = (Send, Compact, ChangeGoal)
 """Commands that start a turn where none runs."""
 
@@ -69,7 +71,9 @@ class Desk:
         live: LiveText,
         redactor: Redactor,
         ambient: Ambient,
+        gate: Gate = OPEN,
     ) -> None:
+        self._gate = gate
         self._identity = identity
         self._executions = executions
         self._environments = environments
@@ -87,6 +91,7 @@ class Desk:
         execution = new.id or self._ambient.new_id()
         if new.id and await self._executions.row(new.id):
             return new.id
+        new = await self._gate.admit(new)
         owned = not isinstance(new.environment, str)
         environment = self._ambient.new_id() if owned else str(new.environment)
         if not owned:
@@ -129,8 +134,10 @@ class Desk:
         for _ in range(TRIES):
             row = await self._row(execution)
             state = await self._state(execution, row.last_seq)
-            if isinstance(command, STARTING) and state.environment.id:
-                await self._revivable(execution, state)
+            if isinstance(command, STARTING):
+                await self._gate.admit_turn(state.begun.creator_id)
+                if state.environment.id:
+                    await self._revivable(execution, state)
             events = decide(state, command, self._engine.session)
             if not events:
                 return state

@@ -9,6 +9,7 @@ import contextlib
 import os
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,11 @@ class DiskWatch:
     async def look(self) -> list[Overfull]:
         """Return the running environments that are over their limit now."""
         return await asyncio.to_thread(self._look)
+
+    async def used(self, environments: Sequence[str]) -> int:
+        """Return the bytes that environments take, running or not; of those elsewhere nothing is known."""
+        folders = [self._root / name / "files" for name in environments]
+        return await asyncio.to_thread(lambda: sum(taken(folder) for folder in folders if folder.is_dir()))
 
     def _look(self) -> list[Overfull]:
         running = {where.folder.name: where for where in places(self._root) if _runs(where)}

@@ -34,6 +34,8 @@ OnRefusal = Callable[[str, str, str], None]
 """Told (environment, host:port, reason)."""
 More = Callable[[str], Awaitable[Sequence[str]]]
 """Returns what an environment may reach right now beyond its policy, in the policy's own form."""
+Denied = Callable[[str, int], bool]
+"""Says whether no environment may reach a host and port, whatever allows it."""
 
 
 class Refusal(Exception):
@@ -135,6 +137,11 @@ async def nothing(_: str) -> Sequence[str]:
     return ()
 
 
+def never(_: str, __: int) -> bool:
+    """Return that no host is denied to everybody."""
+    return False
+
+
 class Egress:
     """Serves one proxy socket per environment; implements `folders.Ways`."""
 
@@ -147,6 +154,7 @@ class Egress:
         git: GitWay | None = None,
         subject_of: SubjectOf = nobody,
         more: More = nothing,
+        denied: Denied = never,
     ) -> None:
         self._upstream = upstream or Upstream(None)
         self._on_refusal = on_refusal
@@ -157,6 +165,7 @@ class Egress:
         self._git = git
         self._subject_of = subject_of
         self._more = more
+        self._denied = denied
         self._subjects: dict[str, tuple[str, Path]] = {}
         self._policies: dict[str, NetworkPolicy] = {}
 
@@ -283,6 +292,8 @@ class Egress:
 
     async def _permit(self, environment: str, target: Target, policy: NetworkPolicy) -> bool:
         """Do as `permit`; what somebody has allowed since counts at once, and is looked up where nothing else helps."""
+        if self._denied(target.host, target.port):
+            raise Refusal(f"{target} is denied by the organization's policy.")
         try:
             return permit(target, policy)
         except Refusal:

@@ -18,12 +18,14 @@ from hostler.environments import content
 from hostler.environments.credentials import GitLogins
 from hostler.environments.disk import DiskWatch
 from hostler.environments.egress import (
+    Denied,
     Egress,
     More,
     Refusal,
     SubjectOf,
     Target,
     Upstream,
+    never,
     nobody,
     nothing,
     permit,
@@ -69,7 +71,12 @@ class Outside:
         self._subject_of = subject_of
         git = GitWay(logins) if logins else None
         self._egress = Egress(
-            Upstream.of(environ), on_refusal=self._told, git=git, subject_of=self._subject, more=self._more
+            Upstream.of(environ),
+            on_refusal=self._told,
+            git=git,
+            subject_of=self._subject,
+            more=self._more,
+            denied=lambda host, port: self.denied(host, port),
         )
         if logins:
             logins.on_change = self._egress.changed
@@ -90,6 +97,8 @@ class Outside:
         self.on_refusal: OnRefusal | None = None
         self.more: More = nothing
         """What somebody has allowed an environment beyond its policy."""
+        self.denied: Denied = never
+        """What nobody can allow."""
 
     def machine(self, handle: Handle) -> Machine:
         """Return the inside of an environment."""

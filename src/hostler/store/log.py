@@ -69,6 +69,17 @@ def line(event: Event, effect: str | None = None) -> Line:
     return Line(decode(kind, version, body), kind, version, to_json(body), effect)
 
 
+KEEP_SPENT = """
+    INSERT INTO spent_gone (person, day, tokens)
+    SELECT execution.creator_id, spent.day, sum(spent.input + spent.cached_input + spent.cache_creation + spent.output
+        + spent.guessed_input + spent.guessed_cached_input + spent.guessed_cache_creation + spent.guessed_output)
+    FROM spent JOIN execution ON execution.id = spent.execution_id WHERE execution.id = :id
+    GROUP BY execution.creator_id, spent.day
+    ON CONFLICT (person, day) DO UPDATE SET tokens = spent_gone.tokens + excluded.tokens
+"""
+"""An INSERT from a SELECT with a WHERE, without which SQLite would take ON for a join's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Appending:
     """An append that was asked for; see the port for the promises."""
@@ -197,6 +208,7 @@ class Log(Generic[S]):
     def purge(self, writing: Writing, execution: str) -> None:
         """Remove the row; what hangs on it goes with it."""
         for statement in (
+            KEEP_SPENT,
             "DELETE FROM environment_use WHERE execution_id = :id",
             "DELETE FROM execution WHERE id = :id",
         ):

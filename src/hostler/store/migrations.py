@@ -138,6 +138,8 @@ STEPS: Sequence[Sequence[str]] = (
         """CREATE TABLE policy (
             version BIGINT PRIMARY KEY, body TEXT NOT NULL, at BIGINT NOT NULL, by_id {text} NOT NULL,
             by_name {text} NOT NULL)""",
+        """CREATE TABLE spent_gone (
+            person {text} NOT NULL, day {text} NOT NULL, tokens BIGINT NOT NULL, PRIMARY KEY (person, day))""",
     ),
 )
 PROJECTED = 5

@@ -293,6 +293,15 @@ class_host = Table(
 )
 """Hosts that somebody allowed for every environment of a class, beyond the settings."""
 
+spent_gone = Table(
+    "spent_gone",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+)
+"""What executions that are gone had taken, so that nobody gets his tokens of the day back by deleting them."""
+
 policy = Table(
     "policy",
     metadata,

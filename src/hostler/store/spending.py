@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, Label, RowMapping, func, select
 from hostler.core.conversation import Usage
 from hostler.core.spending import DaySum, Dimension, ExecutionSum, Spent
 from hostler.store.reading import Readers, Rows
-from hostler.store.schema import execution, spent
+from hostler.store.schema import execution, spent, spent_gone
 
 USAGE = ("input", "cached_input", "cache_creation", "output")
 NUMBERS = ("calls", *USAGE, "guessed_calls", *(f"guessed_{name}" for name in USAGE))
+TOKENS = (*USAGE, *(f"guessed_{name}" for name in USAGE))
 NAMES: Mapping[Dimension, ColumnElement[str]] = {
     "model": spent.c.model,
     "agent": execution.c.agent_id,
@@ -36,6 +37,17 @@ class StoredSpending:
         of = spent.c.execution_id
         statement = _summed(since, of).group_by(of).order_by(tokens.desc(), of.desc()).limit(limit)
         return [ExecutionSum(row["execution_id"], _spent(row)) for row in await self._rows(statement)]
+
+    async def by_person(self, day: str) -> Mapping[str, int]:
+        """Return the tokens of one day by person."""
+        tokens = sum((func.sum(spent.c[name]) for name in TOKENS[1:]), func.sum(spent.c[TOKENS[0]])).label("tokens")
+        there = select(execution.c.creator_id.label("person"), tokens)
+        there = there.join(spent, execution.c.id == spent.c.execution_id).where(spent.c.day == day)
+        gone = select(spent_gone.c.person, spent_gone.c.tokens).where(spent_gone.c.day == day)
+        sums = dict[str, int]()
+        for row in (*await self._rows(there.group_by(execution.c.creator_id)), *await self._rows(gone)):
+            sums[row["person"]] = sums.get(row["person"], 0) + int(row["tokens"])
+        return sums
 
     async def _rows(self, statement: Rows) -> Sequence[RowMapping]:
         return await self._readers.do(lambda connection: connection.execute(statement).mappings().all())

@@ -1,6 +1,6 @@
 """What executions in memory have spent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hostler.core.ports import Projection
 from hostler.core.spending import DaySum, Dimension, ExecutionSum, Spent
@@ -27,6 +27,16 @@ class MemorySpending:
         shown = self._executions.projections().items()
         sums = [ExecutionSum(id_, _all(one, since)) for id_, one in shown if any(day >= since for day, _ in one.spent)]
         return sorted(sums, key=_tokens, reverse=True)[:limit]
+
+    async def by_person(self, day: str) -> Mapping[str, int]:
+        """Return the tokens of one day by person."""
+        sums = dict[str, int]()
+        for shown in self._executions.projections().values():
+            for (of, _), spent in shown.spent.items():
+                if of == day:
+                    both = spent.usage + spent.guess
+                    sums[shown.creator_id] = sums.get(shown.creator_id, 0) + both.whole_input + both.output
+        return sums
 
 
 def _all(shown: Projection, since: str) -> Spent:

@@ -55,6 +55,13 @@ class Keeper(Protocol):
         ...
 
 
+Admit = Callable[[NewEnvironment, Principal], Awaitable[None]]
+
+
+async def _anything(_: NewEnvironment, __: Principal) -> None:
+    """Let every environment be made."""
+
+
 class Environments:
     """Every environment of this runner."""
 
@@ -76,6 +83,8 @@ class Environments:
     ) -> None:
         self.keeper: Keeper | None = None
         """Keeps work after turns; without one, none is kept."""
+        self.admit: Admit = _anything
+        """Refuses an environment that may not be made."""
         self.works: Callable[[str], bool] = lambda _: False
         """Says whether an execution is at work now."""
         self._runner = runner
@@ -121,6 +130,7 @@ class Environments:
         """Write the row of a new environment; nothing is made yet."""
         if new.class_id not in self._shapes.classes:
             raise NotFound("there is no such environment class", field="environment_class_id")
+        await self.admit(new, creator)
         if new.secrets:
             self._redactor.add(one.value for one in new.secrets)
             await self._vault.put(environment, {one.name: one.value for one in new.secrets})
