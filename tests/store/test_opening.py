@@ -1,6 +1,6 @@
 """What happens before the first append: the lock, the schema, the data of a newer release."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -101,22 +101,29 @@ async def test_what_an_older_release_wrote_is_in_lists_and_sums_after_an_upgrade
         execution, _ = await store.executions.create(new_id(), RUNNER, events, NOW)
         view = (await store.executions.find(ExecutionQuery()))[0].view
         sums = await store.spending.daily(DAY, "model")
-    for undone in (
-        "DROP INDEX execution_standing",
-        "ALTER TABLE execution DROP COLUMN standing",
-        "ALTER TABLE execution DROP COLUMN words",
-        "DROP TABLE spent",
-        "DROP TABLE class_host",
-        "UPDATE execution SET view = '{\"old\": true}'",
-        f"DELETE FROM schema_step WHERE number >= {PROJECTED}",
-    ):
+    for undone in (*_undoing(STEPS[PROJECTED - 1 :]), "UPDATE execution SET view = '{\"old\": true}'"):
         behind.execute(text(undone))
+    behind.execute(text(f"DELETE FROM schema_step WHERE number >= {PROJECTED}"))
     behind.commit()
     async with home.open() as store:
         found = await store.executions.find(ExecutionQuery(standings=["needs"], words="OLD"))
         assert [(row.id, row.view) for row in found] == [(execution, view)]
         assert await store.spending.daily(DAY, "model") == sums
         assert sums[0].spent.calls == 2
+
+
+def _undoing(steps: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Return what takes steps back: their tables, columns and indexes."""
+    for statement in reversed([one for step in steps for one in step]):
+        match statement.split():
+            case ["CREATE", "TABLE", name, *_]:
+                yield f"DROP TABLE {name}"
+            case ["CREATE", "UNIQUE", "INDEX", name, *_] | ["CREATE", "INDEX", name, *_]:
+                yield f"DROP INDEX {name}"
+            case ["ALTER", "TABLE", table, "ADD", "COLUMN", column, *_]:
+                yield f"ALTER TABLE {table} DROP COLUMN {column}"
+            case _:
+                pass
 
 
 async def test_a_step_that_fails_leaves_the_schema_as_it_was(home: Home, behind: Connection) -> None:
