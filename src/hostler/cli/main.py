@@ -18,6 +18,7 @@ from hostler.cli import (
     kept,
     modes,
     opening,
+    policies,
     projects,
     prompts,
     queues,
@@ -81,6 +82,7 @@ GROUPS = (
     ("env", environments.app),
     ("project", projects.app),
     ("secret", secrets.app),
+    ("policy", policies.app),
 )
 for name, group in GROUPS:
     app.add_typer(group, name=name)
