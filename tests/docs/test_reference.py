@@ -198,5 +198,5 @@ def test_the_page_names_every_path_beside_the_contract() -> None:
     }
     paths = {path for path in paths if not path.startswith("HEAD ")}
     health = {"GET /healthz", "GET /readyz"}
-    shown = {one for one in headings(PAGE) if re.match(r"(GET|POST|DELETE|PUT) /", one)}
+    shown = {one for one in headings(PAGE) if re.match(r"(GET|POST|DELETE|PUT|PATCH) /", one)}
     assert shown == paths | health
