@@ -53,7 +53,7 @@ from hostler.environments.overlays import Overlays
 from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
 from hostler.home import Home
-from hostler.logs import configure
+from hostler.logs import Lines, configure
 from hostler.mcp.connector import Connector
 from hostler.models.gateway.gateway import Gateway
 from hostler.models.gateway.tokens import GatewayTokens
@@ -101,6 +101,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         password = urlsplit(settings.database).password or ""
         redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])
         recent = configure(redactor, json=not sys.stderr.isatty())
+        lines = Lines(redactor, recent, json=not sys.stderr.isatty())
+        stack.callback(lines.flush)
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
@@ -266,6 +268,8 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             runner_id=identity.runner,
             version=__version__,
             draining=lambda: desk.draining,
+            changes=stores.changes,
+            write_line=lines.add,
             ready=_readiness(desk, preflight, stores),
             doctor=_doctor(settings, preflight, models, ambient),
             model_allowed=lambda name: _allowed(settings, name),

@@ -3,11 +3,12 @@
 What libraries say through Python's own logging goes the same way, so that no line passes the redactor by.
 """
 
+import asyncio
 import json
 import logging
 import sys
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from hostler.core.redaction import Redactor
 LINES = 2000
 LONGEST = 4000
 """Characters of a line that are remembered."""
+SOON = 0.1
+"""Seconds that a line waits for others."""
 
 
 class Recent:
@@ -30,9 +33,41 @@ class Recent:
         short = {key: _shortened(value) for key, value in event.items()}
         self._lines.append(json.dumps(short, ensure_ascii=False, default=repr))
 
+    def take(self, lines: Iterable[str]) -> None:
+        """Take lines that are short and masked."""
+        self._lines.extend(lines)
+
     def lines(self, *naming: str) -> list[str]:
         """Return the lines, oldest first; with `naming`, only those that hold one of these ids."""
         return [line for line in self._lines if not naming or any(one in line for one in naming)]
+
+
+class Lines:
+    """Writes lines that are JSON already, all of a moment at once: masking many together costs as much as one."""
+
+    def __init__(self, redactor: Redactor, recent: Recent, *, json: bool) -> None:
+        self._redactor = redactor
+        self._recent = recent
+        self._json = json
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Write a line, `SOON` at the latest; called in the event loop."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(SOON, self.flush)
+        self._waiting.append(line)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if not self._json:
+            for line in waiting:
+                structlog.get_logger().info(**json.loads(line))
+        elif waiting:
+            text = self._redactor.text("\n".join(waiting))
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+            self._recent.take(text.split("\n"))
 
 
 class _Ours(logging.Handler):

@@ -1,7 +1,7 @@
 """The outermost layer: request ids, one structured log line a request, and no exception that reaches the network."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -10,6 +10,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from hostler.api.call import Call, begin
 from hostler.api.errors import body_of, hints, status_of, wire_error
+from hostler.api.fast import PATH as REMEMBERED
+from hostler.api.fast import Answer, Answers, Heard, repeat
 from hostler.core.ambient import Ambient
 
 log = structlog.get_logger(__name__)
@@ -17,16 +19,25 @@ SCHEMES = {"ws": "http", "wss": "https"}
 """Pages come from where their WebSockets lead."""
 SECRET_PATH = re.compile(r"^/(open|s)/.*", re.DOTALL)
 """Addresses that let in whoever knows them."""
-SAFE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+SAFE_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 
 
 class Access:
     """Begins a call, lets it be answered, and writes down what came of it. Queries and bodies are never logged."""
 
-    def __init__(self, app: Router, ambient: Ambient, public_url: str) -> None:
+    def __init__(
+        self,
+        app: Router,
+        ambient: Ambient,
+        public_url: str,
+        answers: Answers,
+        write_line: Callable[[str], None] | None = None,
+    ) -> None:
         self._app = app
         self._ambient = ambient
         self._public_url = public_url.rstrip("/")
+        self._answers = answers
+        self._write_line = write_line
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -38,11 +49,27 @@ class Access:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        call = self._begun(scope)
         if scope["type"] == "websocket":
+            self._begun(scope)
             await self._app(scope, receive, send)
             return
         started = self._ambient.monotonic()
+        asked = await self._answers.asked(scope, receive) if scope["path"] == REMEMBERED else None
+        if asked is None:
+            await self._answered(scope, receive, send, started)
+        elif answer := self._answers.known(asked):
+            request_id = self._request_id(next((v for n, v in scope["headers"] if n == b"x-request-id"), b""))
+            await repeat(answer, request_id, send)
+            self._write_repeat(answer, request_id, started)
+        else:
+            heard = Heard()
+            with self._answers.following(asked):
+                call = await self._answered(scope, asked.receive, heard.hearing(send), started)
+                self._answers.keep(asked, call, heard)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send, started: float) -> Call:
+        """Let one request be answered in the ordinary way."""
+        call = self._begun(scope)
         status = 0
 
         async def sending(message: Message) -> None:
@@ -64,13 +91,16 @@ class Access:
         finally:
             seconds = self._ambient.monotonic() - started
             self._write(scope, call, status, seconds)
+        return call
 
     def _begun(self, scope: Scope) -> Call:
         known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = known.get("x-request-id", "")
-        call = Call(given if SAFE_ID.fullmatch(given) else self._ambient.new_id(), self._origin(scope, known))
+        call = Call(self._request_id(known.get("x-request-id", "").encode("latin-1")), self._origin(scope, known))
         begin(call)
         return call
+
+    def _request_id(self, given: bytes) -> str:
+        return given.decode() if SAFE_ID.fullmatch(given) else self._ambient.new_id()
 
     def _origin(self, scope: Scope, headers: dict[str, str]) -> str:
         if self._public_url:
@@ -91,6 +121,20 @@ class Access:
             status=status,
             milliseconds=round(seconds * 1000, 1),
             **more,
+        )
+
+    def _write_repeat(self, answer: Answer, request_id: str, started: float) -> None:
+        """Write down an answer that was given once more, as `_write` does and as cheaply as can be."""
+        milliseconds = round((self._ambient.monotonic() - started) * 1000, 1)
+        if self._write_line is None:
+            principal = answer.caller.principal.id
+            said = {"request_id": request_id, "method": "POST", "path": REMEMBERED, "status": 200}
+            log.info("request", **said, milliseconds=milliseconds, principal=principal)
+            return
+        self._write_line(
+            f'{{"request_id": "{request_id}", "method": "POST", "path": "{REMEMBERED}", "status": 200, '
+            f'"milliseconds": {milliseconds}, "principal": {answer.principal}, '
+            f'"event": "request", "level": "info", "timestamp": "{self._ambient.now().isoformat()[:26]}Z"}}'
         )
 
 

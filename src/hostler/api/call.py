@@ -5,6 +5,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hostler.core.desk import Seen
 from hostler.core.errors import NotFound, PermissionDenied, Unauthenticated
 from hostler.core.ports import Principal
 
@@ -96,6 +97,8 @@ class Call:
     caller: Caller | None = None
     environment: str = ""
     code: str = ""
+    answered: Seen | None = None
+    """The execution that is answered, where the answer follows from nothing else that changes."""
 
     @property
     def principal(self) -> Principal:

@@ -7,6 +7,7 @@ from typing import Any
 from hostler.api.support import NoSupport, Support
 from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
+from hostler.core.changes import Changes
 from hostler.core.desk import AgentDefinitions, Desk, EnvironmentClass, EnvironmentDesk
 from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
@@ -75,6 +76,10 @@ class ApiParts:
     """Work that is kept outside its environment."""
     hosts: HostDesk = field(default_factory=NoHosts)
     """Which hosts environments may reach."""
+    changes: Changes | None = None
+    """Every change of a row, so that answers can be remembered; None where others change rows too."""
+    write_line: Callable[[str], None] | None = None
+    """Writes a line of the server's log that is JSON already, soon and together with others; None: each on its own."""
     policies: Policies = field(default_factory=NoPolicies)
     """What the organization allows."""
     policing: Using = field(default_factory=NoUse)

@@ -7,7 +7,7 @@ from hostler.api.call import current
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.settings import check_annotations
-from hostler.api.subagents import shown
+from hostler.api.subagents import children, shown
 from hostler.api.terms import terms_of
 from hostler.contract.gitpod.v1 import agent_execution_requests_pb as req
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentExecution, AgentExecutionRole
@@ -27,7 +27,10 @@ class Reading:
 
     async def get(self, execution: str) -> AgentExecution:
         """Return an execution; NotFound when there is none."""
-        return (await shown(self._parts, [await self._parts.desk.seen(execution.lower())]))[0]
+        seen = await self._parts.desk.seen(execution.lower())
+        if not children(seen.row):
+            current().answered = seen
+        return (await shown(self._parts, [seen]))[0]
 
     async def list(self, request: req.ListAgentExecutionsRequest) -> req.ListAgentExecutionsResponse:
         """Return a page of executions, newest first."""

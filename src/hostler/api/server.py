@@ -21,6 +21,7 @@ from hostler.api.documents import Documents
 from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
 from hostler.api.environment_logs import EnvironmentLogs
 from hostler.api.environments import Environments
+from hostler.api.fast import Answers
 from hostler.api.history import History
 from hostler.api.house import House
 from hostler.api.identity import Identity
@@ -89,7 +90,8 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
         Route("/{path:path}", Nothing()),
     ]
     router = Router(routes, redirect_slashes=False)
-    return Access(router, parts.ambient, parts.public_url)
+    answers = Answers(parts.desk, parts.ambient, parts.changes)
+    return Access(router, parts.ambient, parts.public_url, answers, parts.write_line)
 
 
 def _service(application: Any, service: Any, gate: list[Any]) -> Service:

@@ -23,25 +23,26 @@ async def shown(parts: ApiParts, seen: Sequence[Seen]) -> list[AgentExecution]:
 async def _below(parts: ApiParts, rows: Sequence[Row]) -> dict[str, Row]:
     """Return the rows of all sub-agents below, by id; one look in the store for each level."""
     found: dict[str, Row] = {}
-    level = {child for row in rows for child in _children(row)}
+    level = {child for row in rows for child in children(row)}
     for _ in range(DEEPEST):
         wanted = sorted(level - found.keys())[: MOST - len(found)]
         if not wanted:
             break
         fresh = await parts.executions.find(ExecutionQuery(execution_ids=wanted), limit=len(wanted))
         found |= {row.id: row for row in fresh}
-        level = {child for row in fresh for child in _children(row)}
+        level = {child for row in fresh for child in children(row)}
     return found
 
 
-def _children(row: Row) -> Sequence[str]:
+def children(row: Row) -> Sequence[str]:
+    """Return the ids of an execution's own sub-agents."""
     return row.view.get("hostler", {}).get("tree", {}).get("children", ())
 
 
 def _joined(parts: ApiParts, seen: Seen, below: Mapping[str, Row]) -> Seen:
     """Return an execution whose sub-agents, and theirs in turn, are as their own rows say."""
     view = seen.row.view
-    if not _children(seen.row):
+    if not children(seen.row):
         return seen
     entries = _entries(parts, seen.row, below, {seen.row.id})
     joined = {**view, "status": {**view.get("status", {}), "subagents": entries}}

@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from hostler.core.changes import Changes
 from hostler.store.admission import StoredShares, StoredSignIns
+from hostler.store.audit import StoredAudit
 from hostler.store.beside import fill
 from hostler.store.blobs import StoredBlobs
 from hostler.store.class_hosts import StoredClassHosts
@@ -18,8 +20,10 @@ from hostler.store.environment_logs import StoredEnvironmentLogs
 from hostler.store.environments import StoredEnvironments
 from hostler.store.executions import StoredExecutions
 from hostler.store.folding import Fold, Memory
+from hostler.store.followers import Followers
 from hostler.store.host_tokens import StoredHostTokens
 from hostler.store.log import Log
+from hostler.store.maintenance import StoredMaintenance
 from hostler.store.migrations import PROJECTED, check_kinds, migrate
 from hostler.store.policies import StoredPolicies
 from hostler.store.project_use import StoredProjectUse
@@ -30,6 +34,7 @@ from hostler.store.runners import Runners
 from hostler.store.spending import StoredSpending
 from hostler.store.tokens import StoredTokens
 from hostler.store.watch import Watches
+from hostler.store.webhooks import StoredWebhooks
 from hostler.store.writer import Writer
 
 S = TypeVar("S")
@@ -57,6 +62,11 @@ class Store:
     spending: StoredSpending
     class_hosts: StoredClassHosts
     policies: StoredPolicies
+    changes: Changes | None
+    """Every change of a row; None where other processes write as well."""
+    audit: StoredAudit
+    maintenance: StoredMaintenance
+    webhooks: StoredWebhooks
 
 
 @asynccontextmanager
@@ -70,8 +80,8 @@ async def open_store(
     """
     database = database_of(url, patience)
     memory: Memory[S] = Memory(remembered)
-    watches = Watches()
-    writer = Writer(database, forget=memory.forget, announce=watches.announce)
+    watches, followers = Watches(), Followers()
+    writer = Writer(database, forget=memory.forget, announce=watches.announce, followers=followers)
 
     def prepare(connection: Connection) -> None:
         before = migrate(connection, database.text_type)
@@ -101,6 +111,10 @@ async def open_store(
             spending=StoredSpending(readers),
             class_hosts=StoredClassHosts(writer, readers),
             policies=StoredPolicies(writer, readers),
+            changes=followers if url.startswith("sqlite") else None,
+            audit=StoredAudit(writer, readers),
+            maintenance=StoredMaintenance(writer, readers),
+            webhooks=StoredWebhooks(writer, readers),
         )
     finally:
         await writer.close()

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hostler.core.errors import HostlerError, Unavailable
 from hostler.store.database import Database, is_fatal, refusal
+from hostler.store.followers import Followers
 
 T = TypeVar("T")
 
@@ -44,14 +45,21 @@ class _Job:
 
 
 class Writer:
-    """Runs work on the database, in order; `forget` is called when nothing remembered of it can be trusted any more."""
+    """Runs work on the database, in order; `forget` is called when nothing remembered of it can be trusted any more,
+    and `followers` hear of each commit before it and after it."""
 
     def __init__(
-        self, database: Database, *, forget: Callable[[], None], announce: Callable[[frozenset[str]], None]
+        self,
+        database: Database,
+        *,
+        forget: Callable[[], None],
+        announce: Callable[[frozenset[str]], None],
+        followers: Followers,
     ) -> None:
         self._database = database
         self._forget = forget
         self._announce = announce
+        self._followers = followers
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._connection: Connection | None = None
@@ -96,8 +104,7 @@ class Writer:
             return
         self._opened.set_result(None)
         while jobs := self._next():
-            self._write(jobs)
-            self._tell(jobs)
+            self._tell(jobs, self._write(jobs))
         self._drop()
 
     def _next(self) -> list[_Job]:
@@ -115,8 +122,12 @@ class Writer:
                 jobs.append(job)
         return jobs
 
-    def _write(self, jobs: list[_Job]) -> None:
-        """Run the work of a batch in one transaction; what happened is noted in the jobs."""
+    def _write(self, jobs: list[_Job]) -> frozenset[str]:
+        """Run the work of a batch in one transaction; what happened is noted in the jobs.
+
+        Return what it was about to change when it came to the commit.
+        """
+        changing = frozenset[str]()
         try:
             connection = self._connected()
             with connection.begin() as transaction:
@@ -124,12 +135,15 @@ class Writer:
                     _perform(job, connection, alone=len(jobs) == 1)
                 if len(jobs) == 1 and jobs[0].error:
                     transaction.rollback()
+                elif changing := frozenset[str]().union(*(job.changed for job in jobs)):
+                    self._followers.begin(changing)
         except DBAPIError as error:
             self._fail(jobs, refusal(error))
         except HostlerError as error:
             self._fail(jobs, Unavailable(error.message))
         except Exception as error:  # noqa: BLE001 - a thread that dies would leave everybody waiting for ever
             self._fail(jobs, Unavailable(f"the database cannot be used at the moment: {error}"))
+        return changing
 
     def _fail(self, jobs: list[_Job], error: HostlerError) -> None:
         for job in jobs:
@@ -150,13 +164,15 @@ class Writer:
             with suppress(DBAPIError):
                 connection.close()
 
-    def _tell(self, jobs: list[_Job]) -> None:
+    def _tell(self, jobs: list[_Job], changing: frozenset[str]) -> None:
         with suppress(RuntimeError):  # the loop is gone, and everybody who waited with it
-            self._loop.call_soon_threadsafe(self._settle, jobs)
+            self._loop.call_soon_threadsafe(self._settle, jobs, changing)
 
     # --- in the loop --------------------------------------------------------------------------------------------
 
-    def _settle(self, jobs: list[_Job]) -> None:
+    def _settle(self, jobs: list[_Job], changing: frozenset[str]) -> None:
+        if changing:
+            self._followers.end(changing)
         for job in jobs:
             if job.future.done():
                 continue
