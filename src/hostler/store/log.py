@@ -5,7 +5,7 @@ before anything is decided, so the checks hold until the commit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -14,10 +14,12 @@ from sqlalchemy import Connection, Row, bindparam, text
 from hostler.core import events as ev
 from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence
 from hostler.core.events import Event, Recorded, decode, encode
-from hostler.core.ports import Appended, Idempotency, Position, Projection
+from hostler.core.ports import PRESENT, Appended, Idempotency, Position, Projection
 from hostler.store.beside import columns_of, write_beside
 from hostler.store.columns import check_text, digest, to_json, to_ticks
+from hostler.store.database import Database
 from hostler.store.folding import Fold, Memory, Remembered
+from hostler.store.outbox import note_phases
 from hostler.store.reading import read_log
 from hostler.store.writer import Writing
 
@@ -97,13 +99,15 @@ class Appending:
 class Log(Generic[S]):
     """The work that the writer is given."""
 
-    def __init__(self, fold: Fold[S], memory: Memory[S], row_lock: str) -> None:
+    def __init__(self, fold: Fold[S], memory: Memory[S], database: Database) -> None:
+        row_lock = database.row_lock
         self._fold = fold
         self._memory = memory
         self._locked_row = text(
             "SELECT runner, owner, fence, attempts, last_seq, turn, deleted_at FROM execution WHERE id = :id" + row_lock
         )
-        self._locked_incarnation = text("SELECT incarnation FROM runner WHERE id = :runner" + row_lock)
+        self._locked_incarnation = text("SELECT incarnation FROM runner WHERE id = :runner" + database.row_hold)
+        self._locked_id = text("SELECT id FROM execution WHERE id = :id" + row_lock)
         self._locked_key = text(
             "SELECT body_sha256, execution_id FROM idempotency WHERE principal = :principal AND key_sha256 = :key"
             + row_lock
@@ -166,7 +170,8 @@ class Log(Generic[S]):
         if not lines and not (decides and decided):
             return Appended(Position(row.fence, row.last_seq), (), decided)
         if decides and decided and asked.own:
-            self._check_incarnation(connection, row.runner, asked.own)
+            present = self._check_incarnation(connection, row.runner, asked.own)
+            asked = replace(asked, own=present)
         return self._grow(writing, asked, row, lines, decided)
 
     def _grow(
@@ -207,6 +212,8 @@ class Log(Generic[S]):
 
     def purge(self, writing: Writing, execution: str) -> None:
         """Remove the row; what hangs on it goes with it."""
+        if writing.connection.execute(self._locked_id, {"id": execution}).first() is None:
+            return
         for statement in (
             KEEP_SPENT,
             "DELETE FROM environment_use WHERE execution_id = :id",
@@ -216,9 +223,12 @@ class Log(Generic[S]):
         self._memory.drop(execution)
         writing.changed.add(execution)
 
-    def _check_incarnation(self, connection: Connection, runner: str, owner: str) -> None:
-        if connection.execute(self._locked_incarnation, {"runner": runner}).scalar_one_or_none() != owner:
+    def _check_incarnation(self, connection: Connection, runner: str, owner: str) -> str:
+        """Return the runner's present incarnation, which the owner must be or stand for; it holds until the commit."""
+        present: str | None = connection.execute(self._locked_incarnation, {"runner": runner}).scalar_one_or_none()
+        if present is None or owner not in (present, PRESENT):
             raise StaleFence("another process has taken over this runner")
+        return present
 
     def _first(self, connection: Connection, once: Idempotency, at: datetime) -> str | None:
         """Return the execution that this key started; keys that are too old are removed on the way."""
@@ -259,7 +269,8 @@ class Log(Generic[S]):
         self, connection: Connection, execution: str, lines: Sequence[Line], rows: Sequence[dict[str, Any]]
     ) -> None:
         connection.execute(INSERT_EVENT, rows)
-        for kind, version in {(line.kind, line.version) for line in lines} - self._memory.kinds:
+        note_phases(connection, rows)
+        for kind, version in sorted({(line.kind, line.version) for line in lines} - self._memory.kinds):
             connection.execute(INSERT_KIND, {"kind": kind, "version": version})
 
 

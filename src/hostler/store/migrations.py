@@ -141,6 +141,29 @@ STEPS: Sequence[Sequence[str]] = (
         """CREATE TABLE spent_gone (
             person {text} NOT NULL, day {text} NOT NULL, tokens BIGINT NOT NULL, PRIMARY KEY (person, day))""",
     ),
+    (
+        """CREATE TABLE audit (
+            id {text} PRIMARY KEY, at BIGINT NOT NULL, actor_id {text} NOT NULL, actor_kind {text} NOT NULL,
+            actor_name {text} NOT NULL, action {text} NOT NULL, outcome {text} NOT NULL, subject_kind {text} NOT NULL,
+            subject_id {text} NOT NULL, details TEXT NOT NULL)""",
+        "CREATE INDEX audit_actor ON audit (actor_id, id)",
+        "CREATE INDEX audit_subject ON audit (subject_id, id)",
+        "CREATE INDEX audit_at ON audit (at)",
+        """CREATE TABLE maintenance (
+            number INTEGER PRIMARY KEY, since BIGINT NOT NULL, message {text} NOT NULL, by_id {text} NOT NULL,
+            by_name {text} NOT NULL)""",
+        """CREATE TABLE webhook (
+            id {text} PRIMARY KEY, name {text} NOT NULL, url {text} NOT NULL, phases {text} NOT NULL,
+            creator_id {text} NOT NULL, creator_name {text} NOT NULL, created_at BIGINT NOT NULL,
+            failing_since BIGINT, disabled_at BIGINT, problem {text} NOT NULL)""",
+        """CREATE TABLE webhook_delivery (
+            id {text} PRIMARY KEY, webhook_id {text} NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+            execution_id {text} NOT NULL, seq BIGINT NOT NULL, phase {text} NOT NULL, turn INTEGER NOT NULL,
+            at BIGINT NOT NULL, state {text} NOT NULL, tries INTEGER NOT NULL, due_at BIGINT,
+            taken_until BIGINT NOT NULL, status INTEGER NOT NULL, problem {text} NOT NULL, ended_at BIGINT)""",
+        "CREATE INDEX webhook_delivery_due ON webhook_delivery (due_at) WHERE state = 'due'",
+        "CREATE INDEX webhook_delivery_of ON webhook_delivery (webhook_id, execution_id, seq)",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""

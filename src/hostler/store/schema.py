@@ -312,3 +312,66 @@ policy = Table(
     Column("by_name", Text, nullable=False),
 )
 """The organization's policy, every version of it; the highest one holds."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("subject_kind", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("details", Json, nullable=False),
+)
+"""Who did what, whether it was done or refused."""
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("since", Moment, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("by_id", Text, nullable=False),
+    Column("by_name", Text, nullable=False),
+)
+"""One row while maintenance mode is on."""
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("phases", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("creator_name", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("failing_since", Moment),
+    Column("disabled_at", Moment),
+    Column("problem", Text, nullable=False),
+)
+"""Who is told of changes of phase; `phases` is empty for all of them, else a list with commas around each."""
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("webhook_id", Text, nullable=False),
+    Column("execution_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_at", Moment),
+    Column("taken_until", BigInteger, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("ended_at", Moment),
+)
+"""What webhooks are to be told, written with the event that it is about."""
