@@ -20,6 +20,10 @@ class Ambient(Protocol):
         """Return seconds that never run backwards, for durations inside one process."""
         ...
 
+    def boot(self) -> float:
+        """Return seconds on the machine's clock that also counts while the machine or the process sleeps."""
+        ...
+
     def new_id(self) -> str:
         """Return a fresh uuid7 as text; later ids sort after earlier ones."""
         ...
@@ -43,6 +47,10 @@ class SystemAmbient:
     def monotonic(self) -> float:
         """Return seconds that never run backwards."""
         return time.monotonic()
+
+    def boot(self) -> float:
+        """Return seconds since the machine started, those of its sleep among them."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def new_id(self) -> str:
         """Return a fresh uuid7."""

@@ -15,6 +15,7 @@ from hostler.core import (
     family_commands,
     forge_plan,
     interests_plan,
+    losing,
     memory_plan,
     modes_plan,
     waking,
@@ -175,6 +176,14 @@ class Restore:
     commit: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoseEnvironment:
+    """Note that the environment is gone with its runner, and everything that ran in it."""
+
+    environment_id: str
+    message: str
+
+
 Inputs = Send | DeleteInput | MoveInput | SteerInput | EditInput
 Reports = SetTerms | ReportOutputs | ReportApplied | ReportHostAllowed | ReportCredential
 Waits = Wake | GiveUp | CancelWaits
@@ -189,6 +198,7 @@ Command = (
     | Annotate
     | Reports
     | Restore
+    | LoseEnvironment
     | Waits
     | Relatives
     | DenyLate
@@ -238,6 +248,8 @@ def decide(state: State, command: Command, session: Session) -> tuple[Event, ...
             return forge_plan.authenticated(state, host, session.incarnation, session.settle)
         case Restore():
             return _restore(state, command)
+        case LoseEnvironment():
+            return losing.lose(state, command.environment_id, command.message, session)
         case Wake():
             return waking.wake(state, command, session)
         case GiveUp():

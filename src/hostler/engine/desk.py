@@ -9,15 +9,18 @@ from typing import Protocol
 
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
-from hostler.core.commands import ChangeGoal, Command, Compact, Send, decide
+from hostler.core.commands import ChangeGoal, Command, Compact, Delete, Exhaust, LoseEnvironment, Send, Stop, decide
 from hostler.core.desk import Liveness, NewEnvironment, NewExecution, Seen
 from hostler.core.errors import AlreadyExists, Conflict, FailedPrecondition, NotFound, StaleFence, Unavailable
 from hostler.core.events import Event, Recorded
+from hostler.core.losing import ended_for_owner
+from hostler.core.plan import Session
 from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
 from hostler.core.state import MAX_HOSTS, State, fold
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
+from hostler.engine.peers import Peers
 from hostler.engine.policing import Gate, OpenGate
 
 TRIES = 50
@@ -28,6 +31,8 @@ REMEMBERED = 512
 OPEN = OpenGate()
 STARTING = (Send, Compact, ChangeGoal)
 """Commands that start a turn where none runs."""
+ENDING = (Stop, Exhaust, Delete, LoseEnvironment)
+"""Commands that end a turn, also where its owner is away."""
 
 
 class Homes(Protocol):
@@ -72,8 +77,10 @@ class Desk:
         redactor: Redactor,
         ambient: Ambient,
         gate: Gate = OPEN,
+        peers: Peers | None = None,
     ) -> None:
         self._gate = gate
+        self._peers = peers
         self._identity = identity
         self._executions = executions
         self._environments = environments
@@ -138,16 +145,32 @@ class Desk:
                 await self._gate.admit_turn(state.begun.creator_id)
                 if state.environment.id:
                     await self._revivable(execution, state)
-            events = decide(state, command, self._engine.session)
+            session = await self._session(row)
+            events = decide(state, command, session)
+            if isinstance(command, ENDING) and await self._away(row):
+                events = (*events, *ended_for_owner(state, events, session, self._ambient.now()))
             if not events:
                 return state
             try:
-                appended = await self._write(row, events)
+                appended = await self._write(row, events, session)
             except (Conflict, StaleFence):
                 continue
-            await self._dispatch.nudge(execution, self._identity.runner)
+            await self._dispatch.nudge(execution, row.runner)
             return fold(appended, state)
         raise Unavailable("the execution changes too fast to answer; try again")
+
+    async def _away(self, row: Row) -> bool:
+        """Return whether the runner of an execution does not live, so that nobody else can end its turn."""
+        return self._peers is not None and not await self._peers.lives(row.runner)
+
+    async def _session(self, row: Row) -> Session:
+        """Return as whom a turn of the execution is started: as its runner, whoever is asked."""
+        if self._peers is None or row.runner == self._identity.runner:
+            return self._engine.session
+        if (known := self._peers.get(row.runner)) is None:
+            await self._peers.look()
+            known = self._peers.get(row.runner)
+        return Session(known.incarnation if known else "", self._engine.session.settle)
 
     async def _revivable(self, execution: str, state: State) -> None:
         """Refuse what needs an environment that is gone, and name the way on where there is one."""
@@ -160,7 +183,7 @@ class Desk:
                 f"{problem.message}; its work is kept, and goes on after: hostler restore {execution}"
             ) from None
 
-    async def _write(self, row: Row, events: tuple[Event, ...]) -> tuple[Recorded, ...]:
+    async def _write(self, row: Row, events: tuple[Event, ...], session: Session) -> tuple[Recorded, ...]:
         """Append decisions; what starts a turn takes the execution, what ends one raises the fence."""
         starts = any(isinstance(event, ev.TurnStarted) for event in events)
         ends = any(isinstance(event, ev.Stopped) for event in events)
@@ -169,7 +192,7 @@ class Desk:
             row.position,
             self._ambient.now(),
             decisions=events,
-            own=self._identity.incarnation if starts else None,
+            own=session.incarnation if starts else None,
             new_fence=starts or ends,
             progress=starts,
         )
@@ -183,7 +206,7 @@ class Desk:
     def liveness(self, row: Row) -> Liveness:
         """Return the truth about a row's owner."""
         if row.runner != self._identity.runner:
-            return "gone"
+            return self._elsewhere(row.runner)
         if row.phase != "RUNNING":
             return "live"
         if self._engine.waits_for_slot(row.id):
@@ -191,6 +214,11 @@ class Desk:
         owned = row.owner == self._identity.incarnation
         just_started = self._ambient.now() - row.updated_at < timedelta(seconds=2)
         return "live" if owned and (self._engine.runs(row.id) or just_started) else "recovering"
+
+    def _elsewhere(self, runner: str) -> Liveness:
+        if self._peers is None or self._peers.get(runner) is None:
+            return "gone"
+        return "live" if self._peers.live(runner) else "recovering"
 
     async def log(self, execution: str, after: int = 0) -> tuple[Recorded, ...]:
         """Return the log behind a seq."""

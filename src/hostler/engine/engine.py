@@ -12,6 +12,7 @@ import structlog
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
 from hostler.core.errors import Fenced, HostlerError, NotFound, StaleFence
+from hostler.core.lease import Lease
 from hostler.core.plan import Session, failing
 from hostler.core.ports import Dispatch, Executions, Position, Row
 from hostler.core.state import State, fold
@@ -61,7 +62,9 @@ class Engine:
         settle: float,
         most: Callable[[str], int] = uncapped,
         worker: type[Worker] = Worker,
+        lease: Lease | None = None,
     ) -> None:
+        self._lease = lease
         self._worker = worker
         self._identity = identity
         self._executions = executions
@@ -70,12 +73,15 @@ class Engine:
         self._ambient = ambient
         self.session = Session(identity.incarnation, settle)
         self.slots = FairSlots(slots, most)
-        self._tools = Tools(executions, effects, ambient, self.slots, self.session, self._purge)
+        self._tools = Tools(executions, effects, ambient, self.slots, self.session, self._purge, lease)
         self._workers: dict[str, Worker] = {}
         self._naps: dict[str, tuple[int, datetime]] = {}
         """Executions that wait by the clock alone: the last seq that their worker saw, and until when."""
         self._again: set[str] = set()
         self._failed: set[str] = set()
+        self._slept: set[str] = set()
+        """Executions that were let go because the lease had run out; no fault of theirs."""
+        self._at_work: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -94,6 +100,16 @@ class Engine:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=3)
+
+    async def let_go(self) -> None:
+        """Let go of every execution, because the lease had run out; each is claimed anew before it goes on."""
+        tasks = dict(self._at_work)
+        self._slept.update(tasks)
+        for task in tasks.values():
+            task.cancel()
+        if tasks:
+            log.warning("the lease had run out; executions are taken anew", executions=len(tasks))
+            await asyncio.wait(tasks.values())
 
     def look(self, execution: str) -> None:
         """Look at an execution: its worker looks again, or gets to work if there is something to do."""
@@ -163,13 +179,16 @@ class Engine:
 
     async def _consider(self, execution: str) -> None:
         """Run a row's worker until it has nothing to do, then look once more if somebody asked meanwhile."""
-        if execution in self._workers:
+        if execution in self._workers or (self._lease is not None and not self._lease.held):
             return
         row = await self._executions.row(execution)
         if row is None or not row.busy or row.runner != self._identity.runner or execution in self._workers:
             return
         worker = self._worker(execution, row.position, self._tools)
         self._workers[execution] = worker
+        task = asyncio.current_task()
+        assert task is not None, "workers run in tasks"
+        self._at_work[execution] = task
         self._naps.pop(execution, None)
         failed = False
         try:
@@ -184,7 +203,7 @@ class Engine:
             log.exception("a worker failed; its execution will be tried again", execution=execution)
         finally:
             (self._failed.add if failed else self._failed.discard)(execution)
-            del self._workers[execution]
+            del self._workers[execution], self._at_work[execution]
             if worker.naps_until and not failed:
                 self._naps[execution] = (worker.state.seq, worker.naps_until)
             again = execution in self._again
@@ -195,19 +214,22 @@ class Engine:
     async def _run(self, worker: Worker, row: Row) -> None:
         """Claim what another incarnation owned, or what failed here before, and go on with it."""
         owned = row.owner == self._identity.incarnation
-        if owned and row.attempts == 0 and row.id not in self._failed:
+        slept = row.id in self._slept
+        self._slept.discard(row.id)
+        if owned and row.attempts == 0 and row.id not in self._failed and not slept:
             await worker.run()
             return
         position = await self._executions.claim(row.id, row.fence, self._identity.incarnation)
         if position is None:
             self._again.add(row.id)
+            self._slept.update([row.id] if slept else [])
             return
         waits = row.phase == "PENDING" and row.view.get("hostler", {}).get("needsCredential")
         if row.attempts >= MAX_CLAIMS and row.phase in ("PENDING", "RUNNING") and not waits:
             await self._give_up(row.id, position)
             return
         worker.move(position)
-        await worker.run(self._adopted, inherited=not owned)
+        await worker.run(self._adopted, inherited=not owned, blameless=slept)
 
     def _adopted(self, state: State) -> ev.TurnAdopted:
         """Return what is said when a turn gets a new owner: the last one is who said so in the log."""

@@ -22,6 +22,7 @@ from hostler.core.approvals_plan import DenyAtDeadline
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
 from hostler.core.interests_plan import BY_CLOCK
+from hostler.core.lease import Lease
 from hostler.core.memory_events import ContextCompacted, ShellFinished
 from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Executions, Fact, OpenBlock, Position
@@ -52,6 +53,8 @@ class Tools:
     slots: Slots
     session: Session
     purge: Callable[[str, State], Awaitable[None]]
+    lease: Lease | None = None
+    """Without one, effects may begin for as long as the process lives."""
 
 
 class Told(NamedTuple):
@@ -106,18 +109,20 @@ class Worker:
         self.poke()
         await told.kept
 
-    async def run(self, adopt: Callable[[State], Event] | None = None, *, inherited: bool = False) -> None:
+    async def run(
+        self, adopt: Callable[[State], Event] | None = None, *, inherited: bool = False, blameless: bool = False
+    ) -> None:
         """Go on until nothing is wanted; raises StaleFence or Fenced when somebody else has taken the execution.
 
         `adopt` gives the first event of an adoption; `inherited` says that the last owner died, and not that a
-        worker of this process failed.
+        worker of this process failed. A `blameless` claim does not count as a try.
         """
         self._inherited = inherited
         self._tools.effects.live.restore(self._id)
         try:
             await self.catch_up()
             if adopt is not None and self.state.phase == "RUNNING":
-                await self._append_first(adopt(self.state), untried=not self._may_run())
+                await self._append_first(adopt(self.state), untried=blameless or not self._may_run())
             while await self._step():
                 await self._wait()
         finally:
@@ -141,7 +146,7 @@ class Worker:
         await self._drop(lambda effect: effect not in want)
         if not want or self._purged or self._naps(want):
             return False
-        if not self._may_run():
+        if not self._may_run() or (self._tools.lease is not None and not self._tools.lease.held):
             return True
         for effect in want:
             if effect not in self._running:

@@ -25,6 +25,21 @@ T = TypeVar("T")
 Connect = Callable[[], Awaitable[Channel]]
 
 
+class LeasedWay:
+    """A way to a supervisor on which changes are asked for only until the owner's lease ends.
+
+    `end` is on the machine's clock that counts sleep; a change that comes later begins nothing, see `Fences.in_time`.
+    """
+
+    def __init__(self, connect: Connect, end: Callable[[], float]) -> None:
+        self._connect = connect
+        self.end = end
+
+    async def __call__(self) -> Channel:
+        """Connect."""
+        return await self._connect()
+
+
 @contextlib.contextmanager
 def reachable(path: Path) -> Generator[str]:
     """Yield a name for a socket that fits into the 108 bytes that a socket's address may have."""
@@ -70,6 +85,8 @@ class Exchange:
 
     def __init__(self, connect: Connect, header: frames.Header, body: bytes = b"", *, seconds: float | None) -> None:
         self._connect = connect
+        if isinstance(connect, LeasedWay) and "fence" in header:
+            header = {**header, "until": connect.end()}
         self._request = frames.pack(header, body)
         self._left = seconds
         self._channel: Channel | None = None

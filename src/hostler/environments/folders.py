@@ -13,7 +13,7 @@ from hostler.core.errors import EnvironmentError_, EnvironmentFailed, MachineLos
 from hostler.core.machines import Machine
 from hostler.core.providers import Channel, EnvSpec, Finding, Handle, NetworkPolicy, Observed, Preflight, Protection
 from hostler.environments import launching, processes
-from hostler.environments.channel import UnixChannel
+from hostler.environments.channel import LeasedWay, UnixChannel
 from hostler.environments.machine import SupervisorMachine
 from hostler.environments.places import Launch, Place, Record, free_uid, place, places, remove
 
@@ -84,6 +84,8 @@ class FolderProvider:
         self._ambient = ambient or SystemAmbient()
         self.before_creation: Callable[[EnvSpec], Awaitable[EnvSpec]] | None = None
         """Adds to what is asked for, before an environment is made."""
+        self.lease_end: Callable[[], float] | None = None
+        """Until when this process may ask for changes inside; None: for as long as it lives."""
         self._locks: dict[str, asyncio.Lock] = {}
         self._born: set[int] = set()
 
@@ -162,7 +164,9 @@ class FolderProvider:
 
     def machine(self, handle: Handle) -> Machine:
         """Return the machine inside."""
-        return SupervisorMachine(lambda: self.connect(handle))
+        if self.lease_end is None:
+            return SupervisorMachine(lambda: self.connect(handle))
+        return SupervisorMachine(LeasedWay(lambda: self.connect(handle), self.lease_end))
 
     async def _alone(self, environment: str, change: Callable[[], Awaitable[T]]) -> T:
         """Make one change at a time, each to its end, also when its caller is cancelled meanwhile."""

@@ -20,6 +20,10 @@ class HandClock:
         """Return the time of the hand in seconds."""
         return self._now.timestamp()
 
+    def boot(self) -> float:
+        """Return the time of the hand in seconds."""
+        return self._now.timestamp()
+
     def new_id(self) -> str:
         """Return the next id."""
         self._count += 1

@@ -58,6 +58,10 @@ class Keeper(Protocol):
 Admit = Callable[[NewEnvironment, Principal], Awaitable[None]]
 
 
+async def _held_elsewhere(_: str, __: str) -> None:
+    raise FailedPrecondition("another runner holds the environment", field="environment_id")
+
+
 async def _anything(_: NewEnvironment, __: Principal) -> None:
     """Let every environment be made."""
 
@@ -87,6 +91,8 @@ class Environments:
         """Refuses an environment that may not be made."""
         self.works: Callable[[str], bool] = lambda _: False
         """Says whether an execution is at work now."""
+        self.elsewhere: Callable[[str, str], Awaitable[None]] = _held_elsewhere
+        """Refuses what only the holder can do with an environment, by the runner that holds it."""
         self._runner = runner
         self._rows = rows
         self._provider = provider
@@ -147,6 +153,12 @@ class Environments:
         """Return an environment, also one that is being deleted, until it is gone."""
         return await self._ledger.get(environment)
 
+    async def _here(self, environment: str) -> None:
+        """Raise Unavailable or FailedPrecondition when another runner holds the environment."""
+        row = await self._rows.get(environment)
+        if row is not None and row.runner != self._runner:
+            await self.elsewhere(row.runner, f"environment {environment}")
+
     async def usable(self, environment: str) -> EnvironmentRow:
         """Return an environment that an execution may use."""
         row = await self._rows.get(environment)
@@ -154,8 +166,7 @@ class Environments:
             raise NotFound("there is no such environment", field="code_context.environment_id")
         if row.phase in LEAVING:
             raise FailedPrecondition("the environment is being deleted", field="code_context.environment_id")
-        if row.runner != self._runner:
-            raise FailedPrecondition("another runner holds the environment", field="code_context.environment_id")
+        await self._here(environment)
         return row
 
     async def revivable(self, environment: str) -> None:
@@ -163,7 +174,7 @@ class Environments:
         row = await self._rows.get(environment)
         if row is None or row.phase in LEAVING:
             raise FailedPrecondition("the execution's environment was deleted and cannot be brought back")
-        if await self._maker.lost(row):
+        if row.runner == self._runner and await self._maker.lost(row):
             raise FailedPrecondition("the files of the execution's environment are not on this machine any more")
 
     async def use(self, environment: str, execution: str) -> None:
@@ -265,6 +276,7 @@ class Environments:
 
     async def start(self, environment: str) -> EnvironmentRow:
         """Bring a stopped environment back."""
+        await self._here(environment)
         row = await self._ledger.staying(environment)
         if row.phase in ("stopped", "stopping"):
             await self._ledger.change(environment, phase="starting", status={"failure": "", "timed_out": ""})
@@ -274,6 +286,7 @@ class Environments:
 
     async def stop(self, environment: str) -> EnvironmentRow:
         """End every process of the environment and keep its files."""
+        await self._here(environment)
         await self._ledger.staying(environment)
         if busy := [user for user in await self._rows.users(environment) if self.works(user)]:
             raise FailedPrecondition(f"agent execution {busy[0]} works in the environment; stop it first")
@@ -281,6 +294,7 @@ class Environments:
 
     async def delete(self, environment: str, *, force: bool) -> None:
         """Remove the environment."""
+        await self._here(environment)
         row = await self.get(environment)
         held = row.phase not in ("stopped", "deleting") and not force
         if held and (users := await self._rows.users(environment)):
@@ -290,6 +304,7 @@ class Environments:
 
     async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
         """Change an environment."""
+        await self._here(environment)
         row = await self._ledger.staying(environment)
         moved = change.class_id is not None and change.class_id != row.class_id
         if change.class_id is not None and change.class_id not in self._shapes.classes:
@@ -319,6 +334,7 @@ class Environments:
 
     async def archive(self, environment: str, *, archived: bool) -> EnvironmentRow:
         """Put an environment into the archive, or take it out again."""
+        await self._here(environment)
         row = await self._ledger.staying(environment)
         if bool(row.status.get("archived_at")) == archived:
             return row
@@ -329,6 +345,7 @@ class Environments:
 
     async def active(self, environment: str, source: str) -> None:
         """Note that somebody is at work in an environment."""
+        await self._here(environment)
         row = await self._ledger.staying(environment)
         if row.phase in ("stopping", "stopped"):
             raise FailedPrecondition(f"the environment is {row.phase}; start it first", field="environment_id")
@@ -337,6 +354,7 @@ class Environments:
 
     async def machine(self, environment: str) -> Machine:
         """Return the inside of a running environment; it is started when stopped, and counts as used."""
+        await self._here(environment)
         row = await self._ledger.staying(environment)
         try:
             if row.phase != "running" or self._upkeep.idle(row) > TOUCH or not await self._runs(row):
@@ -352,6 +370,7 @@ class Environments:
 
     async def diff(self, environment: str) -> Patch:
         """Return what has changed in the workspace since it was made."""
+        await self._here(environment)
         machine = await self.machine(environment)
         row = await self.get(environment)
         try:

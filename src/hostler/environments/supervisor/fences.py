@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 
@@ -35,6 +36,11 @@ class Fences:
         if execution not in self._highest:
             raise Refused("fenced", "this execution is not registered here")
         self.register(execution, fence)
+
+    def in_time(self, until: float) -> None:
+        """Raise Refused when the asker's lease is over: he may have been asleep, and somebody else decided since."""
+        if time.clock_gettime(time.CLOCK_BOOTTIME) >= until:
+            raise Refused("fenced", "the owner's lease had run out before this arrived")
 
     def bury(self, execution: str, operation: str) -> None:
         """Leave a tombstone: the operation can never start."""

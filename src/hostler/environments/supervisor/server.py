@@ -115,6 +115,8 @@ class Supervisor:
             handler = self._handlers.get(call.get("call", str))
             if handler is None:
                 raise Refused("bad", "call: not known here")
+            if "until" in header:
+                self.fences.in_time(call.get("until", float))
             await handler(call)
         except Refused as refusal:
             await send({"type": "error", "kind": refusal.kind, "message": str(refusal), **refusal.more})
