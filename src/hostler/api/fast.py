@@ -4,7 +4,8 @@ Only GetAgentExecution goes this way, for clients ask for it over and over. An a
 gave it, with everything that it follows from: the bytes of the request (who asks, in which encoding, through which
 host), the row, the truth about its owner, and what let the caller in. It is shown while none of that has changed:
 
-- a commit that changes the row takes it out before anybody can read the commit (`core/changes.py`);
+- a commit that changes the row takes it out before anybody can read the commit (`core/changes.py`), and one that does
+  not say what it changes, such as of a role or the policy, takes out all;
 - a caller whose credential was taken back, has expired or was not looked at for `LOOK_AGAIN` goes the ordinary way;
 - the owner is asked for anew each time, for he may vanish without a commit;
 - an execution with sub-agents is not remembered: its answer follows from their rows as well.
@@ -23,7 +24,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from hostler.api.call import Call, Caller
 from hostler.core.ambient import Ambient
-from hostler.core.changes import Changes
+from hostler.core.changes import ANYTHING, Changes
 from hostler.core.desk import Desk, Seen
 
 PATH = "/api/gitpod.v1.AgentService/GetAgentExecution"
@@ -126,26 +127,22 @@ class Answers:
             return
         until = self._ambient.now().timestamp() + LOOK_AGAIN
         until = min(until, caller.expires_at) if caller.expires_at else until
-        answer = Answer(seen, caller, json.dumps(caller.principal.id), until, heard.headers, heard.body)
+        answer = Answer(seen, caller, json.dumps(caller.principal.id), until, heard.sized, heard.body)
         with self._lock:
-            if seen.row.id in asked.changed or self._under_way[seen.row.id]:
+            own = {seen.row.id, ANYTHING}
+            if own & asked.changed or any(self._under_way[one] for one in own):
                 return
             self._known[asked.key] = answer
             self._of.setdefault(seen.row.id, set()).add(asked.key)
         while len(self._known) > MOST:
             self._drop(next(iter(self._known)))
 
-    def forget(self) -> None:
-        """Forget all: something changed that every answer may follow from."""
-        with self._lock:
-            self._known.clear()
-            self._of.clear()
-            for asked in self._asked:
-                asked.key = None
-
     def changing(self, ids: frozenset[str]) -> None:
         """Forget what follows from these rows, and remember nothing of them until the commit is over."""
         with self._lock:
+            if ANYTHING in ids:
+                self._known.clear()
+                self._of.clear()
             for one in ids:
                 self._under_way[one] += 1
                 for key in self._of.pop(one, ()):
@@ -156,7 +153,10 @@ class Answers:
     def changed(self, ids: frozenset[str]) -> None:
         """Know that a commit is over."""
         with self._lock:
-            self._under_way -= Counter(ids)
+            self._under_way.subtract(ids)
+            for one in ids:
+                if not self._under_way[one]:
+                    del self._under_way[one]
 
     def _drop(self, key: Key) -> None:
         with self._lock:
@@ -211,6 +211,12 @@ class Heard:
     def size(self) -> int:
         """Return the bytes of its content."""
         return len(self.content)
+
+    @property
+    def sized(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return its headers with the length of its content."""
+        others = (one for one in self.headers if one[0] != b"content-length")
+        return (*others, (b"content-length", str(self.size).encode()))
 
     @property
     def body(self) -> Message:

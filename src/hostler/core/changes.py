@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+ANYTHING = "*"
+"""Stands among the ids of a change that does not say what it changes: a role, a policy, whatever it may be."""
+
 
 class Follower(Protocol):
     """Keeps something that follows from rows."""

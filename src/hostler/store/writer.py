@@ -3,6 +3,9 @@
 A piece of work is a function that is given a `Writing`. Each runs in a savepoint of its own, or alone in a transaction,
 so that one that raises takes nothing of the others with it. When the database itself fails, everything of the batch
 fails with Unavailable, the connection is thrown away, and the next batch begins with a new one.
+
+Work may be run more than once before it is committed: when another process wrote the same rows at the same time, what
+was in the way is there at the second run, and is seen by the work's own checks.
 """
 
 import asyncio
@@ -17,14 +20,18 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from hostler.core.changes import ANYTHING
 from hostler.core.errors import HostlerError, Unavailable
-from hostler.store.database import Database, is_fatal, refusal
+from hostler.store.database import Database, is_collision, is_fatal, refusal
 from hostler.store.followers import Followers
 
 T = TypeVar("T")
 
+UNSAID = frozenset({ANYTHING})
 BATCH = 256
 """At most this many pieces of work share a commit."""
+TRIES = 5
+"""How often work is run that other processes were in the way of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,27 +130,42 @@ class Writer:
         return jobs
 
     def _write(self, jobs: list[_Job]) -> frozenset[str]:
-        """Run the work of a batch in one transaction; what happened is noted in the jobs.
+        """Run the work of a batch in one transaction, again where others were in the way; jobs note what happened.
 
         Return what it was about to change when it came to the commit.
         """
-        changing = frozenset[str]()
-        try:
-            connection = self._connected()
-            with connection.begin() as transaction:
-                for job in jobs:
-                    _perform(job, connection, alone=len(jobs) == 1)
-                if len(jobs) == 1 and jobs[0].error:
-                    transaction.rollback()
-                elif changing := frozenset[str]().union(*(job.changed for job in jobs)):
-                    self._followers.begin(changing)
-        except DBAPIError as error:
-            self._fail(jobs, refusal(error))
-        except HostlerError as error:
-            self._fail(jobs, Unavailable(error.message))
-        except Exception as error:  # noqa: BLE001 - a thread that dies would leave everybody waiting for ever
-            self._fail(jobs, Unavailable(f"the database cannot be used at the moment: {error}"))
-        return changing
+        changing = set[str]()
+        for left in reversed(range(TRIES)):
+            try:
+                self._commit(jobs, changing)
+                break
+            except DBAPIError as error:
+                if not is_collision(error) or not left:
+                    self._fail(jobs, refusal(error))
+                    break
+            except HostlerError as error:
+                self._fail(jobs, Unavailable(error.message))
+                break
+            except Exception as error:  # noqa: BLE001 - a thread that dies would leave everybody waiting for ever
+                self._fail(jobs, Unavailable(f"the database cannot be used at the moment: {error}"))
+                break
+            self._forget()
+            if len(jobs) > 1:  # one that is alone locks its rows in the order that everybody does
+                return frozenset(changing).union(*(self._write([job]) for job in jobs))
+        return frozenset(changing)
+
+    def _commit(self, jobs: list[_Job], changing: set[str]) -> None:
+        connection = self._connected()
+        alone = len(jobs) == 1
+        with connection.begin() as transaction:
+            for job in jobs:
+                _perform(job, connection, alone=alone)
+            if alone and jobs[0].error:
+                transaction.rollback()
+            elif changed := _changed(jobs):
+                self._database.announce(connection, changed)
+                changing |= changed
+                self._followers.begin(changed)
 
     def _fail(self, jobs: list[_Job], error: HostlerError) -> None:
         for job in jobs:
@@ -180,20 +202,33 @@ class Writer:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
-        if changed := frozenset[str]().union(*(job.changed for job in jobs)):
+        if changed := _changed(jobs):
             self._announce(changed)
 
 
+def _changed(jobs: list[_Job]) -> frozenset[str]:
+    return frozenset[str]().union(*(job.changed for job in jobs))
+
+
 def _perform(job: _Job, connection: Connection, *, alone: bool) -> None:
-    """Run one job, in a savepoint when it has company; only an error of the database itself is raised."""
-    writing = Writing(connection)
-    try:
-        with nullcontext() if alone else connection.begin_nested():
-            job.result = job.work(writing)
-        job.changed = frozenset(writing.changed)
-    except DBAPIError as error:
-        if is_fatal(error):
-            raise
-        job.error = refusal(error)
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the job
-        job.error = error
+    """Run one job, in a savepoint when it has company; only an error of the database itself is raised.
+
+    One that collides with another process is run again: here in its savepoint, by the caller when it is alone.
+    """
+    job.error, job.changed = None, frozenset()
+    for left in reversed(range(1 if alone else TRIES)):
+        writing = Writing(connection)
+        try:
+            with nullcontext() if alone else connection.begin_nested():
+                job.result = job.work(writing)
+            job.changed = frozenset(writing.changed)
+            return
+        except DBAPIError as error:
+            if is_fatal(error) or (alone and is_collision(error)):
+                raise
+            if not (left and is_collision(error)):
+                job.error = refusal(error)
+                return
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits for the job
+            job.error = error
+            return
