@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hostler.cli import ids, places
+from hostler.cli.backup import Database, restore_file
 from hostler.cli.client import Client
 from hostler.cli.extras import PREFIX
-from hostler.cli.options import AsJson, DataDir, Execution
+from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import Problem, usage
 from hostler.cli.screen import clean, emit, note, say
 
@@ -17,15 +19,29 @@ Json = dict[str, Any]
 Turn = Annotated[int, typer.Option(min=0, help="What was kept of this turn, not of the last one.", show_default=False)]
 
 
-def restore(execution: Execution, turn: Turn = 0, json: AsJson = False, data_dir: DataDir = None) -> None:
-    """Let an execution whose environment is gone go on in a new one, made from its kept work.
+def restore(
+    what: Annotated[str, typer.Argument(metavar="ID|FILE", help="An execution's id, or a file that is a backup.")],
+    turn: Turn = 0,
+    database_url: Database = None,
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let an execution whose environment is gone go on in a new one; or make a new data folder from a backup.
 
-    The conversation goes on with the next `hostler send`.
+    With an ID, the new environment is made from the execution's kept work, and the conversation goes on with the next
+    `hostler send`. With a FILE that `hostler backup` wrote, everything is checked before anything is written, and the
+    data folder must be empty.
 
-    Example:
+    Examples:
 
         hostler restore 0198c2
+
+        hostler restore /backup/hostler.tar.gz --data-dir /srv/hostler
     """
+    if Path(what).is_file() or "/" in what or what.endswith((".tar", ".gz", ".tgz")):
+        restore_file(Path(what), database_url=database_url, json=json, data_dir=data_dir)
+        return
+    execution = what
     client = Client(places.find(data_dir))
     found = ids.execution(client, execution)
     made = client.json("POST", f"{PREFIX}/executions/{found}/restore", {"turn": turn})

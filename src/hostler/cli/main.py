@@ -10,6 +10,7 @@ import typer
 from hostler.cli import (
     allowing,
     answering,
+    backup,
     changes,
     contexts,
     diagnosis,
@@ -66,6 +67,7 @@ COMMANDS = (
     taking.transcript,
     taking.export,
     kept.restore,
+    backup.backup,
     replaying.replay,
     serving.serve,
     serving.init,
