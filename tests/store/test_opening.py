@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NewerRelease, Unavailable
@@ -29,14 +29,30 @@ def behind(home: Home) -> Iterator[Connection]:
     engine.dispose()
 
 
-async def test_a_second_process_is_refused_and_may_come_when_the_first_has_left(home: Home) -> None:
-    async with home.open() as first:
+async def test_a_second_process_is_refused_and_may_come_when_the_first_has_left(sqlite_home: Home) -> None:
+    async with sqlite_home.open() as first:
         with pytest.raises(FailedPrecondition, match="another Hostler process"):
-            async with home.open(patience=SOON):
+            async with sqlite_home.open(patience=SOON):
                 pass
         await first.executions.create(new_id(), RUNNER, [started()], NOW)
-    async with home.open(patience=SOON) as second:
+    async with sqlite_home.open(patience=SOON) as second:
         assert len(await second.executions.busy(RUNNER)) == 1
+
+
+@pytest.mark.postgres
+async def test_a_process_of_a_release_that_knew_no_others_is_kept_out_and_keeps_out(postgres_home: Home) -> None:
+    key = "hashtextextended('hostler:' || current_schema(), 0)"
+    engine = create_engine(postgres_home.driver_url, poolclass=NullPool)
+    async with postgres_home.open(), postgres_home.open():
+        with engine.connect() as old:
+            assert old.execute(text(f"SELECT pg_try_advisory_lock({key})")).scalar_one() is False
+    with engine.connect() as old:
+        old.execute(text(f"SELECT pg_advisory_lock({key})"))
+        with pytest.raises(FailedPrecondition, match="a release that knows no others"):
+            async with postgres_home.open(patience=SOON):
+                pass
+    async with postgres_home.open():
+        pass
 
 
 async def test_a_store_that_failed_inside_lets_the_database_go(home: Home) -> None:

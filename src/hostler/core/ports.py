@@ -117,6 +117,10 @@ class ExecutionQuery:
 
 
 class Executions(Protocol):
+PRESENT = "*"
+"""Stands for the incarnation that an execution's runner has at the commit."""
+
+
     """The log and the row of every execution."""
 
     async def create(
@@ -147,7 +151,8 @@ class Executions(Protocol):
         is False and, if there were no facts at all, Conflict is raised. A fact already in the log is left out of
         `recorded` and does not count as growth. `own` sets the owner, `new_fence` raises the fence by one together
         with the decisions (so a lost decision leaves both alone; alone they are a decision themselves), `progress`
-        sets attempts to 0. StaleFence when `own` is not the present incarnation of the execution's runner.
+        sets attempts to 0. StaleFence when `own` is not the present incarnation of the execution's runner; PRESENT
+        stands for that incarnation, whichever it is at the commit.
         NotFound for an unknown or purged execution.
         """
         ...
@@ -193,10 +198,14 @@ class Executions(Protocol):
 
 
 class Watch(Protocol):
+EVERYTHING = "*"
+"""Stands among the ids that a watch of everything returns when changes may have been missed: look at all again."""
+
+
     """Says "look again"; signals carry no data but the ids and may come together."""
 
     async def changed(self, timeout: float) -> frozenset[str]:
-        """Return the ids of executions that changed since the last call; empty after `timeout` seconds of quiet."""
+        """Return the ids of executions and environments that changed; empty after `timeout` seconds of quiet."""
         ...
 
 

@@ -1,5 +1,7 @@
 """What the two databases do differently, and the one place where their errors become ours."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
@@ -12,16 +14,39 @@ PATIENCE = timedelta(seconds=5)
 """How long a statement waits for a lock that somebody outside Hostler holds."""
 
 
-class Database(Protocol):
-    """One database, held by this process alone from the first `writer()` to `close()`."""
+COLLISIONS = ("40001", "40P01")
+"""What Postgres says to the one of two transactions that has to make room: serialization failure, deadlock."""
 
+Hear = Callable[[frozenset[str] | None], None]
+"""Is told which ids another process changed; None when that is not known, so that everybody looks again."""
+
+
+class Database(Protocol):
+    """One database, open from the first `writer()` to `close()`."""
+
+    shared: bool
+    """Whether other processes may have it open too."""
     row_lock: str
     """What ends a SELECT that keeps its rows from being changed until the commit."""
+    row_hold: str
+    """What ends one that only keeps them from being locked like that, so that many may hold the same row."""
     text_type: str
     """The type of text that compares byte by byte."""
 
     def writer(self) -> Connection:
-        """Return a new connection for the one writer; FailedPrecondition when another process has the database."""
+        """Return a new connection for the one writer; FailedPrecondition when another process keeps us out."""
+        ...
+
+    def hold_schema(self, connection: Connection) -> None:
+        """Keep every other process from changing the schema until the transaction ends."""
+        ...
+
+    def announce(self, connection: Connection, changed: frozenset[str]) -> None:
+        """Tell the other processes what the transaction changed, once it is committed and not before."""
+        ...
+
+    def listening(self, hear: Hear) -> AbstractAsyncContextManager[None]:
+        """Hear, inside, what other processes announce; entering returns when nothing is missed any more."""
         ...
 
     @property
@@ -53,6 +78,11 @@ def database_of(url: str, patience: timedelta = PATIENCE) -> Database:
 def is_fatal(error: DBAPIError) -> bool:
     """Return whether an error says something about the database rather than about the one statement."""
     return error.connection_invalidated or not isinstance(error, DataError | IntegrityError | ProgrammingError)
+
+
+def is_collision(error: DBAPIError) -> bool:
+    """Return whether another writer was in the way, so that the same work done again may well succeed."""
+    return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", "") in COLLISIONS
 
 
 def refusal(error: DBAPIError) -> HostlerError:

@@ -1,7 +1,7 @@
 """Opening and closing a store: the lock, the migrations, the writer, the readers."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -73,10 +73,10 @@ class Store:
 async def open_store(
     url: str, *, blobs: Path, fold: Fold[S], patience: timedelta = PATIENCE, remembered: int = REMEMBERED
 ) -> AsyncGenerator[Store]:
-    """Open a database for this process alone, bring its schema up to date, and close it after the last commit.
+    """Open a database, bring its schema up to date, and close it after the last commit.
 
-    FailedPrecondition when another process has it, NewerRelease when a newer release wrote it, Unavailable when it
-    cannot be reached. `patience` is how long a statement waits for a lock that somebody outside Hostler holds.
+    SQLite is for this process alone: FailedPrecondition when another one has it. NewerRelease when a newer release
+    wrote it, Unavailable when it cannot be reached. `patience` is how long a statement waits for somebody's lock.
     """
     database = database_of(url, patience)
     memory: Memory[S] = Memory(remembered)
@@ -86,13 +86,15 @@ async def open_store(
     def prepare(connection: Connection) -> None:
         before = migrate(connection, database.text_type)
         check_kinds(connection)
+        database.hold_schema(connection)
         if before < PROJECTED:
             fill(connection, fold)
 
-    readers = Readers(database)
+    readers, stack = Readers(database), AsyncExitStack()
     try:
         await writer.open(prepare)
-        executions = StoredExecutions(writer, readers, watches, Log(fold, memory, database.row_lock), fold)
+        await stack.enter_async_context(database.listening(watches.announce))
+        executions = StoredExecutions(writer, readers, watches, Log(fold, memory, database), fold)
         stored = StoredBlobs(blobs, writer, readers)
         stored.sweep()
         yield Store(
@@ -120,3 +122,4 @@ async def open_store(
         await writer.close()
         await readers.close()
         database.close()
+        await stack.aclose()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
 from hostler.core.errors import FailedPrecondition, InvalidArgument
+from hostler.store.database import Hear
 
 READERS = 4
 
@@ -16,7 +18,9 @@ READERS = 4
 class Sqlite:
     """A SQLite file and the lock file beside it."""
 
+    shared = False
     row_lock = ""
+    row_hold = ""
     text_type = "TEXT"
 
     def __init__(self, url: URL, patience: timedelta) -> None:
@@ -37,6 +41,16 @@ class Sqlite:
         if self._lock is None:
             self._lock = self._hold()
         return self._writing.connect()
+
+    def hold_schema(self, connection: Connection) -> None:
+        """Do nothing: every transaction of the writer is alone from its beginning."""
+
+    def announce(self, connection: Connection, changed: frozenset[str]) -> None:
+        """Do nothing: there is no other process."""
+
+    def listening(self, hear: Hear) -> AbstractAsyncContextManager[None]:
+        """Hear nothing."""
+        return nullcontext()
 
     def close(self) -> None:
         """Close every connection and the lock file."""

@@ -1,8 +1,10 @@
-"""Who waits for the log to grow: signals without data, raised after the commit, in this process."""
+"""Who waits for the log to grow: signals without data, raised after the commit, whichever process made it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+
+from hostler.core.ports import EVERYTHING
 
 
 class StoreWatch:
@@ -13,8 +15,10 @@ class StoreWatch:
         self._ids: set[str] = set()
         self._some = asyncio.Event()
 
-    def tell(self, changed: frozenset[str]) -> None:
-        """Note changes; called in the event loop."""
+    def tell(self, changed: frozenset[str] | None) -> None:
+        """Note changes, None for those nobody can name; called in the event loop."""
+        if changed is None:
+            changed = frozenset({self._only or EVERYTHING})
         if relevant := changed if self._only is None else changed & {self._only}:
             self._ids |= relevant
             self._some.set()
@@ -35,7 +39,7 @@ class Watches:
     def __init__(self) -> None:
         self._all: set[StoreWatch] = set()
 
-    def announce(self, changed: frozenset[str]) -> None:
+    def announce(self, changed: frozenset[str] | None) -> None:
         """Tell everybody whom it concerns."""
         for watch in self._all:
             watch.tell(changed)
