@@ -64,13 +64,13 @@ from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
-from hostler.upkeep import LEASE, background, disk_watch, expiry, heartbeat, idle_stop, policy_watch
+from hostler.upkeep import Heartbeat, background, disk_watch, expiry, idle_stop, policy_watch
 from hostler.web.exporting import as_html
 from hostler.web.routes import routes
 
 log = structlog.get_logger(__name__)
 
-OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", admin=True)
+OWNER = Principal("00000000-0000-0000-0000-000000000001", "user", "owner", "admin")
 ORGANIZATION = "00000000-0000-0000-0000-0000000000a0"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -107,10 +107,24 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
         incarnation = ambient.new_id()
-        before = await stores.runners.boot(home.runner, incarnation, ambient.now() + LEASE)
+        lease = Lease(ambient.boot, SECONDS if stores.shared else math.inf)
+        held, asked = timedelta(seconds=SECONDS), ambient.boot()
+        before = await stores.runners.boot(
+            home.runner,
+            incarnation,
+            ambient.now() + held,
+            name=settings.server.name or platform.node(),
+            version=__version__,
+            details=told_of(settings),
+        )
+        lease.renewed(asked)
+        peers = Peers(home.runner, stores.runners, ambient)
+        await peers.look()
+        signing_key = bytes.fromhex(await stores.installation.agreed("signing_key", home.signing_key.hex()))
+        installation = await stores.installation.agreed("id", home.runner)
         identity = Identity(home.runner, incarnation)
         if before:
-            identity = replace(identity, predecessor=before.incarnation, alive_until=before.until - LEASE)
+            identity = replace(identity, predecessor=before.incarnation, alive_until=before.until - held)
         gateway = Gateway(None, models, GatewayTokens(home.signing_key, ambient), ambient)
         stack.push_async_callback(gateway.close)
         logins = GitLogins(home.secret_key, ambient, redactor.add)
@@ -179,9 +193,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             slots=settings.turn_slots,
             settle=settings.settle_seconds,
             most=policing.turns_of,
+            lease=lease,
         )
         gateway.ledger = Calls(engine, agents, ambient)
-        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient, policing)
+        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient, policing, peers)
         waking = Waking(
             desk, stores.executions, environments, ambient, redactor, longest=timedelta(hours=settings.wait_hours)
         )
@@ -222,6 +237,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
 
+        environments.elsewhere = peers.here_or_away
         environments.admit = policing.admit_environment
         await environments.reconcile(exists)
         await engine.open()
@@ -230,7 +246,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         stack.push_async_callback(places.close)
         stack.enter_context(
             background(
-                heartbeat(stores, desk, ambient),
+                heart.run(),
                 idle_stop(environments, ambient),
                 disk_watch(places.disk, environments, ambient),
                 expiry(keeping, ambient),
@@ -249,6 +265,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             prompts=stores.prompts,
             offers=offers,
             tokens=stores.tokens,
+            people=stores.people,
             projects=stores.projects,
             project_use=stores.project_use,
             host_tokens=stores.host_tokens,
@@ -263,7 +280,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             models=models,
             redactor=redactor,
             ambient=ambient,
-            signing_key=home.signing_key,
+            signing_key=signing_key,
+            installation=installation,
+            peers=peers,
             organization_id=ORGANIZATION,
             runner_id=identity.runner,
             version=__version__,
@@ -284,7 +303,10 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             ),
         )
         workshop.of_project = partial(of_project, parts)
-        yield Server(settings, home, build(parts, routes), desk, token)
+        access = build(parts, routes)
+        if access.keep_up is not None:
+            stack.enter_context(background(access.keep_up()))
+        yield Server(settings, home, access, desk, token)
 
 
 def _lodge(settings: Settings, gateway: Gateway) -> Lodge:

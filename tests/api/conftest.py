@@ -25,11 +25,12 @@ from hostler.testing.clock import HandClock
 from hostler.testing.desk import RUNNER, AskedExecutions, FakeDesk, MemoryPrompts, MemoryTokens
 from hostler.testing.desk_admission import MemoryShares, MemorySignIns
 from hostler.testing.desk_environments import FakeEnvironments, MemoryEnvironmentRows
+from hostler.testing.desk_people import MemoryPeople
 from hostler.testing.desk_projects import MemoryHostTokens, MemoryLogins, MemoryProjects, MemoryProjectUse
 from hostler.testing.spending import MemorySpending
 from hostler.testing.world import MemoryBlobs
 
-OWNER = Principal("11111111-1111-4111-8111-111111111111", "user", "owner", admin=True)
+OWNER = Principal("11111111-1111-4111-8111-111111111111", "user", "owner", role="admin")
 BOT = Principal("11111111-1111-4111-8111-222222222222", "service_account", "bot")
 AGENT = "00000000-0000-0000-0000-000000007100"
 SECRET = "s3cret-value-of-a-key"
@@ -184,6 +185,7 @@ async def api() -> AsyncIterator[Api]:
         prompts=(prompts := MemoryPrompts()),
         offers=LibraryOffers(prompts),
         tokens=tokens,
+        people=MemoryPeople(tokens),
         projects=MemoryProjects(),
         project_use=MemoryProjectUse(),
         host_tokens=MemoryHostTokens(),

@@ -10,7 +10,7 @@ from hostler.core.ports import Principal
 from tests.store.conftest import Home
 
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
-ANN = Principal("0198c2aa-0000-7000-8000-000000000001", "user", "Ann", admin=True)
+ANN = Principal("0198c2aa-0000-7000-8000-000000000001", "user", "Ann", role="admin")
 STRICT = Policy(
     agents=("codex",),
     denied_hosts=("*.example.org",),

@@ -1,22 +1,27 @@
 """The outermost layer: request ids, one structured log line a request, and no exception that reaches the network."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from hostler.api.call import Call, begin
 from hostler.api.errors import body_of, hints, status_of, wire_error
 from hostler.api.fast import PATH as REMEMBERED
 from hostler.api.fast import Answer, Answers, Heard, repeat
+from hostler.api.forwarding import Forwarding
+from hostler.api.guarding import Guard
+from hostler.api.naming import parameters
 from hostler.core.ambient import Ambient
+from hostler.core.errors import TooMany
 
 log = structlog.get_logger(__name__)
 SCHEMES = {"ws": "http", "wss": "https"}
 """Pages come from where their WebSockets lead."""
+REMEMBERED_AS = "AgentService/GetAgentExecution"
 SECRET_PATH = re.compile(r"^/(open|s)/.*", re.DOTALL)
 """Addresses that let in whoever knows them."""
 SAFE_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
@@ -27,17 +32,21 @@ class Access:
 
     def __init__(
         self,
-        app: Router,
+        app: Forwarding,
         ambient: Ambient,
         public_url: str,
         answers: Answers,
+        guard: Guard,
         write_line: Callable[[str], None] | None = None,
     ) -> None:
         self._app = app
         self._ambient = ambient
         self._public_url = public_url.rstrip("/")
         self._answers = answers
+        self._guard = guard
         self._write_line = write_line
+        self.keep_up: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Runs beside the requests and ends what stays open when it is not allowed any more."""
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -50,8 +59,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         if scope["type"] == "websocket":
-            self._begun(scope)
-            await self._app(scope, receive, send)
+            await self._connected(scope, receive, send)
             return
         started = self._ambient.monotonic()
         asked = await self._answers.asked(scope, receive) if scope["path"] == REMEMBERED else None
@@ -60,6 +68,7 @@ class Access:
         elif answer := self._answers.known(asked):
             request_id = self._request_id(next((v for n, v in scope["headers"] if n == b"x-request-id"), b""))
             await repeat(answer, request_id, send)
+            self._guard.repeated(answer.caller, REMEMBERED_AS, self._ambient.monotonic() - started)
             self._write_repeat(answer, request_id, started)
         else:
             heard = Heard()
@@ -69,35 +78,53 @@ class Access:
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send, started: float) -> Call:
         """Let one request be answered in the ordinary way."""
-        call = self._begun(scope)
-        status = 0
+        call, known = self._begun(scope)
+        watched = self._guard.begin(scope, known, call)
 
         async def sending(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 _identify(message, call.request_id)
-            await send(message)
+            await self._guard.sending(watched, message, send)
 
         try:
+            self._guard.rates.arrive(scope, known)
             await self._app(scope, receive, sending)
         except Exception as error:  # noqa: BLE001 - the last place where an error can be kept from the network
             told = wire_error(error, call.request_id)
             call.code = told.code.value
-            if not status:
+            if not watched.status:
                 headers = [JSON, *((name.encode(), value.encode()) for name, value in hints(told).items())]
                 await sending({"type": "http.response.start", "status": status_of(told), "headers": headers})
-                await send({"type": "http.response.body", "body": body_of(told)})
+                await sending({"type": "http.response.body", "body": body_of(told)})
         finally:
             seconds = self._ambient.monotonic() - started
-            self._write(scope, call, status, seconds)
+            self._write(scope, call, watched.status, seconds)
+            await self._guard.ended(watched, seconds)
         return call
 
-    def _begun(self, scope: Scope) -> Call:
+    async def _connected(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket be served; one that comes too often is refused before it is accepted."""
+        call, known = self._begun(scope)
+        watched = self._guard.begin(scope, known, call)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "websocket.accept":
+                watched.status = 101
+            await send(message)
+
+        try:
+            self._guard.rates.arrive(scope, known)
+            await self._app(scope, receive, sending)
+        except TooMany:
+            await send({"type": "websocket.close", "code": 1013})
+        finally:
+            await self._guard.ended(watched, 0.0)
+
+    def _begun(self, scope: Scope) -> tuple[Call, Mapping[str, str]]:
         known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(self._request_id(known.get("x-request-id", "").encode("latin-1")), self._origin(scope, known))
         begin(call)
-        return call
+        return call, known
 
     def _request_id(self, given: bytes) -> str:
         return given.decode() if SAFE_ID.fullmatch(given) else self._ambient.new_id()
@@ -113,6 +140,8 @@ class Access:
         more: dict[str, Any] = {"code": call.code} if call.code else {}
         if call.caller is not None:
             more["principal"] = call.caller.principal.id
+        if execution := call.execution or parameters(scope).get("execution", ""):
+            more["execution"] = str(execution).lower()
         log.info(
             "request",
             request_id=call.request_id,

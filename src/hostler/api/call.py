@@ -1,13 +1,16 @@
 """What is known of the request that is being answered: its id, where it came to, who sent it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from structlog.contextvars import bind_contextvars
+
 from hostler.core.desk import Seen
 from hostler.core.errors import NotFound, PermissionDenied, Unauthenticated
 from hostler.core.ports import Principal
+from hostler.core.roles import Role
 
 ShortKind = Literal["conversation", "environment", "logs"]
 CredentialKind = Literal["api", "sign_in", "share"] | ShortKind
@@ -25,6 +28,15 @@ class Validity:
     """Whether what let a caller in was taken back since; `rests_on` are ids and hashes that may be."""
 
     rests_on: tuple[str, ...] = ()
+    role: Role = "run"
+    """With which role the caller came in; for a visitor that of who shares."""
+    token: str = ""
+    """The sha256 of the API token that it rests on, if it does; likewise of a sign-in and a share."""
+    sign_in: str = ""
+    share: str = ""
+    of_execution: str = ""
+    of_environment: str = ""
+    """What the caller must still see."""
     over: bool = False
     _told: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
@@ -44,8 +56,8 @@ class Caller:
     """Who sends a request, with what; `only` is the one execution or environment that a credential is for."""
 
     principal: Principal
+    """Whose name it is done in; its role is no more than the credential allows."""
     kind: CredentialKind = "api"
-    scope: Literal["all", "read"] = "all"
     only: str = ""
     expires_at: float = 0.0
     """Seconds since 1970; 0 means never."""
@@ -53,17 +65,29 @@ class Caller:
     """The id of the API token or share that lets the caller in."""
     validity: Validity = field(default_factory=Validity, compare=False, repr=False)
     """Streams that stay open end when it is over."""
+    lent_by: Principal | None = None
+    """Whose eyes a visitor has."""
+
+    @property
+    def may_change(self) -> bool:
+        """Return whether anything may be changed at all."""
+        return self.principal.role != "read"
+
+    @property
+    def sees_as(self) -> Principal:
+        """Return whose eyes the caller has."""
+        return self.lent_by or self.principal
 
     @property
     def powers(self) -> frozenset[Power]:
         """Return what the caller may do with an execution that he may see."""
         match self.kind:
             case "api" | "sign_in":
-                return ALL if self.scope == "all" else READS
+                return ALL if self.may_change else READS
             case "conversation":
-                return READS | SAYS
+                return READS | SAYS if self.may_change else READS
             case "share":
-                return SAYS if self.scope == "all" else frozenset({"see"})
+                return SAYS if self.may_change else frozenset({"see"})
             case _:
                 return frozenset()
 
@@ -73,10 +97,10 @@ class Caller:
 
     def visitor(self, execution: str) -> "Caller":
         """Return a visitor with a view-only share of the execution, to show what he would see."""
-        return replace(self, principal=VISITOR, kind="share", scope="read", only=execution)
+        return replace(self, principal=VISITOR, kind="share", only=execution, lent_by=self.principal)
 
 
-VISITOR = Principal("", "user", "visitor")
+VISITOR = Principal("", "user", "visitor", "read")
 
 
 @dataclass(slots=True)
@@ -97,6 +121,16 @@ class Call:
     caller: Caller | None = None
     environment: str = ""
     code: str = ""
+    execution: str = ""
+    """The execution that the request is about, where its body names it."""
+    subject: tuple[str, str] = ("", "")
+    """(kind, id) of what a change is about."""
+    named: str = ""
+    """The name of what a change is about, where the audit log should have it."""
+    entry: str = ""
+    """The entry of the audit log that says that a change was asked for."""
+    admit: Callable[[Caller], Awaitable[None]] | None = None
+    """What comes as soon as the caller is known, before anything else is done."""
     answered: Seen | None = None
     """The execution that is answered, where the answer follows from nothing else that changes."""
 
@@ -105,6 +139,11 @@ class Call:
         """Return who calls."""
         assert self.caller is not None, "the edge authenticates before a service is called"
         return self.caller.principal
+
+    def about(self, execution: str) -> None:
+        """Note the execution that the request is about; lines of the log carry it from here on."""
+        self.execution = execution
+        bind_contextvars(execution=execution)
 
     @property
     def visited(self) -> bool:

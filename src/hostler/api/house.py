@@ -24,6 +24,7 @@ from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound
 from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import ApiToken, Principal, PromptQuery
+from hostler.core.roles import Role
 from hostler.core.state import fold
 from hostler.projections.calls import calls, counters, total
 from hostler.projections.row import project
@@ -84,6 +85,7 @@ class House:
                 "loopback": self._parts.loopback,
                 "draining": self._parts.draining(),
                 "principal": {"id": principal.id, "kind": principal.kind, "name": principal.name},
+                "role": principal.role,
                 "admin": principal.admin,
                 "agent": {"id": default.id, "name": default.name, "model": default.model},
                 "agents": [{"id": a.agent.id, "name": a.agent.name} for a in self._parts.agents.all()],
@@ -93,6 +95,7 @@ class House:
 
     async def doctor(self, request: Request) -> Response:
         """Tell how the server is doing."""
+        only_admins()
         health = await self._parts.ready()
         report = await self._parts.doctor()
         return JSONResponse({"ready": health.ready, "reason": health.reason, **report})
@@ -205,8 +208,8 @@ class House:
             return current().principal
         if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
             raise InvalidArgument(f"a name of at most {LONGEST_NAME} printable characters", field="service_account")
-        admin = asked.get("admin", False) is True
-        return Principal(self._parts.ambient.new_id(), "service_account", self._parts.redactor.text(name), admin)
+        role: Role = "admin" if asked.get("admin", False) is True else "run"
+        return Principal(self._parts.ambient.new_id(), "service_account", self._parts.redactor.text(name), role)
 
 
 def token_json(token: ApiToken) -> dict[str, Any]:

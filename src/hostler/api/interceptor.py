@@ -9,10 +9,11 @@ from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from protobuf import DescMessage
 
-from hostler.api.auth import Credentials
+from hostler.api.auth import Credentials, short_of
 from hostler.api.call import Call, Caller, check_validity, current, meant_for
 from hostler.api.errors import hints, wire_error
 from hostler.api.retries import Retries
+from hostler.api.trail import subject_in
 from hostler.api.validation import check
 from hostler.contract.gitpod.v1.pagination_pb import PaginationRequest
 from hostler.core.errors import InvalidArgument, PermissionDenied
@@ -37,8 +38,8 @@ class Authenticate:
         ctx.response_headers["x-request-id"] = call.request_id
         try:
             call.caller = await self._caller(ctx, call)
-            if call.caller.scope == "read" and not ctx.method.name.startswith(READING):
-                raise PermissionDenied("this token may only read")
+            if not call.caller.may_change and not ctx.method.name.startswith(READING):
+                raise PermissionDenied(short_of(call.caller))
         except Exception as error:
             told = wire_error(error, call.request_id)
             _note(ctx, call, told)
@@ -74,12 +75,20 @@ class Gate:
         try:
             turn_to_page(request, call)
             check(request)
+            if execution := getattr(request, "agent_execution_id", ""):
+                call.about(execution.lower())
             if call.caller is not None and call.caller.kind == "conversation":
                 meant_for(call.caller, request.agent_execution_id.lower(), "agent execution")
-            if ctx.method.service_name == OPS or ctx.method.name.startswith(READING):
+            if ctx.method.name.startswith(READING):
+                return await call_next(request, ctx)
+            call.subject = subject_in(ctx.method.name, request, None)
+            if ctx.method.service_name == OPS:
+                call.subject = ("environment", call.environment)
                 return await call_next(request, ctx)
             key, again = _repeat(request, ctx, call)
-            return await self._retries.once(key, again=again, work=lambda: call_next(request, ctx))
+            answer = await self._retries.once(key, again=again, work=lambda: call_next(request, ctx))
+            call.subject = subject_in(ctx.method.name, request, answer)
+            return answer
         except Exception as error:
             raise wire_error(error, call.request_id) from error
 
@@ -87,14 +96,18 @@ class Gate:
         self, call_next: Callable[[Any, Any], AsyncIterator[Any]], request: Any, ctx: RequestContext[Any, Any], /
     ) -> AsyncIterator[Any]:
         """Answer one request with a stream."""
+        call = current()
         try:
             check(request)
+            if execution := getattr(request, "agent_execution_id", ""):
+                call.about(execution.lower())
+            call.subject = ("environment", call.environment) if call.environment else call.subject
             async with aclosing(cast("AsyncGenerator[Any]", call_next(request, ctx))) as messages:
                 async for message in messages:
                     check_validity()
                     yield message
         except Exception as error:
-            raise wire_error(error, current().request_id) from error
+            raise wire_error(error, call.request_id) from error
 
 
 def turn_to_page(request: Any, call: Call) -> None:

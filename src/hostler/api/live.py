@@ -17,6 +17,7 @@ from hostler.api.call import Caller
 from hostler.api.cursors import Cursor, cursor_of
 from hostler.api.forms import FORMS
 from hostler.api.parts import ApiParts
+from hostler.api.sighted import unbound
 from hostler.api.stream import event
 from hostler.core.errors import InvalidArgument
 
@@ -33,7 +34,7 @@ class Live:
 
     def __init__(self, parts: ApiParts, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._channels = Channels(parts)
+        self._channels = Channels(unbound(parts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream one conversation to one reader."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Any
 
+from hostler.api.operations import Operations
 from hostler.api.support import NoSupport, Support
 from hostler.core.admission import Shares, SignIns
 from hostler.core.ambient import Ambient
@@ -13,10 +14,12 @@ from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
 from hostler.core.mcp_servers import McpServer
 from hostler.core.offers import Offers
+from hostler.core.people import People
 from hostler.core.policy import NoPolicies, NoUse, Policies, Using
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
+from hostler.core.runners import NoPeers, RunnerPeers
 from hostler.core.spending import SpendingBook
 from hostler.core.work import NoWork, WorkDesk
 
@@ -45,6 +48,7 @@ class ApiParts:
     prompts: Prompts
     offers: Offers
     tokens: Tokens
+    people: People
     projects: Projects
     project_use: ProjectUse
     host_tokens: HostTokens
@@ -76,6 +80,8 @@ class ApiParts:
     """Work that is kept outside its environment."""
     hosts: HostDesk = field(default_factory=NoHosts)
     """Which hosts environments may reach."""
+    peers: RunnerPeers = field(default_factory=NoPeers)
+    """The other runners of the database."""
     changes: Changes | None = None
     """Every change of a row, so that answers can be remembered; None where others change rows too."""
     write_line: Callable[[str], None] | None = None
@@ -84,6 +90,8 @@ class ApiParts:
     """What the organization allows."""
     policing: Using = field(default_factory=NoUse)
     """What people have used of what they may."""
+    operations: Operations = field(default_factory=Operations)
+    """What operating the server needs."""
     support: Support = field(default_factory=NoSupport)
     """What a support bundle tells of the server."""
     html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None

@@ -22,21 +22,28 @@ from hostler.api.edge import BODY, LARGE_BODY, Edge, Service, refuse
 from hostler.api.environment_logs import EnvironmentLogs
 from hostler.api.environments import Environments
 from hostler.api.fast import Answers
+from hostler.api.forwarding import Forwarding, Peer
+from hostler.api.forwarding_calls import Elsewhere
+from hostler.api.guarding import Guard
 from hostler.api.history import History
 from hostler.api.house import House
 from hostler.api.identity import Identity
 from hostler.api.interceptor import Authenticate, Gate
 from hostler.api.live import Live
+from hostler.api.metrics import Metrics
 from hostler.api.ops import Ops
 from hostler.api.ops_stream import Streams
 from hostler.api.parts import ApiParts
 from hostler.api.projects import Projects
+from hostler.api.rates import Rates
 from hostler.api.retries import Retries
 from hostler.api.runner_configuration import RunnerConfiguration
 from hostler.api.runners import Runners
 from hostler.api.saying import Saying
 from hostler.api.shares import Shares
+from hostler.api.sighted import sighted
 from hostler.api.signing_in import SigningIn
+from hostler.api.trail import Trail
 from hostler.api.usage import Usage
 from hostler.api.watching import Events
 from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
@@ -58,7 +65,9 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
     """Return the application; `more` makes the routes beside the API, such as the pages."""
     signer = Signer(parts.signing_key, parts.ambient)
     credentials = Credentials(parts, signer)
-    gate = [Authenticate(credentials), Gate(Retries(parts.ambient))]
+    peer, unsighted = Peer(parts.runner_id), parts
+    parts = sighted(parts, credentials.sight)
+    gate = [Authenticate(credentials), Gate(Retries(parts.ambient)), Elsewhere(parts, peer)]
     edge = Edge(
         [
             _service(AgentServiceASGIApplication, Agents(parts, signer), gate),
@@ -85,13 +94,24 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
         *SigningIn(parts, credentials).routes(),
         *Shares(parts, credentials).routes(),
         *Saying(parts, credentials).routes(),
+        *Metrics(parts.operations.measured, credentials, loopback=parts.loopback).routes(),
         Mount("/api", app=edge),
         *(more(parts, credentials) if more else ()),
         Route("/{path:path}", Nothing()),
     ]
     router = Router(routes, redirect_slashes=False)
-    answers = Answers(parts.desk, parts.ambient, parts.changes)
-    return Access(router, parts.ambient, parts.public_url, answers, parts.write_line)
+    operations = parts.operations
+    rates = Rates(lambda: operations.rates.limits, parts.ambient.monotonic, operations.measured.meters.refused)
+    guard = Guard(
+        operations.measured, rates, Trail(operations.audit, parts.ambient), operations.maintenance, operations.spans
+    )
+    guard.learn(routes, edge.methods)
+    answers = Answers(parts.desk, parts.ambient, parts.changes, rates.allows)
+    access = Access(
+        Forwarding(router, unsighted, peer), parts.ambient, parts.public_url, answers, guard, parts.write_line
+    )
+    access.keep_up = credentials.keep_up
+    return access
 
 
 def _service(application: Any, service: Any, gate: list[Any]) -> Service:

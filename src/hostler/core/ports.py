@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from hostler.core.conversation import Delta, ModelReply, ModelRequest
 from hostler.core.events import Agent, Event, Json, Recorded
+from hostler.core.roles import Role, Scope, least
 from hostler.core.spending import Key, Spent
 
 # --- the store -------------------------------------------------------------------------------------------------
@@ -116,11 +117,11 @@ class ExecutionQuery:
     """A part of name, description or repository, in any case, or the beginning of an id."""
 
 
-class Executions(Protocol):
 PRESENT = "*"
 """Stands for the incarnation that an execution's runner has at the commit."""
 
 
+class Executions(Protocol):
     """The log and the row of every execution."""
 
     async def create(
@@ -180,8 +181,8 @@ PRESENT = "*"
         """Return how many rows `find` would find, but never more than `most`, so that counting stays cheap."""
         ...
 
-    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
-        """Return rows, not deleted, whose id begins with `prefix`."""
+    async def with_prefix(self, prefix: str, limit: int = 2, creator: str = "") -> tuple[Row, ...]:
+        """Return rows, not deleted, whose id begins with `prefix`; with `creator` only those of one person."""
         ...
 
     async def busy(self, runner: str) -> tuple[Row, ...]:
@@ -197,11 +198,11 @@ PRESENT = "*"
         ...
 
 
-class Watch(Protocol):
 EVERYTHING = "*"
 """Stands among the ids that a watch of everything returns when changes may have been missed: look at all again."""
 
 
+class Watch(Protocol):
     """Says "look again"; signals carry no data but the ids and may come together."""
 
     async def changed(self, timeout: float) -> frozenset[str]:
@@ -261,12 +262,20 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a user or a service account of the one organization."""
+    """Who calls: a user or a service account of the one organization; who is suspended may do nothing."""
 
     id: str
     kind: Literal["user", "service_account"]
     name: str
-    admin: bool = False
+    role: Role = "run"
+    suspended: bool = False
+    until: datetime | None = None
+    """From when on it is let in no more."""
+
+    @property
+    def admin(self) -> bool:
+        """Return whether everything may be done."""
+        return self.role == "admin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +286,28 @@ class ApiToken:
     sha256: str
     principal: Principal
     name: str
-    scope: Literal["all", "read"]
+    scope: Scope
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None = None
+    creator_id: str = ""
+    """Who made it; empty where that is not known."""
+    purpose: Literal["", "sign_in"] = ""
+    """`sign_in`: nobody has its text, a browser rests on it."""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return when it, or whom it belongs to, is let in no more."""
+        return min((at for at in (self.expires_at, self.principal.until) if at is not None), default=None)
+
+    @property
+    def bearer(self) -> Principal:
+        """Return whoever shows it, with no more than the token's scope."""
+        return replace(self.principal, role=least(self.principal.role, self.scope))
+
+    def holds(self, now: datetime) -> bool:
+        """Return whether it lets anybody in: it has not expired, and nobody suspended whom it belongs to."""
+        return not self.principal.suspended and (self.ends_at is None or now < self.ends_at)
 
 
 class Tokens(Protocol):
@@ -294,8 +321,8 @@ class Tokens(Protocol):
         """Return the token with this hash, expired or not."""
         ...
 
-    async def find(self) -> tuple[ApiToken, ...]:
-        """Return all tokens, newest first."""
+    async def find(self, of: str = "") -> tuple[ApiToken, ...]:
+        """Return all tokens, or those of one principal, newest first."""
         ...
 
     async def used(self, token: str, at: datetime) -> None:
@@ -344,7 +371,7 @@ class EnvironmentRows(Protocol):
         ...
 
     async def find(
-        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0
+        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0, creator: str = ""
     ) -> tuple[EnvironmentRow, ...]:
         """Return rows, newest first, ids below `before` when given, all of them when `limit` is 0."""
         ...

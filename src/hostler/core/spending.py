@@ -115,13 +115,13 @@ class ExecutionSum:
 
 
 class SpendingBook(Protocol):
-    """What all executions that are not deleted have spent."""
+    """What all executions that are not deleted have spent; with `of` only those that one person started."""
 
-    async def daily(self, since: str, by: Dimension) -> Sequence[DaySum]:
+    async def daily(self, since: str, by: Dimension, of: str = "") -> Sequence[DaySum]:
         """Return the sums from a day on, in the order of days and names."""
         ...
 
-    async def top(self, since: str, limit: int) -> Sequence[ExecutionSum]:
+    async def top(self, since: str, limit: int, of: str = "") -> Sequence[ExecutionSum]:
         """Return the executions that spent most tokens from a day on, the first the most; guesses do not count."""
         ...
 

@@ -209,6 +209,6 @@ class MakingEnvironments:
         """Make an environment for the creator of an execution, once."""
         first = (await self.executions.read(execution))[0].event
         assert isinstance(first, ev.Started)
-        creator = Principal(first.creator_id, first.creator_kind, "", admin=False)
+        creator = Principal(first.creator_id, first.creator_kind, "")
         async with self._lock:
             await self.rows.made_for(environment, new, creator)

@@ -43,10 +43,10 @@ class CountedRows:
         return await self._rows.get(environment)
 
     async def find(
-        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0
+        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0, creator: str = ""
     ) -> tuple[EnvironmentRow, ...]:
         """Return rows, newest first."""
-        return await self._rows.find(runner=runner, phases=phases, before=before, limit=limit)
+        return await self._rows.find(runner=runner, phases=phases, before=before, limit=limit, creator=creator)
 
     async def use(self, environment: str, execution: str, since: datetime) -> None:
         """Note that an execution uses an environment."""

@@ -46,12 +46,13 @@ class StoredEnvironments:
         return found[0] if found else None
 
     async def find(
-        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0
+        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0, creator: str = ""
     ) -> tuple[EnvironmentRow, ...]:
         """Return rows, newest first."""
         statement = select(*COLUMNS).order_by(table.c.id.desc())
         statement = statement.where(table.c.runner == runner) if runner else statement
         statement = statement.where(table.c.phase.in_(phases)) if phases else statement
+        statement = statement.where(table.c.creator_id == creator) if creator else statement
         statement = statement.where(table.c.id < before) if before else statement
         return await self._fetch(statement.limit(limit) if limit else statement)
 

@@ -1,6 +1,6 @@
 """The log and the row of every execution: the port, over the writer, the readers and the watches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -33,13 +33,18 @@ class StoredExecutions(Generic[S]):
         self._watches = watches
         self._log = log
         self._fold = fold
+        self.heard: Callable[[str, Sequence[Recorded]], None] | None = None
+        """Is told what this process has appended, once it is on the disk."""
 
     async def create(
         self, execution: str, runner: str, events: Sequence[Event], at: datetime, once: Idempotency | None = None
     ) -> tuple[str, bool]:
         """Write a new execution, or return the one that this key started."""
         lines, at = [line(event) for event in events], at.astimezone(UTC)
-        return await self._writer.do(lambda writing: self._log.create(writing, execution, runner, lines, at, once))
+        made = await self._writer.do(lambda writing: self._log.create(writing, execution, runner, lines, at, once))
+        if made[1] and self.heard is not None:
+            self.heard(execution, [Recorded(seq, at, line.event) for seq, line in enumerate(lines, start=1)])
+        return made
 
     async def append(
         self,
@@ -64,11 +69,18 @@ class StoredExecutions(Generic[S]):
             new_fence=new_fence,
             progress=progress,
         )
-        return await self._writer.do(lambda writing: self._log.append(writing, asked))
+        appended = await self._writer.do(lambda writing: self._log.append(writing, asked))
+        if self.heard is not None:
+            self.heard(execution, appended.recorded)
+        return appended
 
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Take the execution for this incarnation of its runner."""
         return await self._writer.do(lambda writing: self._log.claim(writing, execution, seen_fence, owner))
+
+    async def move(self, execution: str, seen_fence: int, runner: str) -> Position | None:
+        """Give the execution to another runner."""
+        return await self._writer.do(lambda writing: self._log.move(writing, execution, seen_fence, runner))
 
     async def read(self, execution: str, after: int = 0, limit: int = 0) -> tuple[Recorded, ...]:
         """Return the events behind a seq."""
@@ -90,9 +102,10 @@ class StoredExecutions(Generic[S]):
         statement = counted(query, most)
         return await self._readers.do(lambda connection: connection.execute(statement).scalar_one())
 
-    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
+    async def with_prefix(self, prefix: str, limit: int = 2, creator: str = "") -> tuple[Row, ...]:
         """Return rows whose id begins with `prefix`."""
         here = (table.c.deleted_at.is_(None), table.c.id >= prefix, table.c.id < prefix + BEHIND)
+        here = (*here, table.c.creator_id == creator) if creator else here
         statement = rows().where(*here).order_by(table.c.id).limit(limit)
         return await self._readers.do(lambda connection: fetch_rows(connection, statement))
 

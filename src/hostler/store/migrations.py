@@ -164,6 +164,32 @@ STEPS: Sequence[Sequence[str]] = (
         "CREATE INDEX webhook_delivery_due ON webhook_delivery (due_at) WHERE state = 'due'",
         "CREATE INDEX webhook_delivery_of ON webhook_delivery (webhook_id, execution_id, seq)",
     ),
+    (
+        "ALTER TABLE principal ADD COLUMN role {text} NOT NULL DEFAULT 'run'",
+        "ALTER TABLE principal ADD COLUMN made_at BIGINT",
+        "ALTER TABLE principal ADD COLUMN suspended_at BIGINT",
+        "ALTER TABLE principal ADD COLUMN left_at BIGINT",
+        "ALTER TABLE principal ADD COLUMN until BIGINT",
+        "ALTER TABLE principal ADD COLUMN email {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN subject {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN description {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN creator_id {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN creator_kind {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN git_name {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE principal ADD COLUMN git_email {text} NOT NULL DEFAULT ''",
+        "UPDATE principal SET role = 'admin' WHERE admin",
+        "CREATE UNIQUE INDEX principal_subject ON principal (subject) WHERE subject <> ''",
+        "ALTER TABLE api_token ADD COLUMN creator_id {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE api_token ADD COLUMN purpose {text} NOT NULL DEFAULT ''",
+        "CREATE INDEX api_token_of ON api_token (principal_id)",
+    ),
+    (
+        "ALTER TABLE runner ADD COLUMN name {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE runner ADD COLUMN url {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE runner ADD COLUMN version {text} NOT NULL DEFAULT ''",
+        "ALTER TABLE runner ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
+        "CREATE TABLE installation (name {text} PRIMARY KEY, value TEXT NOT NULL)",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""

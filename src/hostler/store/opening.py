@@ -19,13 +19,16 @@ from hostler.store.database import PATIENCE, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
 from hostler.store.environments import StoredEnvironments
 from hostler.store.executions import StoredExecutions
+from hostler.store.figures import StoredFigures
 from hostler.store.folding import Fold, Memory
 from hostler.store.followers import Followers
 from hostler.store.host_tokens import StoredHostTokens
+from hostler.store.installation import Installation
 from hostler.store.log import Log
 from hostler.store.maintenance import StoredMaintenance
 from hostler.store.migrations import PROJECTED, check_kinds, migrate
 from hostler.store.policies import StoredPolicies
+from hostler.store.principals import StoredPeople
 from hostler.store.project_use import StoredProjectUse
 from hostler.store.projects import StoredProjects
 from hostler.store.prompts import StoredPrompts
@@ -53,6 +56,7 @@ class Store:
     environment_logs: StoredEnvironmentLogs
     prompts: StoredPrompts
     tokens: StoredTokens
+    people: StoredPeople
     blobs: StoredBlobs
     projects: StoredProjects
     project_use: StoredProjectUse
@@ -62,9 +66,14 @@ class Store:
     spending: StoredSpending
     class_hosts: StoredClassHosts
     policies: StoredPolicies
+    installation: Installation
+    shared: bool
+    """Whether other processes may have it open too."""
     changes: Changes | None
     """Every change of a row; None where other processes write as well."""
     audit: StoredAudit
+    figures: StoredFigures
+    writer: Writer
     maintenance: StoredMaintenance
     webhooks: StoredWebhooks
 
@@ -84,9 +93,9 @@ async def open_store(
     writer = Writer(database, forget=memory.forget, announce=watches.announce, followers=followers)
 
     def prepare(connection: Connection) -> None:
+        database.hold_schema(connection)
         before = migrate(connection, database.text_type)
         check_kinds(connection)
-        database.hold_schema(connection)
         if before < PROJECTED:
             fill(connection, fold)
 
@@ -104,6 +113,7 @@ async def open_store(
             environment_logs=StoredEnvironmentLogs(writer, readers),
             prompts=StoredPrompts(writer, readers),
             tokens=StoredTokens(writer, readers),
+            people=StoredPeople(writer, readers),
             blobs=stored,
             projects=StoredProjects(writer, readers),
             project_use=StoredProjectUse(writer, readers),
@@ -113,13 +123,17 @@ async def open_store(
             spending=StoredSpending(readers),
             class_hosts=StoredClassHosts(writer, readers),
             policies=StoredPolicies(writer, readers),
+            installation=Installation(writer, readers),
+            shared=database.shared,
             changes=followers if url.startswith("sqlite") else None,
             audit=StoredAudit(writer, readers),
+            figures=StoredFigures(readers),
+            writer=writer,
             maintenance=StoredMaintenance(writer, readers),
             webhooks=StoredWebhooks(writer, readers),
         )
     finally:
+        await stack.aclose()
         await writer.close()
         await readers.close()
         database.close()
-        await stack.aclose()

@@ -91,7 +91,19 @@ runner = Table(
     Column("id", Text, primary_key=True),
     Column("incarnation", Text, nullable=False),
     Column("until", Moment, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("url", Text, nullable=False, server_default=""),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("details", Text, nullable=False, server_default="{}"),
 )
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""What all processes of one database share, such as the key of short tokens."""
 
 environment = Table(
     "environment",
@@ -158,7 +170,20 @@ principal = Table(
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("admin", Boolean, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("made_at", Moment),
+    Column("suspended_at", Moment),
+    Column("left_at", Moment),
+    Column("until", Moment),
+    Column("email", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("creator_id", Text, nullable=False),
+    Column("creator_kind", Text, nullable=False),
+    Column("git_name", Text, nullable=False),
+    Column("git_email", Text, nullable=False),
 )
+"""People and service accounts; `admin` says again what `role` says, in the words of the first releases."""
 
 api_token = Table(
     "api_token",
@@ -171,6 +196,8 @@ api_token = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("last_used_at", Moment),
+    Column("creator_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
 )
 
 blob = Table(

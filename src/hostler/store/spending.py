@@ -25,17 +25,17 @@ class StoredSpending:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    async def daily(self, since: str, by: Dimension) -> Sequence[DaySum]:
+    async def daily(self, since: str, by: Dimension, of: str = "") -> Sequence[DaySum]:
         """Return the sums from a day on."""
         name = NAMES[by].label("name")
-        statement = _summed(since, spent.c.day, name).group_by(spent.c.day, name).order_by(spent.c.day, name)
+        statement = _summed(since, of, spent.c.day, name).group_by(spent.c.day, name).order_by(spent.c.day, name)
         return [DaySum(row["day"], row["name"], _spent(row)) for row in await self._rows(statement)]
 
-    async def top(self, since: str, limit: int) -> Sequence[ExecutionSum]:
+    async def top(self, since: str, limit: int, of: str = "") -> Sequence[ExecutionSum]:
         """Return the executions that spent most tokens from a day on."""
         tokens = sum((func.sum(spent.c[name]) for name in USAGE[1:]), func.sum(spent.c.input))
-        of = spent.c.execution_id
-        statement = _summed(since, of).group_by(of).order_by(tokens.desc(), of.desc()).limit(limit)
+        one = spent.c.execution_id
+        statement = _summed(since, of, one).group_by(one).order_by(tokens.desc(), one.desc()).limit(limit)
         return [ExecutionSum(row["execution_id"], _spent(row)) for row in await self._rows(statement)]
 
     async def by_person(self, day: str) -> Mapping[str, int]:
@@ -53,11 +53,12 @@ class StoredSpending:
         return await self._readers.do(lambda connection: connection.execute(statement).mappings().all())
 
 
-def _summed(since: str, *columns: ColumnElement[str]) -> Rows:
-    """Return the SELECT of all numbers of executions that are not deleted, beside some columns."""
+def _summed(since: str, of: str, *columns: ColumnElement[str]) -> Rows:
+    """Return the SELECT of all numbers of executions (of one person's) that are not deleted, beside some columns."""
     numbers: list[Label[int]] = [func.sum(spent.c[name]).label(name) for name in NUMBERS]
     joined = select(*columns, *numbers).join(execution, execution.c.id == spent.c.execution_id)
-    return joined.where(spent.c.day >= since, execution.c.deleted_at.is_(None))
+    joined = joined.where(spent.c.day >= since, execution.c.deleted_at.is_(None))
+    return joined.where(execution.c.creator_id == of) if of else joined
 
 
 def _spent(found: RowMapping) -> Spent:

@@ -6,9 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
 
+from hostler.core.changes import ANYTHING
 from hostler.core.errors import AlreadyExists
+from hostler.core.people import Person
 from hostler.core.ports import ApiToken, Principal
 from hostler.store.columns import check_text
+from hostler.store.principals import values_of
 from hostler.store.reading import Readers
 from hostler.store.schema import api_token, principal
 from hostler.store.writer import Writer, Writing
@@ -17,7 +20,10 @@ TOKENS = select(
     api_token,
     principal.c.kind.label("principal_kind"),
     principal.c.name.label("principal_name"),
-    principal.c.admin.label("principal_admin"),
+    principal.c.role.label("principal_role"),
+    principal.c.suspended_at.label("principal_suspended_at"),
+    principal.c.left_at.label("principal_left_at"),
+    principal.c.until.label("principal_until"),
 ).join(principal, principal.c.id == api_token.c.principal_id)
 BY_SHA256 = TOKENS.where(api_token.c.sha256 == bindparam("of"))
 """Made once: every request asks for it, and making a statement takes longer than running it."""
@@ -41,9 +47,10 @@ class StoredTokens:
         found = await self._fetch(BY_SHA256, {"of": sha256})
         return found[0] if found else None
 
-    async def find(self) -> tuple[ApiToken, ...]:
-        """Return all tokens, newest first."""
-        return await self._fetch(TOKENS.order_by(api_token.c.created_at.desc(), api_token.c.id.desc()))
+    async def find(self, of: str = "") -> tuple[ApiToken, ...]:
+        """Return all tokens, or those of one principal, newest first."""
+        statement = TOKENS.order_by(api_token.c.created_at.desc(), api_token.c.id.desc())
+        return await self._fetch(statement.where(api_token.c.principal_id == of) if of else statement)
 
     async def used(self, token: str, at: datetime) -> None:
         """Note when a token was used."""
@@ -51,13 +58,21 @@ class StoredTokens:
 
         def work(writing: Writing) -> None:
             writing.connection.execute(statement)
+            writing.changed.add(token)
 
         await self._writer.do(work)
 
     async def revoke(self, token: str) -> bool:
         """Remove a token by id; return whether it was there."""
         statement = delete(api_token).where(api_token.c.id == token)
-        return await self._writer.do(lambda writing: bool(writing.connection.execute(statement).rowcount))
+
+        def work(writing: Writing) -> bool:
+            gone = bool(writing.connection.execute(statement).rowcount)
+            if gone:
+                writing.changed.update((token, ANYTHING))
+            return gone
+
+        return await self._writer.do(work)
 
     async def _fetch(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> tuple[ApiToken, ...]:
         def read(connection: Connection) -> tuple[ApiToken, ...]:
@@ -72,9 +87,11 @@ def _add(writing: Writing, token: ApiToken) -> None:
     if connection.execute(there).first():
         raise AlreadyExists("this token is there already")
     if not connection.execute(select(principal.c.id).where(principal.c.id == owner.id)).first():
-        connection.execute(
-            insert(principal), {"id": owner.id, "kind": owner.kind, "name": owner.name, "admin": owner.admin}
-        )
+        new = Person(owner.id, owner.kind, owner.name, owner.role, made_at=token.created_at, until=owner.until)
+        connection.execute(insert(principal), dict(values_of(new)))
+    if token.purpose:
+        old = (api_token.c.purpose == token.purpose, api_token.c.expires_at <= token.created_at)
+        connection.execute(delete(api_token).where(*old))
     connection.execute(
         insert(api_token),
         {
@@ -86,13 +103,23 @@ def _add(writing: Writing, token: ApiToken) -> None:
             "created_at": token.created_at,
             "expires_at": token.expires_at,
             "last_used_at": token.last_used_at,
+            "creator_id": token.creator_id,
+            "purpose": token.purpose,
         },
     )
 
 
 def token_of(found: Any) -> ApiToken:
     """Return the token of a row of `TOKENS`."""
-    owner = Principal(found.principal_id, found.principal_kind, found.principal_name, found.principal_admin)
+    suspended = found.principal_suspended_at is not None or found.principal_left_at is not None
+    owner = Principal(
+        found.principal_id,
+        found.principal_kind,
+        found.principal_name,
+        found.principal_role,
+        suspended,
+        found.principal_until,
+    )
     return ApiToken(
         id=found.id,
         sha256=found.sha256,
@@ -102,4 +129,6 @@ def token_of(found: Any) -> ApiToken:
         created_at=found.created_at,
         expires_at=found.expires_at,
         last_used_at=found.last_used_at,
+        creator_id=found.creator_id,
+        purpose=found.purpose,
     )

@@ -157,9 +157,9 @@ class MemoryTokens:
         """Return the token with this hash."""
         return next((token for token in self.kept if token.sha256 == sha256), None)
 
-    async def find(self) -> tuple[ApiToken, ...]:
-        """Return all tokens, newest first."""
-        return tuple(reversed(self.kept))
+    async def find(self, of: str = "") -> tuple[ApiToken, ...]:
+        """Return all tokens, or those of one principal, newest first."""
+        return tuple(one for one in reversed(self.kept) if not of or one.principal.id == of)
 
     async def used(self, token: str, at: datetime) -> None:
         """Note when a token was used."""

@@ -35,12 +35,12 @@ class MemoryEnvironmentRows:
         return self.kept.get(environment)
 
     async def find(
-        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0
+        self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0, creator: str = ""
     ) -> tuple[EnvironmentRow, ...]:
         """Return rows, newest first."""
         rows = sorted(self.kept.values(), key=lambda row: row.id, reverse=True)
         rows = [r for r in rows if (not runner or r.runner == runner) and (not phases or r.phase in phases)]
-        rows = [row for row in rows if not before or row.id < before]
+        rows = [row for row in rows if (not before or row.id < before) and creator in ("", row.creator_id)]
         return tuple(rows[:limit] if limit else rows)
 
     async def remove(self, environment: str) -> None:

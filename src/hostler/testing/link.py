@@ -127,10 +127,10 @@ class Link:
         self._alive()
         return await self._store.count(query, most)
 
-    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
+    async def with_prefix(self, prefix: str, limit: int = 2, creator: str = "") -> tuple[Row, ...]:
         """Find by prefix."""
         self._alive()
-        return await self._store.with_prefix(prefix, limit)
+        return await self._store.with_prefix(prefix, limit, creator)
 
     async def busy(self, runner: str) -> tuple[Row, ...]:
         """Return busy rows."""

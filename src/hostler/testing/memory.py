@@ -154,9 +154,10 @@ class MemoryExecutions:
         found = ((kept.row, kept.shown) for kept in self._kept.values())
         return {row.id: shown for row, shown in found if shown is not None and row.deleted_at is None}
 
-    async def with_prefix(self, prefix: str, limit: int = 2) -> tuple[Row, ...]:
+    async def with_prefix(self, prefix: str, limit: int = 2, creator: str = "") -> tuple[Row, ...]:
         """Return rows by the beginning of their id."""
-        rows = (k.row for k in self._kept.values() if k.row.id.startswith(prefix) and k.row.deleted_at is None)
+        found = (k for k in self._kept.values() if k.row.id.startswith(prefix) and k.row.deleted_at is None)
+        rows = (k.row for k in found if not creator or (k.shown is not None and k.shown.creator_id == creator))
         return tuple(rows)[:limit]
 
     async def busy(self, runner: str) -> tuple[Row, ...]:

@@ -13,18 +13,21 @@ class MemorySpending:
     def __init__(self, executions: MemoryExecutions) -> None:
         self._executions = executions
 
-    async def daily(self, since: str, by: Dimension) -> Sequence[DaySum]:
+    async def daily(self, since: str, by: Dimension, of: str = "") -> Sequence[DaySum]:
         """Return the sums from a day on."""
         sums = dict[tuple[str, str], Spent]()
         for shown in self._executions.projections().values():
+            if of and shown.creator_id != of:
+                continue
             for (day, model), spent in shown.spent.items():
                 name = {"model": model, "agent": shown.agent_id, "project": shown.project_id}[by]
                 sums[day, name] = sums.get((day, name), Spent()) + spent
         return [DaySum(day, name, spent) for (day, name), spent in sorted(sums.items()) if day >= since]
 
-    async def top(self, since: str, limit: int) -> Sequence[ExecutionSum]:
+    async def top(self, since: str, limit: int, of: str = "") -> Sequence[ExecutionSum]:
         """Return the executions that spent most."""
-        shown = self._executions.projections().items()
+        every = self._executions.projections().items()
+        shown = [(id_, one) for id_, one in every if not of or one.creator_id == of]
         sums = [ExecutionSum(id_, _all(one, since)) for id_, one in shown if any(day >= since for day, _ in one.spent)]
         return sorted(sums, key=_tokens, reverse=True)[:limit]
 

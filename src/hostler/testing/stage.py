@@ -40,7 +40,7 @@ from hostler.testing.toolshed import Toolshed
 from hostler.testing.world import MemoryBlobs, MemorySpoken, World
 from hostler.tools.registry import INSIDE, TOOLS
 
-SOMEBODY = Principal("11111111-1111-4111-8111-111111111111", "user", "somebody", admin=True)
+SOMEBODY = Principal("11111111-1111-4111-8111-111111111111", "user", "somebody", role="admin")
 PATIENCE = 20.0
 """Seconds of real time after which a story that does not go on has failed."""
 

@@ -13,6 +13,7 @@ from hostler.api.broadcast import Channels
 from hostler.api.call import Caller, current
 from hostler.api.live import watch
 from hostler.api.parts import ApiParts
+from hostler.api.sighted import unbound
 from hostler.api.work import Work
 from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound
@@ -45,7 +46,7 @@ class ConversationPages:
         self._site = site
         self._parts: ApiParts = site.parts
         self._readings = Readings(site.parts)
-        self._channels = Channels(site.parts)
+        self._channels = Channels(unbound(site.parts))
         prepared()
 
     def routes(self) -> list[BaseRoute]:

@@ -74,7 +74,7 @@ class EnvironmentPages:
             total=len(rows),
             state=state,
             text=text,
-            may_change=caller.scope == "all",
+            may_change=caller.may_change,
         )
 
     async def one(self, request: Request) -> Response:
@@ -92,7 +92,7 @@ class EnvironmentPages:
             "tab": tab,
             "tabs": TABS,
             "users": self._lines(rows),
-            "may_change": caller.scope == "all",
+            "may_change": caller.may_change,
             "lost": _lost(row),
         }
         match tab:

@@ -174,7 +174,7 @@ class ExecutionPages:
             chips=self._chips(wanted, names),
             agents=[(one.agent.id, one.agent.name, one.agent.model) for one in self._parts.agents.all()],
             projects=sorted(names.projects.items(), key=lambda one: one[1].casefold()),
-            may_change=caller.scope == "all",
+            may_change=caller.may_change,
             **shown,
         )
 

@@ -57,13 +57,13 @@ class PromptPages:
             text=text,
             kind=kind,
             kinds=KINDS,
-            may_change=caller.scope == "all",
+            may_change=caller.may_change,
         )
 
     async def new(self, request: Request) -> Response:
         """Show an empty editor."""
         caller = await self._site.credentials.person(request)
-        return self._editor(None, may_change=caller.scope == "all")
+        return self._editor(None, may_change=caller.may_change)
 
     async def one(self, request: Request) -> Response:
         """Show one prompt in the editor."""
@@ -71,7 +71,7 @@ class PromptPages:
         prompt = await self._prompts.get(cast("str", request.path_params["prompt"]).lower())
         if prompt is None:
             raise NotFound("there is no such prompt")
-        return self._editor(prompt, may_change=caller.scope == "all")
+        return self._editor(prompt, may_change=caller.may_change)
 
     def _editor(self, prompt: Prompt | None, *, may_change: bool) -> Response:
         hidden = clean(prompt.prompt).removed if prompt else 0

@@ -26,7 +26,7 @@ def digest(text: str) -> str:
 
 async def token(store: Store) -> ApiToken:
     """Return an API token that the store keeps."""
-    made = ApiToken(new_id(), digest(new_id()), Principal("u", "user", "U", admin=True), "laptop", "read", NOW, None)
+    made = ApiToken(new_id(), digest(new_id()), Principal("u", "user", "U", role="admin"), "laptop", "read", NOW, None)
     await store.tokens.add(made)
     return made
 

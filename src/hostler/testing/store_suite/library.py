@@ -138,7 +138,7 @@ class TokenBook(StoreSuite):
         return ApiToken(new_id(), sha256(bytes([n])).hexdigest(), principal, f"token {n}", "all", at, at)
 
     async def test_tokens_are_found_by_hash_and_revoked_by_id(self, store: Store) -> None:
-        user, bot = Principal("u", "user", "U", admin=True), Principal("b", "service_account", "B")
+        user, bot = Principal("u", "user", "U", role="admin"), Principal("b", "service_account", "B")
         tokens = [self.token(1, user), self.token(2, bot), replace(self.token(3, user), expires_at=None, scope="read")]
         for token in tokens:
             await store.tokens.add(token)
@@ -161,9 +161,9 @@ class TokenBook(StoreSuite):
         assert await store.tokens.find() == (token,)
 
     async def test_a_principal_stays_as_it_was_first_written(self, store: Store) -> None:
-        await store.tokens.add(self.token(1, Principal("u", "user", "U", admin=True)))
+        await store.tokens.add(self.token(1, Principal("u", "user", "U", role="admin")))
         await store.tokens.add(self.token(2, Principal("u", "user", "somebody else")))
-        assert {token.principal for token in await store.tokens.find()} == {Principal("u", "user", "U", admin=True)}
+        assert {token.principal for token in await store.tokens.find()} == {Principal("u", "user", "U", role="admin")}
 
 
 def environment(runner: str = "runner-1", phase: str = "creating") -> EnvironmentRow:
