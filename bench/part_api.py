@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvloop
 
@@ -14,6 +15,7 @@ from bench.figures import Figure, in_turns, series
 from bench.scripts import quick
 from bench.stage import Stage, cpu_of, serving
 from bench.wire import Wire, whole
+from hostler.contract.gitpod.v1 import agent_execution_requests_pb as req
 
 CONNECTIONS = 8
 SECONDS = 1.0
@@ -24,11 +26,16 @@ def measure() -> Iterator[Figure]:
         execution = stage.start()
         environment = stage.environment_of(execution)
         answer = stage.wire.ask("GetAgentExecution", {"agentExecutionId": execution})[0]
-        file = stage.folder / "answer.json"
+        asked: dict[str, Any] = {"agentExecutionId": execution}
+        proto = req.GetAgentExecutionRequest(agent_execution_id=execution).to_binary()
+        file = stage.folder / "answer"
         file.write_text(json.dumps(answer, separators=(",", ":")))
         with _echo(str(file)) as (pid, echo):
             yield from _answers(stage, echo, environment)
-            yield from _rates(stage, pid, echo, execution)
+            yield from _rates(stage, pid, echo, asked, "JSON")
+        file.write_bytes(stage.wire.raw(stage.wire.request("GetAgentExecution", proto))[0])
+        with _echo(str(file)) as (pid, echo):
+            yield from _rates(stage, pid, echo, proto, "proto")
 
 
 @contextmanager
@@ -77,11 +84,10 @@ def _answers(stage: Stage, echo: Wire, environment: str) -> Iterator[Figure]:
     yield Figure("api", "Send until the model is called", "ms", series(called[1:]), target="25 ms")
 
 
-def _rates(stage: Stage, pid: int, echo: Wire, execution: str) -> Iterator[Figure]:
+def _rates(stage: Stage, pid: int, echo: Wire, body: dict[str, Any] | bytes, form: str) -> Iterator[Figure]:
     """Measure as many calls as go through, and the processor time that each costs its server."""
     assert stage.server.process
     cost: dict[str, list[float]] = {"ours": [], "echo": []}
-    body = {"agentExecutionId": execution}
 
     def rate(name: str, server: int, wire: Wire) -> float:
         before = cpu_of(server)
@@ -93,10 +99,10 @@ def _rates(stage: Stage, pid: int, echo: Wire, execution: str) -> Iterator[Figur
     works = {"ours": lambda: rate("ours", ours, stage.wire), "echo": lambda: rate("echo", pid, echo)}
     found = in_turns(5, works)
     bare = "a bare ASGI application, the same bytes"
-    what = f"GetAgentExecution over {CONNECTIONS} connections"
+    what = f"GetAgentExecution over {CONNECTIONS} connections, {form}"
     yield Figure("api", what, "requests/s", found["ours"], found["echo"], bare, "0.35 x", better="higher")
     mine, theirs = series(cost["ours"][1:]), series(cost["echo"][1:])
-    yield Figure("api", "processor time of one GetAgentExecution", "µs", mine, theirs, bare)
+    yield Figure("api", f"processor time of one GetAgentExecution, {form}", "µs", mine, theirs, bare)
 
 
 class _Asking(asyncio.Protocol):

@@ -54,27 +54,32 @@ class Wire:
         self._socket = socket.create_connection((name, self.port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def request(self, method: str, body: Mapping[str, Any], path: str = AGENTS) -> bytes:
-        """Return the bytes of a call."""
-        content = json.dumps(body).encode()
+    def request(self, method: str, body: Mapping[str, Any] | bytes, path: str = AGENTS) -> bytes:
+        """Return the bytes of a call: proto for bytes, else JSON."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        kind = "proto" if isinstance(body, bytes) else "json"
         head = (
             f"POST {path}/{method} HTTP/1.1\r\nHost: {self._host}\r\n"
-            f"Authorization: Bearer {self._token}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {self._token}\r\nContent-Type: application/{kind}\r\n"
             f"Content-Length: {len(content)}\r\n\r\n"
         )
         return head.encode() + content
 
     def ask(self, method: str, body: Mapping[str, Any], path: str = AGENTS) -> tuple[dict[str, Any], float]:
         """Call; return the answer and how many milliseconds it took."""
-        request, data = self.request(method, body, path), b""
-        since = time.perf_counter()
+        content, took = self.raw(self.request(method, body, path))
+        return json.loads(content), took
+
+    def raw(self, request: bytes) -> tuple[bytes, float]:
+        """Send a call's bytes; return those of the answer and how many milliseconds it took."""
+        data, since = b"", time.perf_counter()
         self._socket.sendall(request)
         while (content := whole(data)) is None:
             more = self._socket.recv(1 << 16)
             if not more:
                 raise RuntimeError("the server closed the connection")
             data += more
-        return json.loads(content), (time.perf_counter() - since) * 1000
+        return content, (time.perf_counter() - since) * 1000
 
     def close(self) -> None:
         self._socket.close()

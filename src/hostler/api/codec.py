@@ -43,6 +43,11 @@ def from_json(message_class: type[M], value: object) -> M:
     return message_from_json_value(message_class, _known(value, message_class.desc()))
 
 
+def own(message_class: type[M], value: object) -> M:
+    """Return the message that a JSON value of our own making is, of which nothing has to be checked."""
+    return message_from_json_value(message_class, value, ignore_unknown_fields=True)
+
+
 def to_json(message: Message) -> dict[str, Any]:
     """Return a message as a JSON object."""
     return cast("dict[str, Any]", message_to_json_value(message))

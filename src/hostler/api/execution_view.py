@@ -3,7 +3,7 @@
 from typing import Any
 
 from hostler.api.call import current
-from hostler.api.codec import from_json
+from hostler.api.codec import own
 from hostler.contract.gitpod.v1.agent_execution_pb import AgentExecution
 from hostler.core.desk import Seen
 
@@ -29,4 +29,4 @@ def execution_of(seen: Seen) -> AgentExecution:
     status: dict[str, Any] = {**row.view.get("status", {}), **urls(row.id)}
     if row.phase in UNDER_WAY and (activity := ACTIVITIES.get(seen.liveness)):
         status["currentActivity"] = activity
-    return from_json(AgentExecution, {**row.view, "id": row.id, "status": status})
+    return own(AgentExecution, {**row.view, "id": row.id, "status": status})

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import pydantic_core
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
@@ -65,6 +66,14 @@ def digest(*texts: str) -> str:
     return sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()
 
 
+def of_json(text: str) -> Any:
+    """Return what `to_json` wrote, in a third of the standard library's time."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:  # half a character, which only the standard library takes
+        return json.loads(text)
+
+
 class Moment(TypeDecorator[datetime]):
     """A time column, exact to the microsecond."""
 
@@ -92,4 +101,4 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Turn text into a structure."""
-        return None if value is None else json.loads(value)
+        return None if value is None else of_json(value)

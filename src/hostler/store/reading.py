@@ -1,7 +1,6 @@
 """Reads: a small pool of threads with connections of their own, and how rows become values."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from hostler.core.errors import Unavailable
 from hostler.core.events import Recorded, decode
 from hostler.core.ports import Row
-from hostler.store.columns import from_ticks
+from hostler.store.columns import from_ticks, of_json
 from hostler.store.database import Database, refusal
 from hostler.store.schema import execution
 
@@ -66,7 +65,7 @@ def read_log(connection: Connection, execution_id: str, after: int = 0, limit: i
     for seq, at, kind, version, body in connection.execute(
         statement, {"id": execution_id, "after": after} | ({"limit": limit} if limit else {})
     ):
-        yield Recorded(seq, from_ticks(at), decode(kind, version, json.loads(body)))
+        yield Recorded(seq, from_ticks(at), decode(kind, version, of_json(body)))
 
 
 def rows() -> Rows:
@@ -76,4 +75,4 @@ def rows() -> Rows:
 
 def fetch_rows(connection: Connection, statement: Rows) -> tuple[Row, ...]:
     """Run a SELECT made with `rows`."""
-    return tuple(Row(**found) for found in connection.execute(statement).mappings())
+    return tuple(Row(*found) for found in connection.execute(statement))
