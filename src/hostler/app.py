@@ -1,5 +1,7 @@
 """The only wiring: settings become objects, objects become the server. Everything is opened and closed here."""
 
+import math
+import platform
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +21,7 @@ from hostler.api.server import build
 from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.errors import FailedPrecondition, HostlerError
+from hostler.core.lease import Lease
 from hostler.core.ports import ApiToken, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
@@ -40,6 +43,7 @@ from hostler.engine.likeness import Likeness
 from hostler.engine.livetext import LiveText
 from hostler.engine.mcp import McpServers
 from hostler.engine.offering import LibraryOffers
+from hostler.engine.peers import Peers
 from hostler.engine.policing import Policing
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
@@ -58,13 +62,14 @@ from hostler.mcp.connector import Connector
 from hostler.models.gateway.gateway import Gateway
 from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.registry import Registry
+from hostler.presence import Heartbeat, teller, told_of
 from hostler.projections.row import project
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
 from hostler.store.vault import FileVault
 from hostler.support import Facts
-from hostler.upkeep import Heartbeat, background, disk_watch, expiry, idle_stop, policy_watch
+from hostler.upkeep import background, disk_watch, expiry, idle_stop, policy_watch
 from hostler.web.exporting import as_html
 from hostler.web.routes import routes
 
@@ -83,7 +88,16 @@ class Server:
     home: Home
     asgi: Any
     desk: Desk
+    heart: Heartbeat
     new_token: str | None
+
+    async def reached_at(self, url: str) -> None:
+        """Tell other processes where this one is reached, now that it listens."""
+        self.heart.url = self.settings.server.peer_url.rstrip("/") or url
+        try:
+            await self.heart.beat()
+        except HostlerError as problem:
+            log.warning("other processes do not know yet where this one is", problem=problem.message)
 
     def drain(self) -> None:
         """Take no new work from now on."""
@@ -107,8 +121,9 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
         )
         incarnation = ambient.new_id()
-        lease = Lease(ambient.boot, SECONDS if stores.shared else math.inf)
-        held, asked = timedelta(seconds=SECONDS), ambient.boot()
+        seconds = settings.server.lease_seconds
+        lease = Lease(ambient.boot, seconds if stores.shared else math.inf)
+        held, asked = timedelta(seconds=seconds), ambient.boot()
         before = await stores.runners.boot(
             home.runner,
             incarnation,
@@ -118,7 +133,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             details=told_of(settings),
         )
         lease.renewed(asked)
-        peers = Peers(home.runner, stores.runners, ambient)
+        peers = Peers(home.runner, stores.runners, ambient, lease=seconds)
         await peers.look()
         signing_key = bytes.fromhex(await stores.installation.agreed("signing_key", home.signing_key.hex()))
         installation = await stores.installation.agreed("id", home.runner)
@@ -146,6 +161,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             mirror_bytes=settings.mirror_gib << 30,
         )
         stack.push_async_callback(places.close)
+        places.provider.lease_end = (lambda: lease.end) if stores.shared else None
         kept = KeptWork(home.folder / "kept", settings.keep_mib << 20)
         preflight = await places.provider.preflight()
         if preflight.verdict == "unusable":
@@ -196,7 +212,12 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             lease=lease,
         )
         gateway.ledger = Calls(engine, agents, ambient)
-        desk = Desk(identity, stores.executions, environments, engine, dispatch, live, redactor, ambient, policing, peers)
+        desk = Desk(
+            identity, stores.executions, environments, engine, dispatch, live, redactor, ambient, policing, peers
+        )
+        ready = _readiness(desk, preflight, stores)
+        tell = teller(settings, ready)
+        heart = Heartbeat(stores.runners, peers, desk, engine, lease, ambient, tell, seconds)
         waking = Waking(
             desk, stores.executions, environments, ambient, redactor, longest=timedelta(hours=settings.wait_hours)
         )
@@ -289,7 +310,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             draining=lambda: desk.draining,
             changes=stores.changes,
             write_line=lines.add,
-            ready=_readiness(desk, preflight, stores),
+            ready=ready,
             doctor=_doctor(settings, preflight, models, ambient),
             model_allowed=lambda name: _allowed(settings, name),
             public_url=settings.server.public_url,
@@ -306,7 +327,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
         access = build(parts, routes)
         if access.keep_up is not None:
             stack.enter_context(background(access.keep_up()))
-        yield Server(settings, home, access, desk, token)
+        yield Server(settings, home, access, desk, heart, token)
 
 
 def _lodge(settings: Settings, gateway: Gateway) -> Lodge:

@@ -71,8 +71,13 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     public_url: str = ""
+    peer_url: str = ""
+    """Where other processes on the same database reach this one; empty: where it listens."""
+    name: str = ""
+    """What this machine is called among others; empty: its host name."""
+    lease_seconds: float = Field(20, ge=2, le=600)
 
-    @field_validator("public_url")
+    @field_validator("public_url", "peer_url")
     @classmethod
     def _plain(cls, value: str) -> str:
         if value and not PUBLIC_URL.fullmatch(value):
@@ -241,6 +246,33 @@ class PolicySection(Section):
         return value
 
 
+class RatesSection(Section):
+    """Requests a minute; 0 is any number. A whole minute's may come at once."""
+
+    caller: int = Field(60_000, ge=0)
+    address: int = Field(6_000, ge=0)
+    """Of one address without a credential that is known to be good."""
+    attempts: int = Field(60, ge=0)
+    """Of one address, with a credential that is not good."""
+
+
+class TelemetrySection(Section):
+    """Traces and metrics by OpenTelemetry, where the extra `otel` is installed."""
+
+    endpoint: str = ""
+    """Of OTLP over HTTP, such as http://127.0.0.1:4318; empty: what OTEL_EXPORTER_OTLP_ENDPOINT says, else off."""
+    headers: Mapping[str, str] = {}
+    seconds: float = Field(60, gt=0)
+    """Between two exports of metrics."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("http:// or https:// is needed, such as http://127.0.0.1:4318")
+        return value.rstrip("/")
+
+
 class ClassSection(Section):
     """A size of environment."""
 
@@ -280,6 +312,8 @@ class Settings(BaseSettings):
     server: Server = Server()  # pyright: ignore[reportCallIssue]
     policy: PolicySection = PolicySection()
     approvals: ApprovalsSection = ApprovalsSection()  # pyright: ignore[reportCallIssue]
+    rates: RatesSection = RatesSection()  # pyright: ignore[reportCallIssue]
+    telemetry: TelemetrySection = TelemetrySection()  # pyright: ignore[reportCallIssue]
     data_dir: str = ""
     database_url: str = ""
     model: str = ""
@@ -301,6 +335,9 @@ class Settings(BaseSettings):
     slots: int = Field(0, ge=0)
     settle_seconds: float = Field(1.0, ge=0)
     secrets: tuple[str, ...] = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    audit_days: float = Field(365, gt=0)
     keep_days: float = Field(30, gt=0)
     keep_mib: int = Field(256, ge=1, le=4096)
     mirror_gib: int = Field(20, ge=0)

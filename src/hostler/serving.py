@@ -41,10 +41,13 @@ async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str
     async with opened(settings, environ) as server:
         host = settings.server.host
 
+        telling: list[asyncio.Future[None]] = []
+
         def ready(port: int) -> None:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{port}"
             server.home.write_server(url)
+            telling.append(asyncio.ensure_future(server.reached_at(url)))
             if server.new_token:
                 say(f"API token of the owner, shown once and kept in {server.home.token_file}: {server.new_token}")
             say(f"Hostler is ready at {url}")

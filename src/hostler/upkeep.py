@@ -1,7 +1,6 @@
-"""What a server does beside its requests until it closes: its heartbeat, and looks at what is idle, full or too old."""
+"""What a server does beside its requests until it closes: looks at what is idle, full or too old."""
 
 import asyncio
-import signal
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,23 +9,19 @@ from typing import Any
 import structlog
 
 from hostler.core.ambient import Ambient
-from hostler.core.errors import HostlerError, StaleFence
 from hostler.engine.desk import Desk
 from hostler.engine.engine import Engine
 from hostler.engine.environments import Environments
 from hostler.engine.keeping import Keeping
 from hostler.engine.policing import Policing
 from hostler.environments import disk
-from hostler.store.opening import Store
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT = 5.0
 IDLE_LOOK = 20.0
 DISK_LOOK = 1.0
 POLICY_LOOK = 5.0
 EXPIRY_LOOK = 3600.0
-LEASE = timedelta(seconds=20)
 
 
 @contextmanager
@@ -38,21 +33,6 @@ def background(*work: Coroutine[Any, Any, None]) -> Generator[None]:
     finally:
         for task in tasks:
             task.cancel()
-
-
-async def heartbeat(stores: Store, desk: Desk, ambient: Ambient) -> None:
-    """Say every few seconds that this incarnation lives; one that was replaced takes nothing more."""
-    while True:
-        await ambient.until(ambient.now() + timedelta(seconds=HEARTBEAT))
-        try:
-            await stores.runners.heartbeat(ambient.now() + LEASE)
-        except StaleFence:
-            desk.draining = True
-            log.error("another process has taken this runner's place; this one stops")
-            signal.raise_signal(signal.SIGTERM)
-            return
-        except HostlerError as problem:
-            log.warning("the heartbeat did not reach the database", problem=problem.message)
 
 
 async def idle_stop(environments: Environments, ambient: Ambient) -> None:

@@ -112,7 +112,7 @@ class Credentials:
         self._signer = signer
         self._ambient = parts.ambient
         self._validities: WeakSet[Validity] = WeakSet()
-        self.cookies = CookieNames(parts.runner_id)
+        self.cookies = CookieNames(parts.installation or parts.runner_id)
 
     async def api(self, token: str) -> Caller:
         """Return who an API token belongs to; Unauthenticated when it is unknown, has expired or lets nobody in."""

@@ -80,6 +80,8 @@ class ApiParts:
     """Work that is kept outside its environment."""
     hosts: HostDesk = field(default_factory=NoHosts)
     """Which hosts environments may reach."""
+    installation: str = ""
+    """What all processes of one database have in common, for the names of cookies."""
     peers: RunnerPeers = field(default_factory=NoPeers)
     """The other runners of the database."""
     changes: Changes | None = None

@@ -1,7 +1,8 @@
-"""This machine as a runner, as clients see it."""
+"""Machines as runners, as clients see them."""
 
 import platform
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from protobuf.wkt import Timestamp
@@ -9,6 +10,7 @@ from protobuf.wkt import Timestamp
 from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import runner_pb as pb
 from hostler.contract.gitpod.v1.runner_kind_pb import RunnerKind, RunnerProvider
+from hostler.core.runners import RunnerSeen
 
 CAPABILITIES = (pb.RunnerCapability.AGENT_EXECUTION, pb.RunnerCapability.RUNNER_SIDE_AGENT)
 """What is really done here: agents are run, and the built-in one runs beside its environment."""
@@ -31,23 +33,55 @@ async def runner_of(parts: ApiParts) -> pb.Runner:
         phase, message = pb.RunnerPhase.INACTIVE, "the server is stopping"
     elif not (health := await parts.ready()).ready:
         phase, message = pb.RunnerPhase.DEGRADED, health.reason
-    now = Timestamp.from_datetime(parts.ambient.now())
+    known = parts.peers.get(parts.runner_id)
+    here = f"{platform.system()} {platform.release()} {platform.machine()}"
+    name = (known.name if known else "") or platform.node() or "this machine"
+    return _shown(parts, parts.runner_id, name, (phase, message), parts.ambient.now(), (parts.version, here))
+
+
+def peer_of(parts: ApiParts, runner: RunnerSeen) -> pb.Runner:
+    """Return another machine, as its last sign of life told of it."""
+    live = parts.peers.live(runner.id)
+    phase, message = pb.RunnerPhase.ACTIVE, ""
+    if not live:
+        phase = pb.RunnerPhase.INACTIVE
+        message = f"no sign of life; the last one counted until {runner.until:%Y-%m-%d %H:%M:%S} UTC"
+    elif not runner.details.get("ready", True):
+        phase, message = pb.RunnerPhase.DEGRADED, str(runner.details.get("reason", ""))
+    elif not runner.url:
+        phase, message = pb.RunnerPhase.DEGRADED, "it has not said yet where it is reached"
+    seen = parts.ambient.now() if live else runner.until
+    about = (runner.version, str(runner.details.get("system", "")))
+    return _shown(parts, runner.id, runner.name or runner.id, (phase, message), seen, about)
+
+
+async def runners_of(parts: ApiParts) -> Sequence[pb.Runner]:
+    """Return every machine of the database, the newest first."""
+    await parts.peers.look()
+    others = [peer_of(parts, one) for one in parts.peers.all() if one.id != parts.runner_id]
+    return sorted([*others, await runner_of(parts)], key=lambda one: one.runner_id, reverse=True)
+
+
+def _shown(
+    parts: ApiParts, runner: str, name: str, health: tuple[pb.RunnerPhase, str], seen: datetime, about: tuple[str, str]
+) -> pb.Runner:
+    at = Timestamp.from_datetime(seen)
     return pb.Runner(
-        runner_id=parts.runner_id,
-        created_at=_made(parts.runner_id),
-        updated_at=now,
-        name=platform.node() or "this machine",
+        runner_id=runner,
+        created_at=_made(runner),
+        updated_at=at,
+        name=name,
         spec=pb.RunnerSpec(
             desired_phase=pb.RunnerPhase.ACTIVE,
             variant=pb.RunnerVariant.STANDARD,
             configuration=pb.RunnerConfiguration(log_level=pb.LogLevel.INFO),
         ),
         status=pb.RunnerStatus(
-            updated_at=now,
-            version=parts.version,
-            system_details=f"{platform.system()} {platform.release()} {platform.machine()}",
-            phase=phase,
-            message=message,
+            updated_at=at,
+            version=about[0],
+            system_details=about[1],
+            phase=health[0],
+            message=health[1],
             capabilities=list(CAPABILITIES),
         ),
         kind=kind_of(parts),

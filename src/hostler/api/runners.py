@@ -1,4 +1,4 @@
-"""RunnerService: this machine, what a context URL says, and whether a code host can be reached with a credential."""
+"""RunnerService: the machines, what a context URL says, and whether a code host can be reached with a credential."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hostler.api.code_hosts import host_key, personal_tokens, scm_named
 from hostler.api.pages import page_of
 from hostler.api.parts import ApiParts
 from hostler.api.recipes import classes_of_project
-from hostler.api.runner_view import kind_of, provider_of, runner_of
+from hostler.api.runner_view import kind_of, peer_of, provider_of, runner_of, runners_of
 from hostler.contract.gitpod.v1 import runner_pb as pb
 from hostler.contract.gitpod.v1.agent_execution_pb import PullRequest
 from hostler.contract.gitpod.v1.runner_connect import RunnerService
@@ -28,14 +28,14 @@ MOST_ASKED = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """The one runner, for the page tokens."""
+    """A runner, for the page tokens."""
 
     id: str
     shown: pb.Runner
 
 
 class Runners(RunnerService):
-    """The service over the one runner that there is."""
+    """The service over the runners of the database; what is asked of another one has been passed on before."""
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
@@ -43,19 +43,24 @@ class Runners(RunnerService):
         """The repository that somebody asked for last, of each host."""
 
     async def get_runner(self, request: pb.GetRunnerRequest, ctx: Rpc, /) -> pb.GetRunnerResponse:
-        """Get the runner."""
-        self._known(request.runner_id)
-        return pb.GetRunnerResponse(runner=await runner_of(self._parts))
+        """Get a runner."""
+        runner = request.runner_id.lower()
+        if runner == self._parts.runner_id:
+            return pb.GetRunnerResponse(runner=await runner_of(self._parts))
+        await self._parts.peers.look()
+        if (known := self._parts.peers.get(runner)) is None:
+            raise NotFound("there is no such runner", field="runner_id")
+        return pb.GetRunnerResponse(runner=peer_of(self._parts, known))
 
     async def list_runners(self, request: pb.ListRunnersRequest, ctx: Rpc, /) -> pb.ListRunnersResponse:
-        """List the runners: this machine, unless the filter leaves it out."""
+        """List the runners: this machine and those of the same database, unless the filter leaves them out."""
         asked = request.filter or pb.ListRunnersRequest.Filter()
         fits = (
             not asked.creator_ids
             and (not asked.kinds or kind_of(self._parts) in asked.kinds)
             and (not asked.providers or provider_of(self._parts) in asked.providers)
         )
-        listed = [_Listed(self._parts.runner_id, await runner_of(self._parts))] if fits else []
+        listed = [_Listed(one.runner_id, one) for one in (await runners_of(self._parts) if fits else ())]
 
         async def find(before: str, limit: int) -> Sequence[_Listed]:
             return [one for one in listed if not before or one.id < before][:limit]

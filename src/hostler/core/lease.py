@@ -7,16 +7,14 @@ that begins nothing before it has renewed the lease and taken its executions ane
 
 from collections.abc import Callable
 
-SECONDS = 20.0
-"""How long one sign of life counts."""
-MARGIN = 5.0
-"""Seconds after its end at which others take a lease as over: clocks differ, and so do moments of looking."""
+MARGIN = 0.25
+"""Part of a lease after whose end others take it as over: clocks differ, and so do moments of looking."""
 
 
 class Lease:
     """Held from a renewal on, for as long as its seconds say, counted from when the renewal was *asked* for."""
 
-    def __init__(self, clock: Callable[[], float], seconds: float = SECONDS) -> None:
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self._clock = clock
         self.seconds = seconds
         self._end = 0.0

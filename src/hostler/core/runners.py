@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from hostler.core.lease import MARGIN
-
 
 @dataclass(frozen=True, slots=True)
 class RunnerSeen:
@@ -21,9 +19,9 @@ class RunnerSeen:
     version: str = ""
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    def live(self, now: datetime) -> bool:
-        """Return whether its process is to be taken as alive."""
-        return now < self.until + timedelta(seconds=MARGIN)
+    def live(self, now: datetime, margin: float) -> bool:
+        """Return whether its process is to be taken as alive: until its lease and some seconds more are over."""
+        return now < self.until + timedelta(seconds=margin)
 
     @property
     def said(self) -> str:
@@ -37,3 +35,63 @@ class RunnerRows(Protocol):
     async def find(self) -> Sequence[RunnerSeen]:
         """Return all runners that ever booted and were not removed, by id."""
         ...
+
+
+class RunnerPeers(Protocol):
+    """What this process knows of all runners; `look` reads it anew."""
+
+    me: str
+
+    async def look(self) -> None:
+        """Read what is known of all runners."""
+        ...
+
+    def all(self) -> Sequence[RunnerSeen]:
+        """Return every runner, by id."""
+        ...
+
+    def get(self, runner: str) -> RunnerSeen | None:
+        """Return a runner; None for one that there is not."""
+        ...
+
+    def live(self, runner: str) -> bool:
+        """Return whether a runner's process is to be taken as alive."""
+        ...
+
+    async def lives(self, runner: str) -> bool:
+        """Return the same from a fresh look."""
+        ...
+
+    def said(self, runner: str) -> str:
+        """Return how people are told of a runner."""
+        ...
+
+
+class NoPeers:
+    """A runner that knows of no other."""
+
+    def __init__(self, me: str = "") -> None:
+        self.me = me
+
+    async def look(self) -> None:
+        """Know as much as before."""
+
+    def all(self) -> Sequence[RunnerSeen]:
+        """Return no runner."""
+        return ()
+
+    def get(self, runner: str) -> RunnerSeen | None:
+        """Return None."""
+        del runner
+
+    def live(self, runner: str) -> bool:
+        """Return whether it is this one."""
+        return runner == self.me
+
+    async def lives(self, runner: str) -> bool:
+        """Return whether it is this one."""
+        return runner == self.me
+
+    def said(self, runner: str) -> str:
+        """Return its id."""
+        return runner

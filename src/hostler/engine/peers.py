@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from hostler.core.ambient import Ambient
 from hostler.core.errors import Unavailable
+from hostler.core.lease import MARGIN
 from hostler.core.runners import RunnerRows, RunnerSeen
 
 
 class Peers:
     """What is known of all runners; `look` reads it anew, everything else answers from the last look."""
 
-    def __init__(self, me: str, rows: RunnerRows, ambient: Ambient) -> None:
+    def __init__(self, me: str, rows: RunnerRows, ambient: Ambient, *, lease: float) -> None:
+        self._margin = lease * MARGIN
         self.me = me
         self._rows = rows
         self._ambient = ambient
@@ -33,7 +35,7 @@ class Peers:
         if runner == self.me:
             return True
         known = self._known.get(runner)
-        return known is not None and known.live(self._ambient.now())
+        return known is not None and known.live(self._ambient.now(), self._margin)
 
     async def lives(self, runner: str) -> bool:
         """Return the same from a fresh look, which is needed before anything is decided for a runner."""

@@ -51,6 +51,9 @@ KNOWN_FACTS = text("SELECT effect, kind FROM event WHERE execution_id = :id AND 
 )
 CLAIM = text("""
     UPDATE execution SET fence = fence + 1, owner = :owner, attempts = attempts + 1 WHERE id = :id AND fence = :seen""")
+MOVE = text("""
+    UPDATE execution SET fence = fence + 1, runner = :runner, owner = '', attempts = 0
+    WHERE id = :id AND fence = :seen""")
 TAKE = text("UPDATE execution SET owner = :owner, fence = :fence, attempts = :attempts WHERE id = :id")
 
 
@@ -206,6 +209,17 @@ class Log(Generic[S]):
         self._check_incarnation(writing.connection, row.runner, owner)
         taken = writing.connection.execute(CLAIM, {"id": execution, "owner": owner, "seen": seen_fence})
         if not taken.rowcount:
+            return None
+        writing.changed.add(execution)
+        return Position(seen_fence + 1, row.last_seq)
+
+    def move(self, writing: Writing, execution: str, seen_fence: int, runner: str) -> Position | None:
+        """Give the execution to another runner, whose next look takes it up."""
+        row = writing.connection.execute(self._locked_row, {"id": execution}).one_or_none()
+        if row is None:
+            raise NotFound("there is no such execution", field="agent_execution_id")
+        moved = {"id": execution, "runner": check_text(runner, "runner"), "seen": seen_fence}
+        if not writing.connection.execute(MOVE, moved).rowcount:
             return None
         writing.changed.add(execution)
         return Position(seen_fence + 1, row.last_seq)

@@ -1,7 +1,8 @@
 """The schema's history: numbered steps, forwards only, never edited once released.
 
-A step is a list of SQL statements that both databases read; `{text}` stands for text that compares byte by byte. All
-missing steps run in one transaction when the store is opened, under the lock that keeps a second process out.
+A step is a list of SQL statements that both databases read; `{text}` stands for text that compares byte by byte,
+`{bytes}` for bytes. All missing steps run in one transaction when the store is opened, under a lock that makes other
+processes wait. Processes of the release before may be running meanwhile, so a step only adds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -190,6 +191,15 @@ STEPS: Sequence[Sequence[str]] = (
         "ALTER TABLE runner ADD COLUMN details TEXT NOT NULL DEFAULT '{}'",
         "CREATE TABLE installation (name {text} PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE blob_data (sha256 {text} PRIMARY KEY, body {bytes} NOT NULL)",
+        """CREATE TABLE kept_bundle (
+            execution_id {text} PRIMARY KEY REFERENCES execution (id) ON DELETE CASCADE, sha256 {text} NOT NULL,
+            size BIGINT NOT NULL, parts INTEGER NOT NULL)""",
+        """CREATE TABLE kept_part (
+            execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, sha256 {text} NOT NULL,
+            number INTEGER NOT NULL, body {bytes} NOT NULL, PRIMARY KEY (execution_id, sha256, number))""",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""
@@ -200,6 +210,7 @@ def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str
 
     NewerRelease when it is ahead of this release.
     """
+    bytes_type = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
     if not inspect(connection).has_table("schema_step"):
         connection.execute(text("CREATE TABLE schema_step (number INTEGER PRIMARY KEY)"))
     done = connection.execute(text("SELECT coalesce(max(number), 0) FROM schema_step")).scalar_one()
@@ -210,7 +221,7 @@ def migrate(connection: Connection, text_type: str, steps: Sequence[Sequence[str
         )
     for number, step in enumerate(steps[done:], start=done + 1):
         for statement in step:
-            connection.execute(text(statement.replace("{text}", text_type)))
+            connection.execute(text(statement.replace("{text}", text_type).replace("{bytes}", bytes_type)))
         connection.execute(text("INSERT INTO schema_step (number) VALUES (:number)"), {"number": number})
     return done
 

@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from hostler.core.changes import Changes
+from hostler.core.ports import Blobs
 from hostler.store.admission import StoredShares, StoredSignIns
 from hostler.store.audit import StoredAudit
 from hostler.store.beside import fill
+from hostler.store.blob_rows import BlobRows
 from hostler.store.blobs import StoredBlobs
+from hostler.store.bundles import StoredBundles
 from hostler.store.class_hosts import StoredClassHosts
 from hostler.store.database import PATIENCE, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
@@ -57,7 +60,8 @@ class Store:
     prompts: StoredPrompts
     tokens: StoredTokens
     people: StoredPeople
-    blobs: StoredBlobs
+    blobs: Blobs
+    bundles: StoredBundles
     projects: StoredProjects
     project_use: StoredProjectUse
     host_tokens: StoredHostTokens
@@ -104,8 +108,7 @@ async def open_store(
         await writer.open(prepare)
         await stack.enter_async_context(database.listening(watches.announce))
         executions = StoredExecutions(writer, readers, watches, Log(fold, memory, database), fold)
-        stored = StoredBlobs(blobs, writer, readers)
-        stored.sweep()
+        stored: Blobs = BlobRows(writer, readers) if database.shared else StoredBlobs(blobs, writer, readers)
         yield Store(
             executions=executions,
             runners=Runners(writer, readers, database.row_lock),
@@ -115,6 +118,7 @@ async def open_store(
             tokens=StoredTokens(writer, readers),
             people=StoredPeople(writer, readers),
             blobs=stored,
+            bundles=StoredBundles(writer, readers),
             projects=StoredProjects(writer, readers),
             project_use=StoredProjectUse(writer, readers),
             host_tokens=StoredHostTokens(writer, readers),

@@ -4,7 +4,7 @@ The log is `event`; every other table about an execution is derived from it in t
 never indexed itself but by its sha256, because Postgres bounds the size of an index entry.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
 
 from hostler.store.columns import Json, Moment
 
@@ -207,7 +207,34 @@ blob = Table(
     Column("execution_id", Text, primary_key=True),
     Column("size", BigInteger, nullable=False),
 )
-"""Which execution names which blob; the bytes are files."""
+"""Which execution names which blob; the bytes are files, or in `blob_data`."""
+
+blob_data = Table(
+    "blob_data",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The bytes of blobs where several machines share the database."""
+
+kept_bundle = Table(
+    "kept_bundle",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False),
+)
+"""Kept work for other machines to make a workspace from; its bytes are the parts with the same sha256."""
+
+kept_part = Table(
+    "kept_part",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
 
 project = Table(
     "project",
