@@ -34,6 +34,7 @@ class StoredBlobs:
         self._writer = writer
         self._readers = readers
         self._lock = asyncio.Lock()
+        self._sweep()
 
     async def put(self, execution: str, data: bytes) -> str:
         """Keep bytes for an execution and return their sha256 in hex; Unavailable when the disk does not take them."""
@@ -70,8 +71,8 @@ class StoredBlobs:
             await asyncio.to_thread(self._unlink, own)
             await self._writer.do(work)
 
-    def sweep(self) -> None:
-        """Make the folder, and remove what writes that were cut off left behind; called before anything is put."""
+    def _sweep(self) -> None:
+        """Make the folder, and remove what writes that were cut off left behind."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self._folder.glob("*.part"):
             left.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from hostler.testing.store_suite.appending import Appending, Closing, Owning, Re
 from hostler.testing.store_suite.environments import EnvironmentLogBook, EnvironmentSignals
 from hostler.testing.store_suite.folding import Folding
 from hostler.testing.store_suite.hosts import ClassHostBook
-from hostler.testing.store_suite.library import BlobBook, EnvironmentBook, PromptLibrary, TokenBook
+from hostler.testing.store_suite.library import BlobBook, BundleBook, EnvironmentBook, PromptLibrary, TokenBook
 from hostler.testing.store_suite.lists import Listing
 from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
 from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
@@ -30,6 +30,7 @@ SUITE: tuple[type[StoreSuite], ...] = (
     EnvironmentLogBook,
     EnvironmentSignals,
     BlobBook,
+    BundleBook,
     ProjectBook,
     ProjectRuns,
     HostTokenBook,

@@ -1,4 +1,4 @@
-"""The prompt library, the tokens, the rows of environments, and the blobs."""
+"""The prompt library, the tokens, the rows of environments, the blobs, and kept work."""
 
 # ruff: noqa: D102 - the names of the tests say what they show
 
@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -284,3 +285,44 @@ class BlobBook(StoreSuite):
             name, _ = await asyncio.gather(store.blobs.put(f"new-{n}", b"same"), store.blobs.purge("old"))
             assert await store.blobs.get(name) == b"same"
             await store.blobs.purge(f"new-{n}")
+
+
+class BundleBook(StoreSuite):
+    """Kept work for other machines."""
+
+    async def test_a_file_reads_back_whole_and_the_last_one_counts(self, store: Store, tmp_path: Path) -> None:
+        execution, out = await self.begin(store), tmp_path / "out"
+        assert not await store.bundles.load(execution, out)
+        assert not out.exists()
+        for data in (b"", b"x" * (1 << 20), bytes(range(256)) * 10_000, b"small"):
+            (tmp_path / "in").write_bytes(data)
+            for _ in range(2):
+                await store.bundles.save(execution, tmp_path / "in")
+            assert await store.bundles.load(execution, out)
+            assert out.read_bytes() == data
+
+    async def test_it_can_be_removed_and_goes_with_its_execution(self, store: Store, tmp_path: Path) -> None:
+        execution, file = await self.begin(store), tmp_path / "in"
+        file.write_bytes(b"work")
+        await store.bundles.save(execution, file)
+        for _ in range(2):
+            await store.bundles.remove(execution)
+        assert not await store.bundles.load(execution, tmp_path / "out")
+        await store.bundles.save(execution, file)
+        await store.executions.purge(execution)
+        assert not await store.bundles.load(execution, tmp_path / "out")
+        with pytest.raises(NotFound):
+            await store.bundles.save(execution, file)
+
+    async def test_who_loads_while_another_is_saved_gets_one_of_them_whole(self, store: Store, tmp_path: Path) -> None:
+        execution, sizes = await self.begin(store), (3 << 20, 2 << 20)
+        for name, size in zip("ab", sizes, strict=True):
+            (tmp_path / name).write_bytes(name.encode() * size)
+        await store.bundles.save(execution, tmp_path / "a")
+        for name in "baba":
+            out = tmp_path / "out"
+            _, found = await asyncio.gather(
+                store.bundles.save(execution, tmp_path / name), store.bundles.load(execution, out)
+            )
+            assert found
+            assert out.read_bytes() in [one.encode() * size for one, size in zip("ab", sizes, strict=True)]
