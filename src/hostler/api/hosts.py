@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hostler.api.bodies import body_of
-from hostler.api.call import current
+from hostler.api.call import current, only_admins
 from hostler.api.parts import ApiParts
 from hostler.core.egress import Allowed, Until, host_pattern
 from hostler.core.errors import InvalidArgument, NotFound
@@ -45,12 +45,15 @@ class Hosts:
     async def allow(self, request: Request) -> Response:
         """Allow a host for an environment until it stops, or for its class."""
         environment, asked = _environment(request), await body_of(request)
+        if _until(asked) == "class":
+            only_admins()
         await self._check(_host(asked))
         new = await self._parts.hosts.allow(environment, _host(asked), _until(asked), current().principal)
         return _answer(await self._parts.hosts.of_environment(environment), new=new)
 
     async def allow_class(self, request: Request) -> Response:
         """Allow a host for a class."""
+        only_admins()
         name, asked = _named(request, "class"), await body_of(request)
         await self._check(_host(asked))
         new = await self._parts.hosts.allow_class(name, _host(asked), current().principal)
@@ -65,6 +68,7 @@ class Hosts:
 
     async def forbid_class(self, request: Request) -> Response:
         """Take back what was allowed for a class; NotFound when it was not."""
+        only_admins()
         name = _named(request, "class")
         if not await self._parts.hosts.forbid_class(name, _named(request, "host")):
             raise NotFound("it was not allowed for this class", field="host")

@@ -5,26 +5,24 @@ The same credentials, the same form of errors. Documented in docs/reference.md; 
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hostler.api.auth import Credentials, hashed
-from hostler.api.bodies import body_of
+from hostler.api.auth import Credentials
 from hostler.api.call import current, only_admins
 from hostler.api.hosts import Hosts
 from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
 from hostler.api.policy import PolicyDesk
 from hostler.api.queue import Queue
+from hostler.api.users import Users
 from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound
 from hostler.core.events import Recorded, Started, encode
-from hostler.core.ports import ApiToken, Principal, PromptQuery
-from hostler.core.roles import Role
+from hostler.core.ports import PromptQuery
 from hostler.core.state import fold
 from hostler.projections.calls import calls, counters, total
 from hostler.projections.row import project
@@ -51,9 +49,6 @@ class House:
             ("GET", "/info", self.info),
             ("GET", "/doctor", self.doctor),
             ("GET", "/resolve", self.resolve),
-            ("GET", "/tokens", self.tokens),
-            ("POST", "/tokens", self.create_token),
-            ("DELETE", "/tokens/{token}", self.revoke_token),
             ("GET", "/executions/{execution}", self.execution),
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/calls", self.calls),
@@ -63,6 +58,7 @@ class House:
             *PolicyDesk(self._parts).routes(),
             *Queue(self._parts).routes(),
             *Work(self._parts).routes(),
+            *Users(self._parts, self._credentials).routes(),
         ]
         return [Route(f"/api/hostler/v1{path}", self._guarded(h), methods=[m]) for m, path, h in table]
 
@@ -125,44 +121,11 @@ class House:
             case "prompt":
                 ids = [prompt.id for prompt in await self._parts.prompts.find(PromptQuery(), limit=10_000)]
             case "token":
-                only_admins()
-                ids = [token.id for token in await self._parts.tokens.find()]
+                me = current().principal
+                ids = [token.id for token in await self._parts.tokens.find("" if me.admin else me.id)]
             case _:
                 raise InvalidArgument("execution, environment, prompt or token", field="kind")
         return [one for one in ids if one.startswith(prefix)]
-
-    async def tokens(self, request: Request) -> Response:
-        """List the API tokens, never their text."""
-        only_admins()
-        return JSONResponse({"tokens": [token_json(token) for token in await self._parts.tokens.find()]})
-
-    async def create_token(self, request: Request) -> Response:
-        """Make an API token; its text is in this answer and nowhere else."""
-        only_admins()
-        asked = await body_of(request)
-        now = self._parts.ambient.now()
-        text = f"hostler_{self._parts.ambient.token()}"
-        token = ApiToken(
-            id=self._parts.ambient.new_id(),
-            sha256=hashed(text),
-            principal=self._principal(asked),
-            name=self._parts.redactor.text(_text(asked, "name")),
-            scope=_choice(asked, "scope", ("all", "read")),
-            created_at=now,
-            expires_at=_expiry(asked, now),
-        )
-        await self._parts.tokens.add(token)
-        self._parts.redactor.add([text])
-        return JSONResponse({"token": text, **token_json(token)}, 201)
-
-    async def revoke_token(self, request: Request) -> Response:
-        """Remove an API token."""
-        only_admins()
-        token = request.path_params["token"].lower()
-        if not await self._parts.tokens.revoke(token):
-            raise NotFound("there is no such token")
-        self._credentials.end(token)
-        return JSONResponse({})
 
     async def execution(self, request: Request) -> Response:
         """Return what the contract has no field for: model, queue, refused hosts, base commit, the owner's state."""
@@ -201,55 +164,9 @@ class House:
         ]
         return JSONResponse({"events": len(log), "equal": not differences, "differences": differences})
 
-    def _principal(self, asked: Mapping[str, Any]) -> Principal:
-        """Return whom a new token speaks for: the caller, or a new service account when one is named."""
-        name = asked.get("service_account", asked.get("serviceAccount", ""))
-        if not name:
-            return current().principal
-        if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
-            raise InvalidArgument(f"a name of at most {LONGEST_NAME} printable characters", field="service_account")
-        role: Role = "admin" if asked.get("admin", False) is True else "run"
-        return Principal(self._parts.ambient.new_id(), "service_account", self._parts.redactor.text(name), role)
-
-
-def token_json(token: ApiToken) -> dict[str, Any]:
-    """Return what is shown of a token."""
-    return {
-        "id": token.id,
-        "name": token.name,
-        "scope": token.scope,
-        "principal": {"id": token.principal.id, "kind": token.principal.kind, "name": token.principal.name},
-        "createdAt": stamp(token.created_at),
-        "expiresAt": stamp(token.expires_at),
-        "lastUsedAt": stamp(token.last_used_at),
-    }
-
 
 def _execution(request: Request) -> str:
     return cast("str", request.path_params["execution"]).lower()
-
-
-def _text(asked: Mapping[str, Any], name: str) -> str:
-    value = asked.get(name, "")
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
-        raise InvalidArgument(f"1 to {LONGEST_NAME} printable characters are needed", field=name)
-    return value
-
-
-def _choice(asked: Mapping[str, Any], name: str, choices: tuple[Any, ...]) -> Any:
-    value = asked.get(name) or choices[0]
-    if value not in choices:
-        raise InvalidArgument(" or ".join(choices), field=name)
-    return value
-
-
-def _expiry(asked: Mapping[str, Any], now: datetime) -> datetime | None:
-    days = asked.get("days")
-    if days is None:
-        return None
-    if isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= 36_500:
-        raise InvalidArgument("a number of days above 0 is needed", field="days")
-    return now + timedelta(days=days)
 
 
 def event_json(recorded: Recorded, *, admin: bool) -> dict[str, Any]:
