@@ -1,8 +1,8 @@
 """The only wiring: settings become objects, objects become the server. Everything is opened and closed here."""
 
+import asyncio
 import math
 import platform
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +31,7 @@ from hostler.dispatch.local import LocalDispatch
 from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
 from hostler.engine.agents import Agents, Lodge, Lodging
+from hostler.engine.away import Away
 from hostler.engine.calls import Calls
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
@@ -57,13 +58,16 @@ from hostler.environments.overlays import Overlays
 from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
 from hostler.home import Home
-from hostler.logs import Lines, configure
+from hostler.learned import learned
+from hostler.logs import Lines, configure, is_json
 from hostler.mcp.connector import Connector
 from hostler.models.gateway.gateway import Gateway
 from hostler.models.gateway.tokens import GatewayTokens
 from hostler.models.registry import Registry
+from hostler.operating import operating
 from hostler.presence import Heartbeat, teller, told_of
 from hostler.projections.row import project
+from hostler.reloading import Load, Reloading, change_with
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
@@ -90,6 +94,7 @@ class Server:
     desk: Desk
     heart: Heartbeat
     new_token: str | None
+    reloading: Reloading
 
     async def reached_at(self, url: str) -> None:
         """Tell other processes where this one is reached, now that it listens."""
@@ -105,17 +110,24 @@ class Server:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerator[Server]:
-    """Yield a server that takes work; raises HostlerError with the reason when it cannot."""
+async def opened(settings: Settings, environ: Mapping[str, str], load: Load | None = None) -> AsyncGenerator[Server]:
+    """Yield a server that takes work; raises HostlerError with the reason when it cannot.
+
+    `load` reads the settings again, where that is possible.
+    """
     ambient = SystemAmbient()
     async with AsyncExitStack() as stack:
         home = stack.enter_context(Home.locked(settings.home, ambient))
         models = Registry(environ, overrides=overrides(settings), stand_ins=stand_ins(settings), ambient=ambient)
         stack.push_async_callback(models.close)
         password = urlsplit(settings.database).password or ""
-        redactor = Redactor([*models.secrets(), *settings.secrets, unquote(password)])
-        recent = configure(redactor, json=not sys.stderr.isatty())
-        lines = Lines(redactor, recent, json=not sys.stderr.isatty())
+        redactor = Redactor(
+            [*models.secrets(), *settings.secrets, unquote(password), *learned(home.folder, home.secret_key)]
+        )
+        redactor.add(settings.telemetry.headers.values())
+        recent = configure(redactor, json=is_json(settings.log_format), level=settings.log_level)
+        lines = Lines(redactor, recent, json=is_json(settings.log_format))
+        reloading = Reloading(settings, load)
         stack.callback(lines.flush)
         stores = await stack.enter_async_context(
             open_store(settings.database, blobs=home.folder / "blobs", fold=Fold(State(), evolve, project))
@@ -274,6 +286,15 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
                 policy_watch(policing, desk, engine, ambient),
             )
         )
+        change_with(reloading, models, redactor, definitions, environments, servers, engine, keeping)
+
+        async def reach(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await places.reach(host, port, tuple(reloading.current().private_hosts))
+
+        operated = await operating(
+            settings, environ, stores, engine, reach, signing_key, ambient, redactor, reloading, home.runner
+        )
+        stack.enter_context(background(*operated.beside))
         token = await _owner_token(stores, home, ambient)
         redactor.add([home.token_file.read_text().strip()])
         parts = ApiParts(
@@ -304,30 +325,39 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerat
             signing_key=signing_key,
             installation=installation,
             peers=peers,
+            away=Away(desk, peers, stores.runners, stores.environments, stores.executions, stores.blobs, ambient),
             organization_id=ORGANIZATION,
             runner_id=identity.runner,
             version=__version__,
             draining=lambda: desk.draining,
             changes=stores.changes,
             write_line=lines.add,
+            operations=operated.operations,
             ready=ready,
-            doctor=_doctor(settings, preflight, models, ambient),
-            model_allowed=lambda name: _allowed(settings, name),
+            doctor=_doctor(reloading.current, preflight, models, ambient),
+            model_allowed=lambda name: _allowed(reloading.current(), name),
             public_url=settings.server.public_url,
-            support=Facts(settings, recent.lines),
+            support=Facts(settings, recent.lines, reloading.current),
             html_export=as_html,
             mcp_servers=mcp_servers(settings)(tuple(settings.mcp)),
             loopback=settings.server.host in LOOPBACK,
             credential_required=tuple(host.lower().removesuffix(":443") for host in settings.credential_required),
             work=KeptDesk(
-                desk, environments, stores.environments, kept, [cls.id for cls in classes_of(settings)], ambient
+                desk,
+                environments,
+                stores.environments,
+                kept,
+                [cls.id for cls in classes_of(settings)],
+                ambient,
+                peers=peers,
+                moves=stores.executions,
             ),
         )
         workshop.of_project = partial(of_project, parts)
         access = build(parts, routes)
         if access.keep_up is not None:
             stack.enter_context(background(access.keep_up()))
-        yield Server(settings, home, access, desk, heart, token)
+        yield Server(settings, home, access, desk, heart, token, reloading)
 
 
 def _lodge(settings: Settings, gateway: Gateway) -> Lodge:
@@ -370,9 +400,10 @@ def _readiness(desk: Desk, preflight: Preflight, stores: Store) -> Callable[[], 
 
 
 def _doctor(
-    settings: Settings, preflight: Preflight, models: Registry, ambient: Ambient
+    now: Callable[[], Settings], preflight: Preflight, models: Registry, ambient: Ambient
 ) -> Callable[[], Awaitable[Mapping[str, Any]]]:
     async def doctor() -> Mapping[str, Any]:
+        settings = now()
         return {
             "version": __version__,
             "now": ambient.now().isoformat(),

@@ -12,8 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hostler.api.auth import Credentials
+from hostler.api.away import Away
 from hostler.api.call import current, only_admins
 from hostler.api.hosts import Hosts
+from hostler.api.operating import Operating, maintenance_json
 from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
 from hostler.api.policy import PolicyDesk
@@ -54,6 +56,8 @@ class House:
             ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
             *Hosts(self._parts).routes(),
+            *Away(self._parts).routes(),
+            *Operating(self._parts).routes(),
             *Overview(self._parts).routes(),
             *PolicyDesk(self._parts).routes(),
             *Queue(self._parts).routes(),
@@ -80,6 +84,7 @@ class House:
                 "organizationId": self._parts.organization_id,
                 "loopback": self._parts.loopback,
                 "draining": self._parts.draining(),
+                "maintenance": maintenance_json(self._parts.operations.maintained()),
                 "principal": {"id": principal.id, "kind": principal.kind, "name": principal.name},
                 "role": principal.role,
                 "admin": principal.admin,

@@ -19,7 +19,7 @@ from hostler.core.policy import NoPolicies, NoUse, Policies, Using
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
-from hostler.core.runners import NoPeers, RunnerPeers
+from hostler.core.runners import GivingUp, NobodyAway, NoPeers, RunnerPeers
 from hostler.core.spending import SpendingBook
 from hostler.core.work import NoWork, WorkDesk
 
@@ -82,6 +82,8 @@ class ApiParts:
     """Which hosts environments may reach."""
     installation: str = ""
     """What all processes of one database have in common, for the names of cookies."""
+    away: GivingUp = field(default_factory=NobodyAway)
+    """Gives up what is held by a runner that is away."""
     peers: RunnerPeers = field(default_factory=NoPeers)
     """The other runners of the database."""
     changes: Changes | None = None

@@ -188,6 +188,24 @@ def rm(
     emit({"removed": found}) if json else say(f"removed {found}")
 
 
+@app.command()
+def lost(environment: Environment, json: AsJson = False, data_dir: DataDir = None) -> None:
+    """Give up an environment whose machine is away for good; its executions may go on with `hostler restore`.
+
+    Example:
+
+        hostler env lost 0198c2
+    """
+    client = Client(places.find(data_dir))
+    given = client.json("POST", f"/api/hostler/v1/environments/{find(client, environment)}/lost", {})
+    if json:
+        emit(given)
+        return
+    say(f"given up {given['environmentId']}")
+    for one in given["executions"]:
+        say(f"its execution {one} can go on from its kept work: hostler restore {one}")
+
+
 app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(exec_)
 app.command()(shell)
 

@@ -19,12 +19,15 @@ from hostler.cli import (
     kept,
     modes,
     opening,
+    operating,
     policies,
     projects,
     prompts,
     queues,
     replaying,
+    runners,
     running,
+    scrub,
     secrets,
     serving,
     taking,
@@ -33,6 +36,7 @@ from hostler.cli import (
     usage,
     waking,
     watching,
+    webhooks,
 )
 from hostler.cli.problems import FAILED, Problem
 from hostler.cli.screen import note
@@ -69,9 +73,12 @@ COMMANDS = (
     kept.restore,
     backup.backup,
     replaying.replay,
+    scrub.scrub,
     serving.serve,
     serving.init,
     allowing.allow,
+    operating.reload,
+    operating.audit,
     diagnosis.doctor,
 )
 for command in COMMANDS:
@@ -82,8 +89,11 @@ GROUPS = (
     ("prompt", prompts.app),
     ("token", tokens.app),
     ("env", environments.app),
+    ("runner", runners.app),
     ("project", projects.app),
     ("secret", secrets.app),
+    ("webhook", webhooks.app),
+    ("maintenance", operating.maintenance),
     ("policy", policies.app),
 )
 for name, group in GROUPS:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from hostler.core.errors import Unimplemented
+from hostler.core.ports import EnvironmentRow
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerSeen:
@@ -95,3 +98,27 @@ class NoPeers:
     def said(self, runner: str) -> str:
         """Return its id."""
         return runner
+
+
+class GivingUp(Protocol):
+    """Gives up what a runner holds; FailedPrecondition while it lives, NotFound for what there is not."""
+
+    async def lose(self, environment: str) -> EnvironmentRow:
+        """Give an environment up."""
+        ...
+
+    async def forget(self, runner: str) -> None:
+        """Give up everything of a runner, and forget it."""
+        ...
+
+
+class NobodyAway:
+    """For a server that has no other beside it."""
+
+    async def lose(self, environment: str) -> EnvironmentRow:
+        """Refuse."""
+        raise Unimplemented("there is one runner here, and it lives")
+
+    async def forget(self, runner: str) -> None:
+        """Refuse."""
+        raise Unimplemented("there is one runner here, and it lives")

@@ -7,11 +7,13 @@ from typing import Any, cast
 from hostler.core.ambient import Ambient
 from hostler.core.commands import ReportApplied, Restore
 from hostler.core.desk import Desk, NewEnvironment
-from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound, RequestError
+from hostler.core.errors import EnvironmentError_, FailedPrecondition, NotFound, RequestError, Unavailable
 from hostler.core.kept import WorkKept
 from hostler.core.machines import Patch
-from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal
+from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal, Row
 from hostler.core.providers import KeptSource
+from hostler.core.runners import RunnerPeers
+from hostler.engine.away import Moves
 from hostler.engine.desk import Homes
 from hostler.environments.keeping import KeptWork, Record
 
@@ -29,7 +31,12 @@ class KeptDesk:
         kept: KeptWork,
         classes: Sequence[str],
         ambient: Ambient,
+        *,
+        peers: RunnerPeers | None = None,
+        moves: Moves | None = None,
     ) -> None:
+        self._peers = peers
+        self._moves = moves
         self._desk = desk
         self._homes = homes
         self._rows = rows
@@ -85,6 +92,7 @@ class KeptDesk:
         used: Sequence[Mapping[str, Any]] = seen.row.view.get("status", {}).get("usedEnvironments", ())
         old = str(used[0]["environmentId"]) if used else ""
         if old and await self._is_there(old):
+            await self._refuse_while_held(seen.row, old)
             raise FailedPrecondition(
                 "the execution's environment is still there, and goes on with the next input; "
                 f"for another one beside it: hostler env create --from {execution}"
@@ -94,6 +102,7 @@ class KeptDesk:
         environment = self._ambient.new_id()
         await self._homes.write(environment, new, caller, owner=execution)
         try:
+            await self._take_over(execution)
             await self._desk.command(execution, Restore(environment, source.turn, source.commit))
         except BaseException:
             await self._homes.forget(environment)
@@ -105,6 +114,24 @@ class KeptDesk:
         row = await self._rows.get(environment)
         assert row is not None, "it was just written"
         return row
+
+    async def _refuse_while_held(self, row: Row, environment: str) -> None:
+        """Refuse to go on beside an environment that a runner holds which is away, and name the way."""
+        if self._peers is not None and row.runner != self._peers.me and not await self._peers.lives(row.runner):
+            raise FailedPrecondition(
+                f"the execution's environment is on runner {self._peers.said(row.runner)}, which is away: "
+                f"wait for it, or give the environment up first: hostler env lost {environment}"
+            )
+
+    async def _take_over(self, execution: str) -> None:
+        """Make the execution one of this runner, if its own does not live; with a new fence, so that it stays away."""
+        row = (await self._desk.seen(execution)).row
+        if self._peers is None or self._moves is None or row.runner == self._peers.me:
+            return
+        if await self._peers.lives(row.runner):
+            raise Unavailable(f"runner {self._peers.said(row.runner)} holds the execution; ask it")
+        if await self._moves.move(execution, row.fence, self._peers.me) is None:
+            raise Unavailable("the execution changed meanwhile; try again")
 
     async def _is_there(self, environment: str) -> bool:
         try:
