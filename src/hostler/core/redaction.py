@@ -42,6 +42,11 @@ class Redactor:
         self._beginnings = {letter: tuple(form for form in self._forms if form[0] == letter) for letter in first}
         self._endings = {letter: tuple(form for form in self._forms if form[-1] == letter) for letter in last}
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Return every form of every secret, the longest first."""
+        return self._forms
+
     def text(self, text: str) -> str:
         """Return the text with every known secret masked."""
         for form in self._forms:
