@@ -26,7 +26,7 @@ PART = 1 << 20
 MOST_SAID = 64 << 20
 """Bytes of a header or manifest; a manifest line names one file."""
 NAME = re.compile(
-    r"header\.json|tables/[a-z_]{1,60}\.jsonl|files/(?:key|secret-key|token|hostler\.toml)"
+    r"header\.json|tables/[a-z_]{1,60}\.jsonl|files/(?:key|secret-key|token|learned|hostler\.toml)"
     r"|files/(?:blobs|kept|secrets|said)(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}){1,8}"
 )
 """What a backup may hold; nothing in it can name a place outside the folder that it is restored into."""

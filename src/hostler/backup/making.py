@@ -20,7 +20,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.errors import FailedPrecondition
 from hostler.store.copying import Copied, reading
 
-KEYS = ("key", "secret-key", "token", "hostler.toml")
+KEYS = ("key", "secret-key", "token", "learned", "hostler.toml")
 """Files of the data folder that are secret, or may hold secrets."""
 SECRET_ROWS = {"installation": ("signing_key",)}
 """Rows of the database, by table and key, that are left out with the keys."""

@@ -60,7 +60,7 @@ def backup(
         raise usage("a backup is not written to a terminal, and not together with --json; name a file")
     if file != STANDARD_OUTPUT and Path(file).exists() and not force:
         raise Problem(f"{file} is there already; overwrite it with --force")
-    told = _made(file, _settings(config, data_dir, database_url), keys=not exclude_keys)
+    told = _made(file, settings_of(config, data_dir, database_url), keys=not exclude_keys)
     if json:
         emit(told)
     elif file != STANDARD_OUTPUT:
@@ -75,7 +75,7 @@ def restore_file(file: Path, *, database_url: str | None, json: bool, data_dir: 
     from hostler.core.ambient import SystemAmbient
     from hostler.core.errors import HostlerError
 
-    settings, _ = _settings(None, data_dir, database_url, file=False)
+    settings, _ = settings_of(None, data_dir, database_url, file=False)
     try:
         done = restore(file, settings.home, settings.database, SystemAmbient(), say=note)
     except HostlerError as problem:
@@ -156,7 +156,7 @@ def _whole(file: Path, checked: "Checked") -> str:
     )
 
 
-def _settings(
+def settings_of(
     config: Path | None, data_dir: Path | None, database_url: str | None, *, file: bool = True
 ) -> "tuple[Settings, Path | None]":
     """Return the settings as `serve` would have them, and the file that they stand in."""

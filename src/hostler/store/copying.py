@@ -61,7 +61,7 @@ def reading(url: str) -> Generator[Copied]:
             if not inspect(connection).has_table("schema_step"):
                 raise FailedPrecondition("there is no database of Hostler's there")
             step = connection.execute(text("SELECT coalesce(max(number), 0) FROM schema_step")).scalar_one()
-            yield Copied(engine.dialect.name, step, connection, _tables(connection))
+            yield Copied(engine.dialect.name, step, connection, hostlers_tables(connection))
     except DBAPIError as error:
         raise refusal(error) from error
     except SQLAlchemyError as error:
@@ -84,7 +84,7 @@ def writing(url: str, step: int) -> Generator["Filling"]:
             if found := inspect(connection).get_table_names():
                 raise FailedPrecondition(f"the database is not empty: it has a table {found[0]}")
             migrate(connection, database_of(url, PATIENCE).text_type, STEPS[:step])
-            yield Filling(connection, {table.name: table for table in _tables(connection)})
+            yield Filling(connection, {table.name: table for table in hostlers_tables(connection)})
             if engine.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise FailedPrecondition("rows of the backup refer to rows that it does not have")
             connection.commit()
@@ -146,7 +146,8 @@ def _by_hand(connection: Any, _: object) -> None:
     connection.execute(f"PRAGMA busy_timeout = {PATIENCE.seconds * 1000}")
 
 
-def _tables(connection: Connection) -> tuple[Table, ...]:
+def hostlers_tables(connection: Connection) -> tuple[Table, ...]:
+    """Return the tables that hold what is Hostler's own, each behind those that it refers to."""
     found = MetaData()
     found.reflect(connection, only=lambda name, _: not name.startswith((QUEUES, "sqlite_")))
     return tuple(table for table in found.sorted_tables if table.name not in LEFT_OUT)
