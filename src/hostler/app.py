@@ -57,6 +57,7 @@ from hostler.environments.local import GATEWAY_URL, HOME, WORK
 from hostler.environments.overlays import Overlays
 from hostler.environments.registry import Outside
 from hostler.environments.restoring import Restoring
+from hostler.environments.shelf import Shelf
 from hostler.home import Home
 from hostler.learned import learned
 from hostler.logs import Lines, configure, is_json
@@ -174,7 +175,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         )
         stack.push_async_callback(places.close)
         places.provider.lease_end = (lambda: lease.end) if stores.shared else None
-        kept = KeptWork(home.folder / "kept", settings.keep_mib << 20)
+        kept = KeptWork(home.folder / "kept", settings.keep_mib << 20, Shelf(stores.bundles) if stores.shared else None)
         preflight = await places.provider.preflight()
         if preflight.verdict == "unusable":
             for finding in preflight.findings:

@@ -44,6 +44,13 @@ class Definitions:
 
     def __init__(self, settings: Settings, models: Models, missing: Callable[[str], str] = lambda driver: "") -> None:
         """Make the definitions; `missing` says what is to be done before a driver can be used."""
+        self._models = models
+        self._missing = missing
+        self.become(settings)
+
+    def become(self, settings: Settings) -> None:
+        """Take the definitions from other settings; what was started already keeps those that it was started with."""
+        models, missing = self._models, self._missing
         sections = [section for section in settings.agents if not missing(section.driver)]
         if not missing("codex") and all(section.driver != "codex" for section in settings.agents):
             sections.append(_codex(settings))

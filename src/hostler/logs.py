@@ -85,7 +85,18 @@ class _Ours(logging.Handler):
         """Say nothing: the standard library would print the record as it is."""
 
 
-def configure(redactor: Redactor, *, json: bool) -> Recent:
+def is_json(log_format: str) -> bool:
+    """Return whether lines are written as JSON: where the setting says so, or where nobody reads along."""
+    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
+
+
+def set_level(level: str) -> None:
+    """Leave out what is below a level from now on."""
+    number = getattr(logging, level.upper())
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+
+
+def configure(redactor: Redactor, *, json: bool, level: str = "info") -> Recent:
     """Write structured lines to standard error: JSON when `json`, else for people; return the last of them."""
     recent = Recent()
 
@@ -109,6 +120,7 @@ def configure(redactor: Redactor, *, json: bool) -> Recent:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    set_level(level)
     root = logging.getLogger()
     for known in [handler for handler in root.handlers if isinstance(handler, _Ours)]:
         root.removeHandler(known)

@@ -8,12 +8,16 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvicorn
 
 from hostler.app import Server, opened
 from hostler.config import Settings
 from hostler.core.ambient import SystemAmbient
 from hostler.core.errors import HostlerError
+from hostler.reloading import Load
+
+log = structlog.get_logger(__name__)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -36,9 +40,12 @@ class _Uvicorn(uvicorn.Server):
         self.should_exit = True
 
 
-async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
-    async with opened(settings, environ) as server:
+async def run(
+    settings: Settings, environ: Mapping[str, str], say: Callable[[str], None], load: Load | None = None
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. SIGHUP has the settings read again."""
+    async with opened(settings, environ, load) as server:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_soon, server)
         host = settings.server.host
 
         telling: list[asyncio.Future[None]] = []
@@ -74,6 +81,23 @@ async def run(settings: Settings, environ: Mapping[str, str], say: Callable[[str
         return 0 if uvicorn_server.started else 1
 
 
+_reloading: set[asyncio.Task[None]] = set()
+
+
+def _reload_soon(server: Server) -> None:
+    """Read the settings again; what became of it is in the log."""
+
+    async def reload() -> None:
+        try:
+            await server.reloading.reload()
+        except HostlerError as problem:
+            log.error("the settings were not taken", problem=problem.message)
+
+    task = asyncio.get_running_loop().create_task(reload())
+    _reloading.add(task)
+    task.add_done_callback(_reloading.discard)
+
+
 async def _idle_exit(settings: Settings, server: Server, uvicorn_server: uvicorn.Server) -> None:
     """Stop the server after it had nothing to do for as long as the settings say; 0 means never."""
     if not settings.idle_exit_minutes:
@@ -88,8 +112,11 @@ async def _idle_exit(settings: Settings, server: Server, uvicorn_server: uvicorn
     uvicorn_server.handle_exit(signal.SIGTERM, None)
 
 
-def serve(settings: Settings, environ: Mapping[str, str]) -> int:
-    """Run a server in this process; return its exit code and print why it could not start."""
+def serve(settings: Settings, environ: Mapping[str, str], load: Load | None = None) -> int:
+    """Run a server in this process; return its exit code and print why it could not start.
+
+    `load` reads the settings again.
+    """
 
     def say(text: str) -> None:
         sys.stdout.write(f"{text}\n")
@@ -97,7 +124,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> int:
 
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
-            return runner.run(run(settings, environ, say))
+            return runner.run(run(settings, environ, say, load))
     except HostlerError as problem:
         sys.stderr.write(f"hostler: {problem.message}\n")
         return 1

@@ -30,6 +30,8 @@ class Facts:
 
     config: Settings
     recent: Callable[..., Sequence[str]]
+    now: Callable[[], Settings] | None = None
+    """The settings as they are now, where they may change."""
 
     async def versions(self) -> Mapping[str, Any]:
         """Return the versions of Hostler and of what it stands on."""
@@ -53,7 +55,7 @@ class Facts:
     def settings(self, *, admin: bool) -> Mapping[str, Any]:
         """Return the settings without secrets; of variables only their names are left."""
         hidden = HIDDEN if admin else (*HIDDEN, *ADMINS)
-        shown: dict[str, Any] = _shown(self.config.model_dump(mode="json"), hidden)
+        shown: dict[str, Any] = _shown((self.now() if self.now else self.config).model_dump(mode="json"), hidden)
         return {**shown, "home": str(self.config.home), "database": without_password(self.config.database)}
 
     def server_log(self, *naming: str) -> Sequence[str]:

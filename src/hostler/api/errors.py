@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,8 @@ def wire_error(error: Exception, request_id: str) -> ConnectError:
 
 def hints(error: ConnectError) -> dict[str, str]:
     """Return the headers that go with an error."""
+    if isinstance(error.__cause__, e.TooMany):
+        return {"retry-after": f"{max(1, math.ceil(error.__cause__.retry_after))}", "x-should-retry": "true"}
     if error.code in FINAL:
         return {"x-should-retry": "false"}
     if error.code is Code.UNAUTHENTICATED:

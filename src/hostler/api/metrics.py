@@ -7,13 +7,16 @@ machine needs none. What a proxy passed on, or a page of another name, does not 
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hostler.api.auth import Credentials
 from hostler.core.meters import Meters, meters
+
+if TYPE_CHECKING:
+    from hostler.api.auth import Credentials
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -37,7 +40,7 @@ class Measured:
 class Metrics:
     """The handler."""
 
-    def __init__(self, measured: Measured, credentials: Credentials, *, loopback: bool) -> None:
+    def __init__(self, measured: Measured, credentials: "Credentials", *, loopback: bool) -> None:
         self._measured = measured
         self._credentials = credentials
         self._loopback = loopback

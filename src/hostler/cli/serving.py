@@ -44,7 +44,7 @@ def serve(
 
         hostler serve --port 0 --data-dir /srv/hostler --config /etc/hostler.toml
     """
-    from hostler.config import BadConfiguration, load
+    from hostler.config import BadConfiguration, Settings, load
     from hostler.serving import serve as serve_app
 
     given = {
@@ -54,11 +54,15 @@ def serve(
         "data_dir": data_dir,
         "database_url": database_url,
     }
+
+    def read() -> Settings:
+        return load(settings_file(config, data_dir), overrides=given)
+
     try:
-        settings = load(settings_file(config, data_dir), overrides=given)
+        settings = read()
     except BadConfiguration as fault:
         raise usage(str(fault)) from None
-    raise typer.Exit(serve_app(settings, os.environ))
+    raise typer.Exit(serve_app(settings, os.environ, read))
 
 
 def settings_file(config: Path | None, data_dir: Path | None) -> Path | None:

@@ -9,6 +9,7 @@ HostlerError
 │   ├── AlreadyExists
 │   ├── FailedPrecondition
 │   ├── ResourceExhausted
+│   │   └── TooMany            too often; says when to come back
 │   ├── Unimplemented
 │   └── Unavailable            may say when to come back
 ├── LogError                   the store's side
@@ -77,6 +78,14 @@ class FailedPrecondition(RequestError):
 
 class ResourceExhausted(RequestError):
     """A limit is reached."""
+
+
+class TooMany(ResourceExhausted):
+    """Too many requests; come back later."""
+
+    def __init__(self, message: str = "", *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unimplemented(RequestError):

@@ -57,7 +57,7 @@ class Keeping:
         self._kept = kept
         self._ambient = ambient
         self._redactor = redactor
-        self._days = days
+        self.days = days
 
     async def keep(self, environment: str, execution: str, turn: int, alone: Alone) -> WorkKept:
         """Keep the work of a turn; raises EnvironmentError_ with the reason when it cannot be kept.
@@ -164,8 +164,8 @@ class Keeping:
 
     async def expire(self) -> None:
         """Remove what was kept for as long as the settings say, and say so."""
-        for execution in await self._kept.expire(self._ambient.now() - timedelta(days=self._days)):
-            log.warning("kept work has expired", execution=execution, days=self._days)
+        for execution in await self._kept.expire(self._ambient.now() - timedelta(days=self.days)):
+            log.warning("kept work has expired", execution=execution, days=self.days)
 
 
 def secret_files(row: EnvironmentRow) -> tuple[str, ...]:

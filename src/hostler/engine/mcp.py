@@ -60,7 +60,8 @@ class McpServers:
         self._machines = machines
         self._redactor = redactor
         self._ambient = ambient
-        self._own = own
+        self.own = own
+        """Finds the configured servers by their names."""
         self._patience = patience
         self._held: dict[str, _Held] = {}
         self._arrived = asyncio.Event()
@@ -92,7 +93,7 @@ class McpServers:
         if held is not None and held.turn == turn:
             return held
         machine = await self._machines.machine_for(state.environment.id)
-        wanted = merged(self._own(state.begun.agent.mcp), await mcp_reading.repository(machine))
+        wanted = merged(self.own(state.begun.agent.mcp), await mcp_reading.repository(machine))
         if not (wanted.servers or wanted.faults or state.mcp.servers or held):
             return None
         place = Place(state.environment.id, machine, scene.execution, fence, state.environment.incarnation)
@@ -122,7 +123,7 @@ class McpServers:
         """Return the servers that such an agent starts or reaches itself, and what is to be logged of them."""
         state, fence = scene.state, scene.position.fence
         machine = await self._machines.machine_for(state.environment.id)
-        wanted = merged(self._own(state.begun.agent.mcp), await mcp_reading.repository(machine))
+        wanted = merged(self.own(state.begun.agent.mcp), await mcp_reading.repository(machine))
         statuses = [McpStatus(fault.id, fault.id, "failed", fault.message) for fault in wanted.faults]
         servers: list[McpServer] = []
         for server in wanted.servers:

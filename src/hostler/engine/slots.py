@@ -46,6 +46,21 @@ class FairSlots:
         self._running: Counter[str] = Counter()
         self._waiting: dict[str, _Waiting] = {}
 
+    @property
+    def size(self) -> int:
+        """Return how many turns may run."""
+        return self._size
+
+    @property
+    def used(self) -> int:
+        """Return how many turns run."""
+        return len(self._holders)
+
+    @property
+    def waiting(self) -> int:
+        """Return how many turns wait."""
+        return len(self._waiting)
+
     def take(self, execution: str, person: str, granted: Callable[[], None]) -> bool:
         """Take a slot, or queue for one; nobody overtakes those who wait and could have it."""
         if execution in self._holders:

@@ -315,6 +315,11 @@ class Egress:
                 check_address(address)
         return await _dial(addresses, target.port)
 
+    async def reach(self, target: Target, private: tuple[str, ...]) -> Streams:
+        """Connect to a target for the server itself, such as a webhook's; raises Refusal unless its address is public
+        or it is among the `private` hosts."""
+        return await self._reach("", target, NetworkPolicy((str(target),), private))
+
     async def permitted(self, environment: str, target: Target) -> None:
         """Raise Refusal unless an environment may reach a target."""
         await self._permit(environment, target, self._policies.get(environment, NetworkPolicy()))

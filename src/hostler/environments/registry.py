@@ -116,6 +116,10 @@ class Outside:
         except (Refusal, OSError) as problem:
             raise McpFailed(f"{host}:{port}: {problem}") from problem
 
+    async def reach(self, host: str, port: int, private: tuple[str, ...]) -> Streams:
+        """Connect for the server itself; raises Refusal unless the address is public or the host among `private`."""
+        return await self._egress.reach(Target(host, port), private)
+
     async def _more(self, environment: str) -> Sequence[str]:
         return await self.more(environment)
 

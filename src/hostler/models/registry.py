@@ -60,6 +60,8 @@ class Registry:
         self._ambient = ambient or SystemAmbient()
         self._scripted: dict[str, ScriptedModel] = {}
         self._open: dict[str, OpenModel] = {}
+        self._left: list[OpenModel] = []
+        """Those of earlier settings, which may still be in use."""
 
     def get(self, name: str) -> Model:
         """Return the model PROVIDER:NAME; FailedPrecondition with the reason when it is not configured."""
@@ -89,6 +91,16 @@ class Registry:
         self._plans[name] = plan
         self._scripted.pop(f"scripted:{name}", None)
 
+    def reconfigure(self, overrides: Mapping[str, Override], stand_ins: Mapping[str, str]) -> None:
+        """Take other overrides; a model whose own changed is opened anew, and calls under way end with the old one."""
+        changed = {
+            name
+            for name in {*self._overrides, *overrides}
+            if self._overrides.get(name, Override()) != overrides.get(name, Override())
+        }
+        self._overrides, self._stand_ins = overrides, stand_ins
+        self._left.extend(model for name in changed if (model := self._open.pop(name, None)))
+
     def secrets(self) -> frozenset[str]:
         """Return every key, and every password in an address, that models are called with."""
         keys = {self._environ.get(variable, "") for variable in KEY_VARIABLES}
@@ -101,6 +113,8 @@ class Registry:
         """Close all connections; models in use fail with ModelUnavailable."""
         while self._open:
             await self._open.popitem()[1].close()
+        while self._left:
+            await self._left.pop().close()
 
     def _script(self, name: str, script: str) -> ScriptedModel:
         plan = self._plan(self._stand_ins.get(script, script))

@@ -15,6 +15,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import perf_counter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -73,6 +74,13 @@ class Writer:
         self._opened: Future[None] = Future()
         self._thread: Thread | None = None
         self._closed = False
+        self.measured: Callable[[float], None] | None = None
+        """Is told how many seconds each commit took; called in the loop."""
+
+    @property
+    def waiting(self) -> int:
+        """Return how many pieces of work wait for the next commit."""
+        return self._queue.qsize()
 
     async def open(self, prepare: Callable[[Connection], None]) -> None:
         """Take the database and run `prepare` in a transaction; raises what either raises."""
@@ -111,7 +119,12 @@ class Writer:
             return
         self._opened.set_result(None)
         while jobs := self._next():
-            self._tell(jobs, self._write(jobs))
+            began = perf_counter()
+            changing = self._write(jobs)
+            if self.measured is not None:
+                with suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self.measured, perf_counter() - began)
+            self._tell(jobs, changing)
         self._drop()
 
     def _next(self) -> list[_Job]:

@@ -132,6 +132,10 @@ class Environments:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
+    def rules(self, allow: Sequence[str], private: Sequence[str]) -> None:
+        """Take other rules of the network, for environments that start from now on."""
+        self._shapes.become(allow, private)
+
     async def write(self, environment: str, new: NewEnvironment, creator: Principal, *, owner: str = "") -> None:
         """Write the row of a new environment; nothing is made yet."""
         if new.class_id not in self._shapes.classes:

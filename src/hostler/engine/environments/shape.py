@@ -25,6 +25,10 @@ class Shapes:
         self._allow = tuple(allow)
         self.private = tuple(private)
 
+    def become(self, allow: Sequence[str], private: Sequence[str]) -> None:
+        """Take other rules of the network, for environments that start from now on."""
+        self._allow, self.private = tuple(allow), tuple(private)
+
     def spec(self, row: EnvironmentRow, secrets: Mapping[str, str]) -> EnvSpec:
         """Return what a provider is asked for; raises EnvironmentFailed when the class is not configured any more.
 
