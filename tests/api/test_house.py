@@ -59,7 +59,7 @@ async def test_a_token_for_a_service_account_is_somebody_elses(api: Api) -> None
     token = (await ask(api, "POST", "/tokens", {"name": "bot", "service_account": "builder"})).json()
     assert token["principal"]["kind"] == "service_account"
     info = (await ask(api, "GET", "/info", token=token["token"])).json()
-    assert (info["principal"], info["admin"]) == (token["principal"], False)
+    assert ({**info["principal"], "role": info["role"]}, info["admin"]) == (token["principal"], False)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,17 @@ async def test_a_token_that_cannot_be_made_is_refused_by_name(api: Api, body: An
     assert (refused.status_code, refused.json()["message"].split(":")[0]) == (400, field)
 
 
-async def test_tokens_are_for_administrators(api: Api) -> None:
-    for method, path in (("GET", "/tokens"), ("POST", "/tokens"), ("DELETE", "/tokens/t1")):
-        refused = await ask(api, method, path, {"name": "x"} if method == "POST" else None, token="bot-token")
-        assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+async def test_people_have_tokens_of_their_own_and_know_of_no_others(api: Api) -> None:
+    listed = (await ask(api, "GET", "/tokens", token="bot-token")).json()["tokens"]
+    assert {token["id"] for token in listed} == {"t2", "t3"}
+    made = (await ask(api, "POST", "/tokens", {"name": "x"}, token="bot-token")).json()
+    assert made["principal"]["name"] == "bot"
+    assert (await ask(api, "GET", "/info", token=made["token"])).json()["principal"]["name"] == "bot"
+    assert (await ask(api, "DELETE", "/tokens/t1", token="bot-token")).status_code == 404
+    assert (await ask(api, "DELETE", f"/tokens/{made['id']}", token="bot-token")).status_code == 200
+    assert (await ask(api, "GET", "/info", token=made["token"])).status_code == 401
+    for asked in ({"name": "x", "service_account": "other"}, {"name": "x", "account": OWNER.id}):
+        assert (await ask(api, "POST", "/tokens", asked, token="bot-token")).status_code == 403
     assert (await ask(api, "POST", "/tokens", {"name": "x"}, token="read-token")).status_code == 403
 
 
@@ -110,7 +117,8 @@ async def test_an_id_may_be_shortened(api: Api) -> None:
     found = await ask(api, "GET", f"/resolve?kind=environment&prefix={environment[:-1]}{environment[-1]}")
     assert found.json() == {"kind": "environment", "id": environment}
     assert (await ask(api, "GET", "/resolve?kind=token&prefix=t1")).json()["id"] == "t1"
-    assert (await ask(api, "GET", "/resolve?kind=token&prefix=t", token="bot-token")).status_code == 403
+    assert (await ask(api, "GET", "/resolve?kind=token&prefix=t1", token="bot-token")).status_code == 404
+    assert (await ask(api, "GET", "/resolve?kind=token&prefix=t2", token="bot-token")).json()["id"] == "t2"
 
 
 async def test_the_log_is_read_in_parts(api: Api) -> None:

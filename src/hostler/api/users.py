@@ -44,9 +44,9 @@ class Users:
             table += [
                 ("GET", f"/{room}", self._of(self.list, kind)),
                 ("POST", f"/{room}", self._of(self.create, kind)),
-                ("GET", f"/{room}/{{account}}", self._of(self.show, kind)),
-                ("PATCH", f"/{room}/{{account}}", self._of(self.change, kind)),
-                ("DELETE", f"/{room}/{{account}}", self._of(self.remove, kind)),
+                ("GET", f"/{room}/{{account}}", self.show),
+                ("PATCH", f"/{room}/{{account}}", self.change),
+                ("DELETE", f"/{room}/{{account}}", self.remove),
             ]
         return table
 
@@ -62,12 +62,12 @@ class Users:
         seen = await self._last_seen()
         return JSONResponse({"accounts": [person_json(one, seen) for one in await self._accounts.find(kind)]})
 
-    async def show(self, request: Request, kind: Kind) -> Response:
+    async def show(self, request: Request) -> Response:
         """Return an account; everybody may see his own."""
         account = _account(request)
         if account != current().principal.id:
             only_admins()
-        return JSONResponse(person_json(await self._accounts.get(account, kind), await self._last_seen(account)))
+        return JSONResponse(person_json(await self._accounts.get(account), await self._last_seen(account)))
 
     async def create(self, request: Request, kind: Kind) -> Response:
         """Make an account, and a first token or a link to sign in with; either is in this answer and nowhere else."""
@@ -93,7 +93,7 @@ class Users:
             told |= {"url": url, "urlExpiresAt": stamp(ends)}
         return JSONResponse(told, 201)
 
-    async def change(self, request: Request, kind: Kind) -> Response:
+    async def change(self, request: Request) -> Response:
         """Change an account; everybody may change his own name, address, and what his commits carry."""
         account, asked = _account(request), await body_of(request)
         _known(asked, {*TEXTS, "role", "suspended", "stop"})
@@ -104,7 +104,6 @@ class Users:
             raise InvalidArgument("true or false", field="suspended")
         if not isinstance(stop, bool):
             raise InvalidArgument("true or false", field="stop")
-        await self._accounts.get(account, kind)
         texts = {name: self._parts.redactor.text(text) for name, text in _texts(asked).items()}
         if texts.get("name") == "":
             raise InvalidArgument("a name is needed", field="name")
@@ -112,11 +111,10 @@ class Users:
         change = replace(PersonChange(role=role, suspended=suspended), **texts)
         return JSONResponse(person_json(await self._accounts.change(account, change, stop=stop)))
 
-    async def remove(self, request: Request, kind: Kind) -> Response:
+    async def remove(self, request: Request) -> Response:
         """Remove an account with its tokens; what it has started stays."""
         only_admins()
         account = _account(request)
-        await self._accounts.get(account, kind)
         await self._accounts.change(account, PersonChange(left=True))
         return JSONResponse({})
 
