@@ -47,7 +47,8 @@ def rm(runner: Runner, json: AsJson = False, data_dir: DataDir = None) -> None:
     fits = [one["runnerId"] for one in found if runner in (one["name"], one["runnerId"])]
     fits = fits or [one["runnerId"] for one in found if one["runnerId"].startswith(runner.lower())]
     if len(fits) != 1:
-        raise usage(f"{'several machines' if fits else 'no machine'} called {runner!r}; there are: {', '.join(names(found))}")
+        what = "several machines are" if fits else "no machine is"
+        raise usage(f"{what} called {runner!r}; there are: {', '.join(names(found))}")
     client.json("DELETE", f"/api/hostler/v1/runners/{fits[0]}")
     emit({"removed": fits[0]}) if json else say(f"removed {fits[0]}")
 

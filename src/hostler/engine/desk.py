@@ -15,7 +15,7 @@ from hostler.core.errors import AlreadyExists, Conflict, FailedPrecondition, Not
 from hostler.core.events import Event, Recorded
 from hostler.core.losing import ended_for_owner
 from hostler.core.plan import Session
-from hostler.core.ports import Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
+from hostler.core.ports import PRESENT, Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
 from hostler.core.state import MAX_HOSTS, State, fold
 from hostler.engine.engine import Engine, Identity
@@ -192,7 +192,7 @@ class Desk:
             row.position,
             self._ambient.now(),
             decisions=events,
-            own=session.incarnation if starts else None,
+            own=(session.incarnation if row.runner == self._identity.runner else PRESENT) if starts else None,
             new_fence=starts or ends,
             progress=starts,
         )

@@ -14,7 +14,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.errors import Fenced, HostlerError, NotFound, StaleFence
 from hostler.core.lease import Lease
 from hostler.core.plan import Session, failing
-from hostler.core.ports import Dispatch, Executions, Position, Row
+from hostler.core.ports import EVERYTHING, Dispatch, Executions, Position, Row
 from hostler.core.state import State, fold
 from hostler.engine.effects import Effects
 from hostler.engine.slots import FairSlots, uncapped
@@ -173,9 +173,13 @@ class Engine:
     async def _follow(self) -> None:
         async with self._executions.watch() as watch:
             while True:
-                for execution in await watch.changed(SWEEP):
+                changed = await watch.changed(SWEEP)
+                for execution in set(self._workers) if EVERYTHING in changed else changed:
                     if execution in self._workers:
                         self.look(execution)
+                if EVERYTHING in changed:
+                    with contextlib.suppress(HostlerError):
+                        await self.sweep()
 
     async def _consider(self, execution: str) -> None:
         """Run a row's worker until it has nothing to do, then look once more if somebody asked meanwhile."""

@@ -97,6 +97,8 @@ class KeptDesk:
                 "the execution's environment is still there, and goes on with the next input; "
                 f"for another one beside it: hostler env create --from {execution}"
             )
+        if self._peers is not None and seen.row.runner != self._peers.me:
+            await self._kept.fetch(execution, anew=True)
         new = await self.new_environment(execution, turn)
         source = cast("KeptSource", new.source)
         environment = self._ambient.new_id()

@@ -24,6 +24,7 @@ from hostler.core.errors import EnvironmentFailed
 from hostler.core.kept import KeepRequest, Snapshot, WorkKept
 from hostler.core.machines import Machine, Patch
 from hostler.environments import hostgit
+from hostler.environments.shelf import Shelf
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 EMPTY_TREES = {40: hashlib.sha1(b"tree 0\0").hexdigest(), 64: hashlib.sha256(b"tree 0\0").hexdigest()}
@@ -52,8 +53,9 @@ RECORD = TypeAdapter(Record)
 class KeptWork:
     """The kept work of every execution of this runner, in one folder."""
 
-    def __init__(self, root: Path, limit: int) -> None:
+    def __init__(self, root: Path, limit: int, shelf: Shelf | None = None) -> None:
         self._root = root
+        self._shelf = shelf
         self.limit = limit
         """Bytes of one turn's pack."""
         self._locks: dict[str, asyncio.Lock] = {}
@@ -98,10 +100,21 @@ class KeptWork:
             elif snapshot.commit != known:
                 raise EnvironmentFailed("the environment sent nothing of what it keeps")
         await asyncio.to_thread(_note, folder, turn, record)
+        if self._shelf is not None:
+            await self._shelf.put(execution, folder)
         return record
+
+    async def fetch(self, execution: str, *, anew: bool = False) -> None:
+        """Have what another machine has kept of an execution; without `anew` only where nothing is here."""
+        folder = self._folder(execution)
+        if self._shelf is None or (not anew and await asyncio.to_thread(folder.is_dir)):
+            return
+        async with self._locks.setdefault(execution, asyncio.Lock()):
+            await self._shelf.take(execution, folder)
 
     async def record(self, execution: str, turn: int) -> Record | None:
         """Return what is noted of a turn's work; None when none is kept."""
+        await self.fetch(execution)
         file = self._folder(execution) / NOTES / f"{turn}.json"
         with contextlib.suppress(OSError, ValidationError):
             return RECORD.validate_json(await asyncio.to_thread(file.read_bytes))
@@ -128,6 +141,7 @@ class KeptWork:
     async def diff(self, execution: str, base: str, commit: str, limit: int) -> Patch:
         """Return the change from the base (empty: from nothing) to a kept commit; raises EnvironmentFailed."""
         folder = self._folder(execution)
+        await self.fetch(execution)
         if not await self.has(execution, commit):
             raise EnvironmentFailed("what was kept of the execution's work is not there any more")
         start = base or EMPTY_TREES[len(commit)]
@@ -159,6 +173,8 @@ class KeptWork:
 
     async def remove(self, execution: str) -> None:
         """Keep nothing of an execution any more; repeating it is fine."""
+        if self._shelf is not None:
+            await self._shelf.remove(execution)
         await asyncio.to_thread(self._remove, self._folder(execution))
         self._locks.pop(execution, None)
 
