@@ -55,17 +55,23 @@ class Sight:
         return row is None or row.creator_id == bound
 
     async def check_execution(self, execution: str, caller: Caller | None = None) -> None:
-        """Raise NotFound for an execution that the caller does not see."""
+        """Raise NotFound for an execution that the caller does not see, in the same words for one that is not there."""
         caller = caller or current().caller
-        if caller is not None and not await self.sees_execution(caller, execution):
+        if caller is None or (bound := await self.bound(caller)) == EVERYBODY:
+            return
+        row = await self._executions.row(execution)
+        if row is None or creator_of(row) != bound:
             raise NotFound("there is no such agent execution", field="agent_execution_id")
 
     async def check_environment(
         self, environment: str, caller: Caller | None = None, field: str = "environment_id"
     ) -> None:
-        """Raise NotFound for an environment that the caller does not see."""
+        """Raise NotFound for an environment that the caller does not see, in the same words for one that is not there."""
         caller = caller or current().caller
-        if caller is not None and not await self.sees_environment(caller, environment):
+        if caller is None or (bound := await self.bound(caller)) == EVERYBODY:
+            return
+        row = await self._rows.get(environment)
+        if row is None or row.creator_id != bound:
             raise NotFound("there is no such environment", field=field)
 
 
