@@ -144,7 +144,8 @@ def serving(scripts: Mapping[str, Any], **env: str) -> Iterator[Stage]:
             (folder / f"{name}.json").write_text(json.dumps(script).replace("@", str(folder)))
         data = folder / "data"
         data.mkdir(mode=0o711)
-        server = HostlerProcess(data, env={"HOSTLER_MODEL": f"scripted:{folder}/{next(iter(scripts))}.json", **env})
+        scripted = {"HOSTLER_MODEL": f"scripted:{folder}/{next(iter(scripts))}.json"} if scripts else {}
+        server = HostlerProcess(data, env={**scripted, **env})
         server.start()
         try:
             with opened(server) as stage:

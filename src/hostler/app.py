@@ -22,7 +22,7 @@ from hostler.config import Settings
 from hostler.core.ambient import Ambient, SystemAmbient
 from hostler.core.errors import FailedPrecondition, HostlerError
 from hostler.core.lease import Lease
-from hostler.core.ports import ApiToken, Principal
+from hostler.core.ports import ApiToken, Dispatch, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
@@ -212,7 +212,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         )
         places.denied = policing.denies
         await policing.refresh()
-        dispatch = LocalDispatch(ambient)
+        dispatch = _dispatch(settings, home.runner, ambient, shared=stores.shared)
         engine = Engine(
             identity,
             stores.executions,
@@ -359,6 +359,15 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         if access.keep_up is not None:
             stack.enter_context(background(access.keep_up()))
         yield Server(settings, home, access, desk, heart, token, reloading)
+
+
+def _dispatch(settings: Settings, runner: str, ambient: Ambient, *, shared: bool) -> Dispatch:
+    """Return what wakes owners: in this process, or in all that share the database."""
+    if not shared:
+        return LocalDispatch(ambient)
+    from hostler.dispatch.procrastinate import ProcrastinateDispatch
+
+    return ProcrastinateDispatch(settings.database, runner, ambient)
 
 
 def _lodge(settings: Settings, gateway: Gateway) -> Lodge:
