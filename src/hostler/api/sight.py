@@ -66,7 +66,7 @@ class Sight:
     async def check_environment(
         self, environment: str, caller: Caller | None = None, field: str = "environment_id"
     ) -> None:
-        """Raise NotFound for an environment that the caller does not see, in the same words for one that is not there."""
+        """Raise NotFound for an environment that the caller does not see; one that is not there is told the same."""
         caller = caller or current().caller
         if caller is None or (bound := await self.bound(caller)) == EVERYBODY:
             return
