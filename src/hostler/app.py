@@ -146,7 +146,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
             details=told_of(settings),
         )
         lease.renewed(asked)
-        peers = Peers(home.runner, stores.runners, ambient, lease=seconds)
+        peers = Peers(home.runner, stores.runners, ambient, lease=seconds, alone=not stores.shared)
         await peers.look()
         signing_key = bytes.fromhex(await stores.installation.agreed("signing_key", home.signing_key.hex()))
         installation = await stores.installation.agreed("id", home.runner)
@@ -208,7 +208,13 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         effects.performers.learn(looking.performers(environments, redactor))
         effects.services.offers = offers = LibraryOffers(stores.prompts)
         policing = Policing(
-            stores.policies, stores.spending, stores.executions, stores.environments, places.disk.used, ambient
+            stores.policies,
+            stores.spending,
+            stores.executions,
+            stores.environments,
+            stores.people,
+            places.disk.used,
+            ambient,
         )
         places.denied = policing.denies
         await policing.refresh()

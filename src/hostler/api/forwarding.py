@@ -91,7 +91,7 @@ class Forwarding:
 
     async def _elsewhere(self, scope: Scope) -> RunnerSeen | None:
         """Return the runner that is to answer; None for this one."""
-        if len(self._parts.peers.all()) < 2:
+        if self._parts.peers.alone:
             return None
         runner = await self._holder(scope["path"])
         if not runner or runner == self._parts.runner_id:
@@ -152,7 +152,7 @@ async def holder_of(parts: ApiParts, runner: str, headers: set[str]) -> RunnerSe
     if MARK in headers:
         return None
     holder = parts.peers.get(runner)
-    if holder is None or not parts.peers.live(runner):
+    if holder is None or not holder.url or not parts.peers.live(runner):
         await parts.peers.look()
         holder = parts.peers.get(runner)
     return holder if holder and holder.url and parts.peers.live(runner) else None

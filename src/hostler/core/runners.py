@@ -44,6 +44,8 @@ class RunnerPeers(Protocol):
     """What this process knows of all runners; `look` reads it anew."""
 
     me: str
+    alone: bool
+    """Whether there can be no other process."""
 
     async def look(self) -> None:
         """Read what is known of all runners."""
@@ -75,6 +77,7 @@ class NoPeers:
 
     def __init__(self, me: str = "") -> None:
         self.me = me
+        self.alone = True
 
     async def look(self) -> None:
         """Know as much as before."""

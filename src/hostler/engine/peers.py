@@ -11,7 +11,8 @@ from hostler.core.runners import RunnerRows, RunnerSeen
 class Peers:
     """What is known of all runners; `look` reads it anew, everything else answers from the last look."""
 
-    def __init__(self, me: str, rows: RunnerRows, ambient: Ambient, *, lease: float) -> None:
+    def __init__(self, me: str, rows: RunnerRows, ambient: Ambient, *, lease: float, alone: bool = False) -> None:
+        self.alone = alone
         self._margin = lease * MARGIN
         self.me = me
         self._rows = rows

@@ -1,4 +1,4 @@
-"""A throw-away Postgres: unprivileged, on a Unix socket only, gone with the process that started it.
+"""A throw-away Postgres: unprivileged, on a Unix socket, gone with the process that started it.
 
 It needs the server's programs, on Debian from the package `postgresql`. They refuse to run as root, so root runs them
 as the package's user `postgres`.
@@ -9,6 +9,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -18,12 +19,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 from threading import Thread
 
+import psycopg
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL
 
 SERVICE_USER = "postgres"
 HINT = "apt-get install -y --no-install-recommends postgresql"
 SETTINGS = (
-    "listen_addresses=",
     "fsync=off",
     "full_page_writes=off",
     "max_connections=50",
@@ -39,17 +41,55 @@ class NoPostgres(Exception):
     """The Postgres server's programs are not on this machine."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ThrowAwayPostgres:
     """A running server with one empty database, `postgres`; `folder` holds its data and its socket."""
 
     folder: Path
     user: str
-    process: "subprocess.Popen[str]"
+    command: Sequence[str]
+    address: str = ""
+    """Where it listens for TCP too; empty: nowhere."""
+    port: int = 0
+    process: "subprocess.Popen[str] | None" = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd="/")
+        self.process = process
+        _await_ready(process)
+        Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+
+    def end(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """End it at once, every session in the middle of what it does."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait()
+            if self.process.stderr is not None:
+                self.process.stderr.close()
+
+    def restart(self) -> None:
+        """End it as a crash would, without a word to anybody, and start it again on the same data."""
+        self.end()
+        self.start()
+
+    def tcp_url(self, schema: str) -> str:
+        """Return the URL by TCP of a schema, which is made if it is not there."""
+        with psycopg.connect(self.url()) as connection:
+            connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
+        url = URL.create(
+            "postgresql",
+            username=self.user,
+            host=self.address,
+            port=self.port,
+            database="postgres",
+            query={"options": f"-csearch_path={schema}"},
+        )
+        return url.render_as_string(hide_password=False)
 
     def url(self, schema: str = "public") -> str:
         """Return the URL of the database with `schema` as the place of its tables."""
-        query = {"host": str(self.folder), "options": f"-csearch_path={schema}"}
+        query = {"host": str(self.folder), "port": str(self.port), "options": f"-csearch_path={schema}"}
         url = URL.create("postgresql", username=self.user, database="postgres", query=query)
         return url.render_as_string(hide_password=False)
 
@@ -67,33 +107,39 @@ def programs() -> Path:
 
 
 @contextmanager
-def throw_away_postgres() -> Generator[ThrowAwayPostgres]:
-    """Start a server on an empty database, and remove every trace of it in the end."""
+def throw_away_postgres(address: str = "") -> Generator[ThrowAwayPostgres]:
+    """Start a server on an empty database, and remove every trace of it in the end.
+
+    With an `address` of this machine it listens there too, and lets in whoever asks.
+    """
     place = programs()
     folder = Path(
         mkdtemp(prefix="hostler-pg-", dir="/tmp")
     )  # a socket's path must be short, and reachable for its user
     try:
         user = _owner(folder)
-        data = folder / "data"
+        data, port = folder / "data", _free_port(address) if address else 5432
         _make(_as(user, [str(place / "initdb"), "-D", str(data), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]))
-        options = [part for setting in (*SETTINGS, f"unix_socket_directories={folder}") for part in ("-c", setting)]
-        command = _as(user, [str(place / "postgres"), "-D", str(data), *options])
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd="/") as process:
-            try:
-                _await_ready(process)
-                drain = Thread(target=deque, args=(process.stderr, 0), daemon=True)
-                drain.start()
-                try:
-                    yield ThrowAwayPostgres(folder, user, process)
-                finally:
-                    process.send_signal(signal.SIGQUIT)
-                    process.wait()
-                    drain.join()
-            finally:
-                process.kill()
+        if address:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all samenet trust\n")
+        own = (f"unix_socket_directories={folder}", f"listen_addresses={address}", f"port={port}")
+        options = [part for setting in (*SETTINGS, *own) for part in ("-c", setting)]
+        server = ThrowAwayPostgres(
+            folder, user, _as(user, [str(place / "postgres"), "-D", str(data), *options]), address, port
+        )
+        try:
+            server.start()
+            yield server
+        finally:
+            server.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port(address: str) -> int:
+    with socket.create_server((address, 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def _version(place: Path) -> list[int]:
@@ -137,4 +183,5 @@ def _await_ready(process: "subprocess.Popen[str]") -> None:
         last.append(said)
         if "ready to accept connections" in said:
             return
+    process.wait()
     raise NoPostgres(f"the Postgres server did not start: {''.join(last)}")
