@@ -133,12 +133,18 @@ class HostlerProcess:
         self.kill()
         self.start()
 
-    def call(self, method: str, body: Mapping[str, Any] | None = None, service: str = "AgentService") -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        body: Mapping[str, Any] | None = None,
+        service: str = "AgentService",
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """Call an RPC with JSON, as curl would; a refusal raises `Refused`."""
         request = urllib.request.Request(
             f"{self.url}/api/gitpod.v1.{service}/{method}",
             data=json.dumps(body or {}).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(headers or {})},
         )
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:

@@ -134,3 +134,19 @@ def test_the_command_line_changes_the_policy_and_shows_its_versions(place: Path)
         assert versions[0]["policy"]["caps_of"] == {}
     finally:
         server.stop()
+
+
+def test_git_commits_as_the_person_who_had_the_environment_made(hostler: HostlerProcess, wordcount: Path) -> None:
+    line = "run: git commit -q --allow-empty -m one && git log -1 --format='%an <%ae>'"
+    nobody = hostler.start_agent(line, wordcount)
+    hostler.rest(nobody)
+    me = own(hostler, "GET", "/info")[1]["principal"]["id"]
+    status, answer = own(hostler, "PATCH", f"/users/{me}", {"git_name": "Ann", "git_email": "ann@example.org"})
+    assert status == 200, answer
+    named = hostler.start_agent(line, wordcount)
+    hostler.rest(named)
+    texts = [body["text"] for one in (nobody, named) for kind, body in hostler.log(one) if kind == "ToolFinished"]
+    assert [text.strip() for text in texts] == ["Agent <agent@localhost>", "Ann <ann@example.org>"]
+    environment = hostler.get(named)["status"]["usedEnvironments"][0]["environmentId"]
+    shown = hostler.call("GetEnvironment", {"environmentId": environment}, "EnvironmentService")["environment"]
+    assert shown["spec"]["content"]["gitUsername"] == "Ann"

@@ -71,7 +71,17 @@ def environment_of(row: EnvironmentRow, organization: str) -> pb.Environment:
     spec.spec_version = _spec_version(row)
     spec.machine = EnvironmentSpec.Machine(class_=row.class_id)
     spec.desired_phase = desired_of(row)
+    if author := author_of(row):
+        spec.content = spec.content or EnvironmentSpec.Content()
+        spec.content.git_username, spec.content.git_email = author
     return pb.Environment(id=row.id, metadata=_metadata(row, request, organization), spec=spec, status=_status(row))
+
+
+def author_of(row: EnvironmentRow) -> tuple[str, str] | None:
+    """Return as whom git commits inside, name and address; None where nobody has said so."""
+    variables: Mapping[str, str] = row.spec.get("variables", {})
+    name, email = (str(variables.get(f"GIT_AUTHOR_{key}", "")) for key in ("NAME", "EMAIL"))
+    return (name, email) if name or email else None
 
 
 def role_of(row: EnvironmentRow) -> pb.EnvironmentRole:

@@ -324,9 +324,18 @@ def _facts(entry: Json, names: tuple[str, str], terminals: list[Json]) -> list[t
         ("project", names[1]),
         ("code", metadata.get("originalContextUrl", "") or git.get("cloneUrl", "")),
         ("branch", git.get("branch", "")),
+        ("commits as", _author(entry)),
+        ("pushes with", f"the credentials of {metadata['creator']['id']}" if metadata.get("creator") else ""),
         ("workspace", content.get("contentLocationInMachine", "")),
         *(("terminal", f"{one['terminalId']}  {one.get('shell', '')}") for one in terminals),
     ]
+
+
+def _author(entry: Json) -> str:
+    """Return as whom git commits inside."""
+    content = entry.get("spec", {}).get("content", {})
+    name, email = content.get("gitUsername", ""), content.get("gitEmail", "")
+    return f"{name or 'Agent'} <{email or 'agent@localhost'}>"
 
 
 def _row(entry: Json, short: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 A principal in a log or a row is an id; this is what is known of it. Whoever left stays known by name.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, Protocol
@@ -42,6 +43,12 @@ class Person:
         """Return what requests carry of it."""
         suspended = self.suspended_at is not None or self.left_at is not None
         return Principal(self.id, self.kind, self.name, self.role, suspended, self.until)
+
+
+def authorship(person: Person) -> Mapping[str, str]:
+    """Return the variables by which git knows that a person commits; none where the person has not said as whom."""
+    given = {"NAME": person.git_name, "EMAIL": person.git_email}
+    return {f"GIT_{who}_{key}": value for key, value in given.items() if value for who in ("AUTHOR", "COMMITTER")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.commands import Command, Exhaust
 from hostler.core.desk import NewEnvironment, NewExecution
 from hostler.core.errors import HostlerError, ResourceExhausted
+from hostler.core.people import People, authorship
 from hostler.core.policy import Policies, Policy, Used
 from hostler.core.ports import EnvironmentRows, ExecutionQuery, Executions, Principal
 from hostler.core.projects import repository_key
@@ -63,6 +64,7 @@ class Policing:
         spending: SpendingBook,
         executions: Executions,
         environments: EnvironmentRows,
+        people: People,
         taken: Taken,
         ambient: Ambient,
     ) -> None:
@@ -70,6 +72,7 @@ class Policing:
         self._spending = spending
         self._executions = executions
         self._environments = environments
+        self._people = people
         self._taken = taken
         self._ambient = ambient
         self.policy = Policy()
@@ -100,7 +103,13 @@ class Policing:
         """Check the tokens of the day."""
         await self._check_tokens(await self.refresh(), creator)
 
-    async def admit_environment(self, new: NewEnvironment, creator: Principal) -> None:
+    async def admit_environment(self, new: NewEnvironment, creator: Principal) -> NewEnvironment:
+        """Return an environment as it may be made: git inside commits as its creator unless the request says as whom."""
+        await self._check_environment(new, creator)
+        person = await self._people.get(creator.id)
+        return replace(new, variables={**authorship(person), **(new.variables or {})}) if person else new
+
+    async def _check_environment(self, new: NewEnvironment, creator: Principal) -> None:
         """Check where an environment's code comes from, and the disk that its creator's take."""
         policy = await self.refresh()
         key = repository_key(new.source)

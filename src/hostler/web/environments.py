@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute
 
+from hostler.api.environment_view import author_of
 from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, InvalidArgument, NotFound
 from hostler.core.ports import EnvironmentRow, Row
@@ -128,6 +129,7 @@ class EnvironmentPages:
             "remarks": places.remarks(row),
             "hosts": places.hosts(await self._parts.hosts.of_environment(row.id)),
             "project": plain(projects.get(project, project)),
+            "author": author_of(row) or ("", ""),
             "creator": people.get(row.creator_id, row.creator_id[:8]),
             "branch": plain(str(row.status.get("branch") or "")),
             "base": plain(str(row.status.get("base") or "")),

@@ -55,15 +55,16 @@ class Keeper(Protocol):
         ...
 
 
-Admit = Callable[[NewEnvironment, Principal], Awaitable[None]]
+Admit = Callable[[NewEnvironment, Principal], Awaitable[NewEnvironment]]
 
 
 async def _held_elsewhere(_: str, __: str) -> None:
     raise FailedPrecondition("another runner holds the environment", field="environment_id")
 
 
-async def _anything(_: NewEnvironment, __: Principal) -> None:
-    """Let every environment be made."""
+async def _anything(new: NewEnvironment, _: Principal) -> NewEnvironment:
+    """Let every environment be made as it is."""
+    return new
 
 
 class Environments:
@@ -140,7 +141,7 @@ class Environments:
         """Write the row of a new environment; nothing is made yet."""
         if new.class_id not in self._shapes.classes:
             raise NotFound("there is no such environment class", field="environment_class_id")
-        await self.admit(new, creator)
+        new = await self.admit(new, creator)
         if new.secrets:
             self._redactor.add(one.value for one in new.secrets)
             await self._vault.put(environment, {one.name: one.value for one in new.secrets})
