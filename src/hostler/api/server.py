@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from hostler.api.access import Access
+from hostler.api.accounts import Accounts
 from hostler.api.agents import Agents
 from hostler.api.auth import Credentials, Signer
 from hostler.api.codec import StrictJson
@@ -40,11 +41,13 @@ from hostler.api.retries import Retries
 from hostler.api.runner_configuration import RunnerConfiguration
 from hostler.api.runners import Runners
 from hostler.api.saying import Saying
+from hostler.api.service_accounts import ServiceAccounts
 from hostler.api.shares import Shares
 from hostler.api.sighted import sighted
 from hostler.api.signing_in import SigningIn
 from hostler.api.trail import Trail
 from hostler.api.usage import Usage
+from hostler.api.user_service import UserAccounts
 from hostler.api.watching import Events
 from hostler.contract.gitpod.v1.agent_connect import AgentServiceASGIApplication
 from hostler.contract.gitpod.v1.environment_connect import EnvironmentServiceASGIApplication
@@ -53,7 +56,9 @@ from hostler.contract.gitpod.v1.identity_connect import IdentityServiceASGIAppli
 from hostler.contract.gitpod.v1.project_connect import ProjectServiceASGIApplication
 from hostler.contract.gitpod.v1.runner_configuration_connect import RunnerConfigurationServiceASGIApplication
 from hostler.contract.gitpod.v1.runner_connect import RunnerServiceASGIApplication
+from hostler.contract.gitpod.v1.service_account_connect import ServiceAccountServiceASGIApplication
 from hostler.contract.gitpod.v1.usage_connect import UsageServiceASGIApplication
+from hostler.contract.gitpod.v1.user_connect import UserServiceASGIApplication
 from hostler.contract.supervisor.v1.environment_ops_connect import EnvironmentOpsServiceASGIApplication
 
 MoreRoutes = Callable[[ApiParts, Credentials], Sequence[BaseRoute]]
@@ -67,6 +72,7 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
     credentials = Credentials(parts, signer)
     peer, unsighted = Peer(parts.runner_id), parts
     parts = sighted(parts, credentials.sight)
+    accounts = Accounts(parts, credentials)
     gate = [Authenticate(credentials), Gate(Retries(parts.ambient)), Elsewhere(parts, peer)]
     edge = Edge(
         [
@@ -78,6 +84,8 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
             _service(RunnerServiceASGIApplication, Runners(parts), gate),
             _service(RunnerConfigurationServiceASGIApplication, RunnerConfiguration(parts), gate),
             _service(UsageServiceASGIApplication, Usage(parts), gate),
+            _service(UserServiceASGIApplication, UserAccounts(parts, accounts, credentials.sight), gate),
+            _service(ServiceAccountServiceASGIApplication, ServiceAccounts(parts, accounts), gate),
         ],
         _service(EnvironmentOpsServiceASGIApplication, Ops(parts), gate),
         parts.ambient,
