@@ -13,11 +13,11 @@ from typing import Any, Literal
 from connectrpc.request import RequestContext
 from protobuf import Oneof
 
+from hostler.api.audit import AuditLogs
 from hostler.api.call import check_validity
 from hostler.api.environment_view import desired_of
 from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import event_pb as pb
-from hostler.contract.gitpod.v1.event_connect import EventService
 from hostler.core.errors import InvalidArgument, Unavailable, Unimplemented
 from hostler.core.ports import EnvironmentRow, ExecutionQuery, Row
 
@@ -85,11 +85,8 @@ def _filtered(number: int, one: pb.WatchEventsRequest.ResourceTypeFilter) -> Wan
     return Wanted(kind, frozenset(i.lower() for i in one.resource_ids), frozenset(c.lower() for c in one.creator_ids))
 
 
-class Events(EventService):
-    """Serves WatchEvents."""
-
-    def __init__(self, parts: ApiParts) -> None:
-        self._parts = parts
+class Events(AuditLogs):
+    """Serves WatchEvents, and what changed before."""
 
     async def watch_events(
         self, request: pb.WatchEventsRequest, ctx: RequestContext[Any, Any], /

@@ -19,7 +19,7 @@ from connectrpc.server import ConnectASGIApplication, DEFAULT_READ_MAX_BYTES, En
 from protobuf import DescService
 
 from . import event_pb
-from .event_pb import WatchEventsRequest, WatchEventsResponse
+from .event_pb import ListAuditLogsRequest, ListAuditLogsResponse, WatchEventsRequest, WatchEventsResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
@@ -32,11 +32,17 @@ if TYPE_CHECKING:
 
 class EventService(Protocol):
     """
-    Tells clients that resources have changed.
+    Tells clients that resources have changed, and who changed them.
     """
     def watch_events(self, request: WatchEventsRequest, ctx: RequestContext[WatchEventsRequest, WatchEventsResponse], /) -> AsyncIterator[WatchEventsResponse]:
         """
         Streams a note about each change of the chosen resources; the client then gets the resource again.
+        """
+        raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
+
+    async def list_audit_logs(self, request: ListAuditLogsRequest, ctx: RequestContext[ListAuditLogsRequest, ListAuditLogsResponse], /) -> ListAuditLogsResponse:
+        """
+        Lists entries of the audit log, newest first unless the sort says otherwise.
         """
         raise ConnectError(Code.UNIMPLEMENTED, 'Not implemented')
 
@@ -69,6 +75,17 @@ class EventServiceASGIApplication(ConnectASGIApplication[EventService]):
                     ),
                     function=svc.watch_events,
                 ),
+                "/gitpod.v1.EventService/ListAuditLogs": Endpoint.unary(
+                    method=MethodInfo(
+                        name="ListAuditLogs",
+                        service_name="gitpod.v1.EventService",
+                        input=ListAuditLogsRequest,
+                        output=ListAuditLogsResponse,
+                        idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                        stream_type=StreamType.UNARY,
+                    ),
+                    function=svc.list_audit_logs,
+                ),
             },
             interceptors=interceptors,
             read_max_bytes=read_max_bytes,
@@ -84,7 +101,7 @@ class EventServiceASGIApplication(ConnectASGIApplication[EventService]):
 
 class EventServiceClient(ConnectClient):
     """
-    Tells clients that resources have changed.
+    Tells clients that resources have changed, and who changed them.
     """
     def watch_events(
         self,
@@ -108,4 +125,29 @@ class EventServiceClient(ConnectClient):
             ),
             headers=headers,
             timeout_ms=timeout_ms,
+        )
+    async def list_audit_logs(
+        self,
+        request: ListAuditLogsRequest,
+        *,
+        headers: Headers | Mapping[str, str] | None = None, 
+        timeout_ms: int | None = None,
+        use_get: bool = False,
+    ) -> ListAuditLogsResponse:
+        """
+        Lists entries of the audit log, newest first unless the sort says otherwise.
+        """
+        return await self.execute_unary(
+            request=request,
+            method=MethodInfo(
+                name="ListAuditLogs",
+                service_name="gitpod.v1.EventService",
+                input=ListAuditLogsRequest,
+                output=ListAuditLogsResponse,
+                idempotency_level=IdempotencyLevel.NO_SIDE_EFFECTS,
+                stream_type=StreamType.UNARY,
+            ),
+            headers=headers,
+            timeout_ms=timeout_ms,
+            use_get=use_get,
         )

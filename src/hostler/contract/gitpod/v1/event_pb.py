@@ -13,11 +13,27 @@ from typing import Literal, TYPE_CHECKING, TypeAlias
 
 from protobuf import Enum, Message
 from protobuf._codegen import file_desc
+from protobuf.wkt.google.protobuf import timestamp_pb
 from protovalidate._gen.buf.validate import validate_pb
+from typing_extensions import deprecated
+
+from . import identity_pb, pagination_pb
 
 if TYPE_CHECKING:
-    from protobuf import DescFile, Oneof
+    from enum import EnumMeta
+    from typing import overload
 
+    from protobuf import DescFile, Oneof
+    from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
+
+    from .identity_pb import Principal
+    from .pagination_pb import PaginationRequest, PaginationResponse, Sort
+
+
+_deprecated = deprecated
+if TYPE_CHECKING:
+    _overload = overload
+    _property = property
 
 _WatchEventsRequestFields: TypeAlias = Literal["organization", "environment_id", "resource_type_filters"]
 
@@ -138,6 +154,216 @@ class WatchEventsResponse(Message[_WatchEventsResponseFields]):
         operation: ResourceOperation
         resource_type: ResourceType
         resource_id: str
+
+_ListAuditLogsRequestFields: TypeAlias = Literal["pagination", "filter", "sort"]
+
+class ListAuditLogsRequest(Message[_ListAuditLogsRequestFields]):
+    """
+    The request of ListAuditLogs.
+
+    ```proto
+    message gitpod.v1.ListAuditLogsRequest
+    ```
+
+    Attributes:
+        pagination:
+            ```proto
+            optional gitpod.v1.PaginationRequest pagination = 1;
+            ```
+        filter:
+            ```proto
+            optional gitpod.v1.ListAuditLogsRequest.Filter filter = 2;
+            ```
+        sort:
+            ```proto
+            optional gitpod.v1.Sort sort = 3;
+            ```
+    """
+
+    __slots__ = ("pagination", "filter", "sort")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            pagination: PaginationRequest | None = None,
+            filter: ListAuditLogsRequest.Filter | None = None,
+            sort: Sort | None = None,
+        ) -> None:
+            pass
+
+        pagination: PaginationRequest | None
+        filter: ListAuditLogsRequest.Filter | None
+        sort: Sort | None
+
+    _FilterFields: TypeAlias = Literal["actor_ids", "actor_principals", "subject_ids", "subject_types", "from", "to"]
+
+    class Filter(Message[_FilterFields]):
+        """
+        Which entries are wanted; what is empty matches everything.
+
+        ```proto
+        message gitpod.v1.ListAuditLogsRequest.Filter
+        ```
+
+        Attributes:
+            actor_ids:
+                ```proto
+                repeated string actor_ids = 1;
+                ```
+            actor_principals:
+                ```proto
+                repeated gitpod.v1.Principal actor_principals = 2 [packed = true];
+                ```
+            subject_ids:
+                ```proto
+                repeated string subject_ids = 3;
+                ```
+            subject_types:
+                ```proto
+                repeated gitpod.v1.ResourceType subject_types = 4 [packed = true];
+                ```
+            from_:
+                ```proto
+                optional google.protobuf.Timestamp from = 5;
+                ```
+            to:
+                ```proto
+                optional google.protobuf.Timestamp to = 6;
+                ```
+        """
+
+        __slots__ = ("actor_ids", "actor_principals", "subject_ids", "subject_types", "from_", "to")
+
+        if TYPE_CHECKING:
+
+            def __init__(
+                self,
+                *,
+                actor_ids: list[str] | None = None,
+                actor_principals: list[Principal] | None = None,
+                subject_ids: list[str] | None = None,
+                subject_types: list[ResourceType] | None = None,
+                from_: Timestamp | None = None,
+                to: Timestamp | None = None,
+            ) -> None:
+                pass
+
+            actor_ids: list[str]
+            actor_principals: list[Principal]
+            subject_ids: list[str]
+            subject_types: list[ResourceType]
+            from_: Timestamp | None
+            to: Timestamp | None
+
+_ListAuditLogsResponseFields: TypeAlias = Literal["entries", "pagination"]
+
+class ListAuditLogsResponse(Message[_ListAuditLogsResponseFields]):
+    """
+    The answer of ListAuditLogs.
+
+    ```proto
+    message gitpod.v1.ListAuditLogsResponse
+    ```
+
+    Attributes:
+        entries:
+            ```proto
+            repeated gitpod.v1.ListAuditLogsResponse.AuditLogEntry entries = 1;
+            ```
+        pagination:
+            ```proto
+            optional gitpod.v1.PaginationResponse pagination = 2;
+            ```
+    """
+
+    __slots__ = ("entries", "pagination")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            entries: list[ListAuditLogsResponse.AuditLogEntry] | None = None,
+            pagination: PaginationResponse | None = None,
+        ) -> None:
+            pass
+
+        entries: list[ListAuditLogsResponse.AuditLogEntry]
+        pagination: PaginationResponse | None
+
+    _AuditLogEntryFields: TypeAlias = Literal["id", "actor_id", "actor_principal", "subject_id", "subject_type", "action", "created_at", "kind"]
+
+    class AuditLogEntry(Message[_AuditLogEntryFields]):
+        """
+        Who did what.
+
+        ```proto
+        message gitpod.v1.ListAuditLogsResponse.AuditLogEntry
+        ```
+
+        Attributes:
+            id:
+                ```proto
+                string id = 1;
+                ```
+            actor_id:
+                ```proto
+                string actor_id = 2;
+                ```
+            actor_principal:
+                ```proto
+                gitpod.v1.Principal actor_principal = 3;
+                ```
+            subject_id:
+                ```proto
+                string subject_id = 4;
+                ```
+            subject_type:
+                ```proto
+                gitpod.v1.ResourceType subject_type = 5;
+                ```
+            action:
+                ```proto
+                string action = 6;
+                ```
+            created_at:
+                ```proto
+                optional google.protobuf.Timestamp created_at = 7;
+                ```
+            kind:
+                ```proto
+                gitpod.v1.AuditLogEntryKind kind = 8;
+                ```
+        """
+
+        __slots__ = ("id", "actor_id", "actor_principal", "subject_id", "subject_type", "action", "created_at", "kind")
+
+        if TYPE_CHECKING:
+
+            def __init__(
+                self,
+                *,
+                id: str = "",
+                actor_id: str = "",
+                actor_principal: Principal | None = None,
+                subject_id: str = "",
+                subject_type: ResourceType | None = None,
+                action: str = "",
+                created_at: Timestamp | None = None,
+                kind: AuditLogEntryKind | None = None,
+            ) -> None:
+                pass
+
+            id: str
+            actor_id: str
+            actor_principal: Principal
+            subject_id: str
+            subject_type: ResourceType
+            action: str
+            created_at: Timestamp | None
+            kind: AuditLogEntryKind
 
 class ResourceType(Enum):
     """
@@ -453,18 +679,81 @@ class ResourceOperation(Enum):
     DELETE = 3
     UPDATE_STATUS = 4
 
+if TYPE_CHECKING:
+    class _AuditLogEntryKindMeta(EnumMeta):
+        @_property
+        @_deprecated("gitpod.v1.AuditLogEntryKind.AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_BLOCKED is deprecated.", category=None)
+        def AGENT_SECURITY_EXEC_BLOCKED(cls) -> AuditLogEntryKind: ...
+        @_property
+        @_deprecated("gitpod.v1.AuditLogEntryKind.AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_AUDITED is deprecated.", category=None)
+        def AGENT_SECURITY_EXEC_AUDITED(cls) -> AuditLogEntryKind: ...
+else:
+    _AuditLogEntryKindMeta = Enum.__class__
+
+class AuditLogEntryKind(Enum, metaclass=_AuditLogEntryKindMeta):
+    """
+    What kind of thing an entry of the audit log tells.
+
+    ```proto
+    enum gitpod.v1.AuditLogEntryKind
+    ```
+
+    Attributes:
+        UNSPECIFIED:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_UNSPECIFIED = 0
+            ```
+        AGENT_SECURITY_EXEC_BLOCKED:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_BLOCKED = 1 [deprecated = true]
+            ```
+        AGENT_SECURITY_EXEC_AUDITED:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_AUDITED = 2 [deprecated = true]
+            ```
+        RESOURCE_CHANGE:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE = 3
+            ```
+        CREDENTIAL_ACCESS:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS = 4
+            ```
+        ENVIRONMENT_VETO:
+            ```proto
+            AUDIT_LOG_ENTRY_KIND_ENVIRONMENT_VETO = 5
+            ```
+    """
+
+    UNSPECIFIED = 0
+    if not TYPE_CHECKING:
+        AGENT_SECURITY_EXEC_BLOCKED = 1
+    if not TYPE_CHECKING:
+        AGENT_SECURITY_EXEC_AUDITED = 2
+    RESOURCE_CHANGE = 3
+    CREDENTIAL_ACCESS = 4
+    ENVIRONMENT_VETO = 5
+
 
 _DESC = file_desc(
-    b'\n\x15gitpod/v1/event.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto"\xa3\x03\n\x12WatchEventsRequest\x12$\n\x0corganization\x18\x01 \x01(\x08H\x00R\x0corganization\x12\'\n\x0eenvironment_id\x18\x02 \x01(\tH\x00R\renvironmentId\x12n\n\x15resource_type_filters\x18\x03 \x03(\x0b20.gitpod.v1.WatchEventsRequest.ResourceTypeFilterR\x13resourceTypeFiltersB\x08\xbaH\x05\x92\x01\x02\x102\x1a\xc4\x01\n\x12ResourceTypeFilter\x12H\n\rresource_type\x18\x01 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\x0cresourceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x122\n\x0cresource_ids\x18\x02 \x03(\tR\x0bresourceIdsB\x0f\xbaH\x0c\x92\x01\t\x10\x19"\x05r\x03\xb0\x01\x01\x120\n\x0bcreator_ids\x18\x03 \x03(\tR\ncreatorIdsB\x0f\xbaH\x0c\x92\x01\t\x10\x19"\x05r\x03\xb0\x01\x01B\x07\n\x05scope"\xba\x01\n\x13WatchEventsResponse\x12:\n\toperation\x18\x01 \x01(\x0e2\x1c.gitpod.v1.ResourceOperationR\toperation\x12<\n\rresource_type\x18\x02 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\x0cresourceType\x12)\n\x0bresource_id\x18\x03 \x01(\tR\nresourceIdB\x08\xbaH\x05r\x03\xb0\x01\x01*\x9c\x0e\n\x0cResourceType\x12\x1d\n\x19RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESOURCE_TYPE_ENVIRONMENT\x10\x01\x12\x18\n\x14RESOURCE_TYPE_RUNNER\x10\x02\x12\x19\n\x15RESOURCE_TYPE_PROJECT\x10\x03\x12\x16\n\x12RESOURCE_TYPE_TASK\x10\x04\x12 \n\x1cRESOURCE_TYPE_TASK_EXECUTION\x10\x05\x12\x19\n\x15RESOURCE_TYPE_SERVICE\x10\x06\x12\x1e\n\x1aRESOURCE_TYPE_ORGANIZATION\x10\x07\x12\x16\n\x12RESOURCE_TYPE_USER\x10\x08\x12#\n\x1fRESOURCE_TYPE_ENVIRONMENT_CLASS\x10\t\x12(\n$RESOURCE_TYPE_RUNNER_SCM_INTEGRATION\x10\n\x12+\n\'RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN\x10\x0b\x12\x17\n\x13RESOURCE_TYPE_GROUP\x10\x0c\x12\'\n#RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN\x10\r\x12!\n\x1dRESOURCE_TYPE_USER_PREFERENCE\x10\x0e\x12!\n\x1dRESOURCE_TYPE_SERVICE_ACCOUNT\x10\x0f\x12\x18\n\x14RESOURCE_TYPE_SECRET\x10\x10\x12\x1c\n\x18RESOURCE_TYPE_SSO_CONFIG\x10\x11\x12%\n!RESOURCE_TYPE_DOMAIN_VERIFICATION\x10\x12\x12!\n\x1dRESOURCE_TYPE_AGENT_EXECUTION\x10\x13\x12(\n$RESOURCE_TYPE_RUNNER_LLM_INTEGRATION\x10\x14\x12\x17\n\x13RESOURCE_TYPE_AGENT\x10\x15\x12%\n!RESOURCE_TYPE_ENVIRONMENT_SESSION\x10\x16\x12\x1d\n\x19RESOURCE_TYPE_USER_SECRET\x10\x17\x12%\n!RESOURCE_TYPE_ORGANIZATION_POLICY\x10\x18\x12%\n!RESOURCE_TYPE_ORGANIZATION_SECRET\x10\x19\x12+\n\'RESOURCE_TYPE_PROJECT_ENVIRONMENT_CLASS\x10\x1a\x12\x19\n\x15RESOURCE_TYPE_BILLING\x10\x1b\x12\x18\n\x14RESOURCE_TYPE_PROMPT\x10\x1c\x12\x18\n\x14RESOURCE_TYPE_COUPON\x10\x1d\x12#\n\x1fRESOURCE_TYPE_COUPON_REDEMPTION\x10\x1e\x12\x19\n\x15RESOURCE_TYPE_ACCOUNT\x10\x1f\x12\x1d\n\x19RESOURCE_TYPE_INTEGRATION\x10 \x12\x1a\n\x16RESOURCE_TYPE_WORKFLOW\x10!\x12$\n RESOURCE_TYPE_WORKFLOW_EXECUTION\x10"\x12+\n\'RESOURCE_TYPE_WORKFLOW_EXECUTION_ACTION\x10#\x12\x1a\n\x16RESOURCE_TYPE_SNAPSHOT\x10$\x12\x1a\n\x16RESOURCE_TYPE_PREBUILD\x10%\x12.\n*RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION\x10&\x12\x1f\n\x1bRESOURCE_TYPE_CUSTOM_DOMAIN\x10\'\x12)\n%RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED\x10(\x12*\n&RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED\x10)\x12\x19\n\x15RESOURCE_TYPE_WEBHOOK\x10*\x12$\n RESOURCE_TYPE_SCIM_CONFIGURATION\x10+\x12(\n$RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET\x10,\x12%\n!RESOURCE_TYPE_ANNOUNCEMENT_BANNER\x10-\x12\'\n#RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN\x10.\x12!\n\x1dRESOURCE_TYPE_ROLE_ASSIGNMENT\x10/\x12\x1b\n\x17RESOURCE_TYPE_WARM_POOL\x100\x12\x1e\n\x1aRESOURCE_TYPE_NOTIFICATION\x101\x12!\n\x1dRESOURCE_TYPE_SECURITY_POLICY\x102\x12\x1f\n\x1bRESOURCE_TYPE_BASE_SNAPSHOT\x103\x12&\n"RESOURCE_TYPE_BASE_SNAPSHOT_CONFIG\x104*\xba\x01\n\x11ResourceOperation\x12"\n\x1eRESOURCE_OPERATION_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESOURCE_OPERATION_CREATE\x10\x01\x12\x1d\n\x19RESOURCE_OPERATION_UPDATE\x10\x02\x12\x1d\n\x19RESOURCE_OPERATION_DELETE\x10\x03\x12$\n RESOURCE_OPERATION_UPDATE_STATUS\x10\x042^\n\x0cEventService\x12N\n\x0bWatchEvents\x12\x1d.gitpod.v1.WatchEventsRequest\x1a\x1e.gitpod.v1.WatchEventsResponse0\x01b\x06proto3',
+    b'\n\x15gitpod/v1/event.proto\x12\tgitpod.v1\x1a\x1bbuf/validate/validate.proto\x1a\x18gitpod/v1/identity.proto\x1a\x1agitpod/v1/pagination.proto\x1a\x1fgoogle/protobuf/timestamp.proto"\xa3\x03\n\x12WatchEventsRequest\x12$\n\x0corganization\x18\x01 \x01(\x08H\x00R\x0corganization\x12\'\n\x0eenvironment_id\x18\x02 \x01(\tH\x00R\renvironmentId\x12n\n\x15resource_type_filters\x18\x03 \x03(\x0b20.gitpod.v1.WatchEventsRequest.ResourceTypeFilterR\x13resourceTypeFiltersB\x08\xbaH\x05\x92\x01\x02\x102\x1a\xc4\x01\n\x12ResourceTypeFilter\x12H\n\rresource_type\x18\x01 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\x0cresourceTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x122\n\x0cresource_ids\x18\x02 \x03(\tR\x0bresourceIdsB\x0f\xbaH\x0c\x92\x01\t\x10\x19"\x05r\x03\xb0\x01\x01\x120\n\x0bcreator_ids\x18\x03 \x03(\tR\ncreatorIdsB\x0f\xbaH\x0c\x92\x01\t\x10\x19"\x05r\x03\xb0\x01\x01B\x07\n\x05scope"\xba\x01\n\x13WatchEventsResponse\x12:\n\toperation\x18\x01 \x01(\x0e2\x1c.gitpod.v1.ResourceOperationR\toperation\x12<\n\rresource_type\x18\x02 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\x0cresourceType\x12)\n\x0bresource_id\x18\x03 \x01(\tR\nresourceIdB\x08\xbaH\x05r\x03\xb0\x01\x01"\xc3\x04\n\x14ListAuditLogsRequest\x12<\n\npagination\x18\x01 \x01(\x0b2\x1c.gitpod.v1.PaginationRequestR\npagination\x12>\n\x06filter\x18\x02 \x01(\x0b2&.gitpod.v1.ListAuditLogsRequest.FilterR\x06filter\x12#\n\x04sort\x18\x03 \x01(\x0b2\x0f.gitpod.v1.SortR\x04sort\x1a\x87\x03\n\x06Filter\x12.\n\tactor_ids\x18\x01 \x03(\tR\x08actorIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12R\n\x10actor_principals\x18\x02 \x03(\x0e2\x14.gitpod.v1.PrincipalR\x0factorPrincipalsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05\x82\x01\x02\x10\x01\x122\n\x0bsubject_ids\x18\x03 \x03(\tR\nsubjectIdsB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05r\x03\xb0\x01\x01\x12O\n\rsubject_types\x18\x04 \x03(\x0e2\x17.gitpod.v1.ResourceTypeR\x0csubjectTypesB\x11\xbaH\x0e\x92\x01\x0b\x08\x00\x10\x19"\x05\x82\x01\x02\x10\x01\x123\n\x04from\x18\x05 \x01(\x0b2\x1a.google.protobuf.TimestampH\x00R\x04from\x88\x01\x01\x12/\n\x02to\x18\x06 \x01(\x0b2\x1a.google.protobuf.TimestampH\x01R\x02to\x88\x01\x01B\x07\n\x05_fromB\x05\n\x03_to"\xfc\x03\n\x15ListAuditLogsResponse\x12H\n\x07entries\x18\x01 \x03(\x0b2..gitpod.v1.ListAuditLogsResponse.AuditLogEntryR\x07entries\x12=\n\npagination\x18\x02 \x01(\x0b2\x1d.gitpod.v1.PaginationResponseR\npagination\x1a\xd9\x02\n\rAuditLogEntry\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n\x08actor_id\x18\x02 \x01(\tR\x07actorId\x12=\n\x0factor_principal\x18\x03 \x01(\x0e2\x14.gitpod.v1.PrincipalR\x0eactorPrincipal\x12\x1d\n\nsubject_id\x18\x04 \x01(\tR\tsubjectId\x12:\n\x0csubject_type\x18\x05 \x01(\x0e2\x17.gitpod.v1.ResourceTypeR\x0bsubjectType\x12\x16\n\x06action\x18\x06 \x01(\tR\x06action\x129\n\ncreated_at\x18\x07 \x01(\x0b2\x1a.google.protobuf.TimestampR\tcreatedAt\x120\n\x04kind\x18\x08 \x01(\x0e2\x1c.gitpod.v1.AuditLogEntryKindR\x04kind*\x9c\x0e\n\x0cResourceType\x12\x1d\n\x19RESOURCE_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESOURCE_TYPE_ENVIRONMENT\x10\x01\x12\x18\n\x14RESOURCE_TYPE_RUNNER\x10\x02\x12\x19\n\x15RESOURCE_TYPE_PROJECT\x10\x03\x12\x16\n\x12RESOURCE_TYPE_TASK\x10\x04\x12 \n\x1cRESOURCE_TYPE_TASK_EXECUTION\x10\x05\x12\x19\n\x15RESOURCE_TYPE_SERVICE\x10\x06\x12\x1e\n\x1aRESOURCE_TYPE_ORGANIZATION\x10\x07\x12\x16\n\x12RESOURCE_TYPE_USER\x10\x08\x12#\n\x1fRESOURCE_TYPE_ENVIRONMENT_CLASS\x10\t\x12(\n$RESOURCE_TYPE_RUNNER_SCM_INTEGRATION\x10\n\x12+\n\'RESOURCE_TYPE_HOST_AUTHENTICATION_TOKEN\x10\x0b\x12\x17\n\x13RESOURCE_TYPE_GROUP\x10\x0c\x12\'\n#RESOURCE_TYPE_PERSONAL_ACCESS_TOKEN\x10\r\x12!\n\x1dRESOURCE_TYPE_USER_PREFERENCE\x10\x0e\x12!\n\x1dRESOURCE_TYPE_SERVICE_ACCOUNT\x10\x0f\x12\x18\n\x14RESOURCE_TYPE_SECRET\x10\x10\x12\x1c\n\x18RESOURCE_TYPE_SSO_CONFIG\x10\x11\x12%\n!RESOURCE_TYPE_DOMAIN_VERIFICATION\x10\x12\x12!\n\x1dRESOURCE_TYPE_AGENT_EXECUTION\x10\x13\x12(\n$RESOURCE_TYPE_RUNNER_LLM_INTEGRATION\x10\x14\x12\x17\n\x13RESOURCE_TYPE_AGENT\x10\x15\x12%\n!RESOURCE_TYPE_ENVIRONMENT_SESSION\x10\x16\x12\x1d\n\x19RESOURCE_TYPE_USER_SECRET\x10\x17\x12%\n!RESOURCE_TYPE_ORGANIZATION_POLICY\x10\x18\x12%\n!RESOURCE_TYPE_ORGANIZATION_SECRET\x10\x19\x12+\n\'RESOURCE_TYPE_PROJECT_ENVIRONMENT_CLASS\x10\x1a\x12\x19\n\x15RESOURCE_TYPE_BILLING\x10\x1b\x12\x18\n\x14RESOURCE_TYPE_PROMPT\x10\x1c\x12\x18\n\x14RESOURCE_TYPE_COUPON\x10\x1d\x12#\n\x1fRESOURCE_TYPE_COUPON_REDEMPTION\x10\x1e\x12\x19\n\x15RESOURCE_TYPE_ACCOUNT\x10\x1f\x12\x1d\n\x19RESOURCE_TYPE_INTEGRATION\x10 \x12\x1a\n\x16RESOURCE_TYPE_WORKFLOW\x10!\x12$\n RESOURCE_TYPE_WORKFLOW_EXECUTION\x10"\x12+\n\'RESOURCE_TYPE_WORKFLOW_EXECUTION_ACTION\x10#\x12\x1a\n\x16RESOURCE_TYPE_SNAPSHOT\x10$\x12\x1a\n\x16RESOURCE_TYPE_PREBUILD\x10%\x12.\n*RESOURCE_TYPE_ORGANIZATION_LLM_INTEGRATION\x10&\x12\x1f\n\x1bRESOURCE_TYPE_CUSTOM_DOMAIN\x10\'\x12)\n%RESOURCE_TYPE_ROLE_ASSIGNMENT_CHANGED\x10(\x12*\n&RESOURCE_TYPE_GROUP_MEMBERSHIP_CHANGED\x10)\x12\x19\n\x15RESOURCE_TYPE_WEBHOOK\x10*\x12$\n RESOURCE_TYPE_SCIM_CONFIGURATION\x10+\x12(\n$RESOURCE_TYPE_SERVICE_ACCOUNT_SECRET\x10,\x12%\n!RESOURCE_TYPE_ANNOUNCEMENT_BANNER\x10-\x12\'\n#RESOURCE_TYPE_SERVICE_ACCOUNT_TOKEN\x10.\x12!\n\x1dRESOURCE_TYPE_ROLE_ASSIGNMENT\x10/\x12\x1b\n\x17RESOURCE_TYPE_WARM_POOL\x100\x12\x1e\n\x1aRESOURCE_TYPE_NOTIFICATION\x101\x12!\n\x1dRESOURCE_TYPE_SECURITY_POLICY\x102\x12\x1f\n\x1bRESOURCE_TYPE_BASE_SNAPSHOT\x103\x12&\n"RESOURCE_TYPE_BASE_SNAPSHOT_CONFIG\x104*\xba\x01\n\x11ResourceOperation\x12"\n\x1eRESOURCE_OPERATION_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESOURCE_OPERATION_CREATE\x10\x01\x12\x1d\n\x19RESOURCE_OPERATION_UPDATE\x10\x02\x12\x1d\n\x19RESOURCE_OPERATION_DELETE\x10\x03\x12$\n RESOURCE_OPERATION_UPDATE_STATUS\x10\x04*\xae\x02\n\x11AuditLogEntryKind\x12$\n AUDIT_LOG_ENTRY_KIND_UNSPECIFIED\x10\x00\x128\n0AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_BLOCKED\x10\x01\x1a\x02\x08\x01\x128\n0AUDIT_LOG_ENTRY_KIND_AGENT_SECURITY_EXEC_AUDITED\x10\x02\x1a\x02\x08\x01\x12(\n$AUDIT_LOG_ENTRY_KIND_RESOURCE_CHANGE\x10\x03\x12*\n&AUDIT_LOG_ENTRY_KIND_CREDENTIAL_ACCESS\x10\x04\x12)\n%AUDIT_LOG_ENTRY_KIND_ENVIRONMENT_VETO\x10\x052\xb7\x01\n\x0cEventService\x12N\n\x0bWatchEvents\x12\x1d.gitpod.v1.WatchEventsRequest\x1a\x1e.gitpod.v1.WatchEventsResponse0\x01\x12W\n\rListAuditLogs\x12\x1f.gitpod.v1.ListAuditLogsRequest\x1a .gitpod.v1.ListAuditLogsResponse"\x03\x90\x02\x01b\x06proto3',
     [
         validate_pb.desc(),
+        identity_pb.desc(),
+        pagination_pb.desc(),
+        timestamp_pb.desc(),
     ],
     {
         "WatchEventsRequest": WatchEventsRequest,
         "WatchEventsRequest.ResourceTypeFilter": WatchEventsRequest.ResourceTypeFilter,
         "WatchEventsResponse": WatchEventsResponse,
+        "ListAuditLogsRequest": ListAuditLogsRequest,
+        "ListAuditLogsRequest.Filter": ListAuditLogsRequest.Filter,
+        "ListAuditLogsResponse": ListAuditLogsResponse,
+        "ListAuditLogsResponse.AuditLogEntry": ListAuditLogsResponse.AuditLogEntry,
         "ResourceType": ResourceType,
         "ResourceOperation": ResourceOperation,
+        "AuditLogEntryKind": AuditLogEntryKind,
     },
 )
 
