@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from hostler.core import events as ev
 from hostler.core.ambient import Ambient
@@ -183,6 +184,8 @@ class Engine:
 
     async def _consider(self, execution: str) -> None:
         """Run a row's worker until it has nothing to do, then look once more if somebody asked meanwhile."""
+        clear_contextvars()
+        bind_contextvars(execution=execution, runner=self._identity.runner)
         if execution in self._workers or (self._lease is not None and not self._lease.held):
             return
         row = await self._executions.row(execution)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
@@ -136,6 +137,7 @@ class Worker:
         self._poke.clear()
         lingered = self.state.phase in ("WAITING_FOR_INPUT", "STOPPED")
         await self.catch_up()
+        bind_contextvars(turn=self.state.turn)
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
         told = self._telling = self._heard()
