@@ -104,7 +104,7 @@ class Policing:
         await self._check_tokens(await self.refresh(), creator)
 
     async def admit_environment(self, new: NewEnvironment, creator: Principal) -> NewEnvironment:
-        """Return an environment as it may be made; git inside commits as its creator, unless it names another."""
+        """Return an environment as it may be made; git commits as its creator there, unless it names another."""
         await self._check_environment(new, creator)
         person = await self._people.get(creator.id)
         return replace(new, variables={**authorship(person), **(new.variables or {})}) if person else new
