@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 class _Uvicorn(uvicorn.Server):
     """Uvicorn that lets Hostler drain as soon as it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[int], Awaitable[None]]) -> None:
         super().__init__(config)
         self._hostler = server
         self._ready = ready
@@ -31,7 +31,7 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
+            await self._ready(self.servers[0].sockets[0].getsockname()[1])
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain and stop; unlike uvicorn's own, the signal is not raised again afterwards, so the exit code is ours."""
@@ -48,13 +48,11 @@ async def run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload_soon, server)
         host = settings.server.host
 
-        telling: list[asyncio.Future[None]] = []
-
-        def ready(port: int) -> None:
+        async def ready(port: int) -> None:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{port}"
             server.home.write_server(url)
-            telling.append(asyncio.ensure_future(server.reached_at(url)))
+            await server.reached_at(url)
             if server.new_token:
                 say(f"API token of the owner, shown once and kept in {server.home.token_file}: {server.new_token}")
             say(f"Hostler is ready at {url}")
