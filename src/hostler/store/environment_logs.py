@@ -22,14 +22,19 @@ class StoredEnvironmentLogs:
     async def say(self, environment: str, text: str, at: datetime) -> None:
         """Keep a line of Hostler's own."""
         entry = {"step": "", "upto": 0, "body": _plain(text).rstrip("\n") + "\n", "at": at}
-        await self._writer.do(lambda writing: _add(writing, environment, entry))
+
+        def work(writing: Writing) -> None:
+            if _held(writing.connection, environment):
+                _add(writing, environment, entry)
+
+        await self._writer.do(work)
 
     async def output(self, environment: str, step: str, upto: int, text: str, at: datetime) -> None:
         """Keep output of a step that ends at byte `upto` of what it has said."""
         entry = {"step": step, "upto": upto, "body": _plain(text), "at": at}
 
         def work(writing: Writing) -> None:
-            if _upto(writing.connection, environment, step) < upto:
+            if _held(writing.connection, environment) and _upto(writing.connection, environment, step) < upto:
                 _add(writing, environment, entry)
 
         await self._writer.do(work)
@@ -55,11 +60,15 @@ def _upto(connection: Connection, environment: str, step: str) -> int:
     return connection.execute(select(func.coalesce(func.max(table.c.upto), 0)).where(*here)).scalar_one()
 
 
+def _held(connection: Connection, owner: str) -> bool:
+    """Keep the environment, and so the end of its log, for this transaction; False when it is gone."""
+    held = select(environment.c.id).where(environment.c.id == owner).with_for_update()
+    return connection.execute(held).first() is not None
+
+
 def _add(writing: Writing, owner: str, entry: Mapping[str, object]) -> None:
-    """Add an entry behind all others; there is nothing to add to when the environment is gone."""
+    """Add an entry behind all others."""
     connection = writing.connection
-    if connection.execute(select(environment.c.id).where(environment.c.id == owner)).first() is None:
-        return
     last = select(func.coalesce(func.max(table.c.seq), 0)).where(table.c.environment_id == owner)
     seq = connection.execute(last).scalar_one() + 1
     connection.execute(insert(table), {"environment_id": owner, "seq": seq, **entry})

@@ -66,10 +66,11 @@ class StoredProjectUse:
 
 def _begin(writing: Writing, environment: str, name: str, user: User, at: datetime) -> None:
     connection = writing.connection
+    there = select(project.c.id).where(project.c.id == name).with_for_update()
+    if not connection.execute(there).first():
+        return
     still = (project_run.c.environment_id == environment, project_run.c.until.is_(None))
     if connection.execute(select(project_run.c.since).where(*still)).first():
-        return
-    if not connection.execute(select(project.c.id).where(project.c.id == name)).first():
         return
     same = (project_run.c.environment_id == environment, project_run.c.since == at)
     if connection.execute(update(project_run).where(*same).values(until=None)).rowcount:

@@ -87,7 +87,8 @@ def _project(found: Mapping[Any, Any]) -> Project:
 
 def _save(writing: Writing, values: Mapping[str, Any], *, new: bool) -> None:
     connection = writing.connection
-    there = connection.execute(select(table.c.id).where(table.c.id == values["id"])).first() is not None
+    this = select(table.c.id).where(table.c.id == values["id"]).with_for_update()
+    there = connection.execute(this).first() is not None
     if there and new:
         raise AlreadyExists("there is a project with this id")
     if not there and not new:

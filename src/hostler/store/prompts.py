@@ -84,7 +84,8 @@ def _save(writing: Writing, values: dict[str, Any], *, new: bool) -> None:
     )
     if connection.execute(taken).first():
         raise AlreadyExists(f"another prompt has the command {values['command']}", field="command")
-    there = connection.execute(select(table.c.id).where(table.c.id == values["id"])).first() is not None
+    this = select(table.c.id).where(table.c.id == values["id"]).with_for_update()
+    there = connection.execute(this).first() is not None
     if there and new:
         raise AlreadyExists("there is a prompt with this id")
     if not there and not new:

@@ -1,7 +1,7 @@
 """The store's conformance suite: test classes for any store that keeps the promises of `hostler.core.ports`.
 
 An adapter subclasses each class of `SUITE` under a name that begins with Test, and gives a fixture `opener` (see
-`scene.Opener`).
+`scene.Opener`), and, where several processes may have the database open, those of `SHARING`.
 """
 
 from hostler.testing.store_suite.admission import ShareBook, SignInBook
@@ -13,6 +13,7 @@ from hostler.testing.store_suite.library import BlobBook, BundleBook, Environmen
 from hostler.testing.store_suite.lists import Listing
 from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
 from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
+from hostler.testing.store_suite.sharing import SHARING
 from hostler.testing.store_suite.spending import SpendingSums
 
 SUITE: tuple[type[StoreSuite], ...] = (
@@ -40,4 +41,4 @@ SUITE: tuple[type[StoreSuite], ...] = (
     ClassHostBook,
 )
 
-__all__ = ["FOLD", "SUITE", "Opener", "StoreSuite"]
+__all__ = ["FOLD", "SHARING", "SUITE", "Opener", "StoreSuite"]
