@@ -48,6 +48,7 @@ from hostler.engine.peers import Peers
 from hostler.engine.policing import Policing
 from hostler.engine.project_use import CountedRows
 from hostler.engine.restoring import KeptDesk
+from hostler.engine.retention import daily
 from hostler.engine.setups import Setups
 from hostler.engine.waking import Waking
 from hostler.environments.credentials import GitLogins
@@ -69,6 +70,7 @@ from hostler.operating import operating
 from hostler.presence import Heartbeat, teller, told_of
 from hostler.projections.row import project
 from hostler.reloading import Load, Reloading, change_with
+from hostler.retaining import retaining
 from hostler.store.folding import Fold
 from hostler.store.opening import Store, open_store
 from hostler.store.spoken import SpokenFiles
@@ -274,6 +276,8 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         classes = classes_of(settings)
         environments.follow(Setups(stores.environments, stores.environment_logs, overlays, classes, ambient, redactor))
 
+        retention = retaining(settings, home.folder, stores, desk, keeping, ambient)
+
         async def exists(execution: str) -> bool:
             return await stores.executions.row(execution) is not None
 
@@ -290,6 +294,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
                 idle_stop(environments, ambient),
                 disk_watch(places.disk, environments, ambient),
                 expiry(keeping, ambient),
+                daily(retention, ambient),
                 policy_watch(policing, desk, engine, ambient),
             )
         )
@@ -323,6 +328,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
             spending=stores.spending,
             policies=stores.policies,
             policing=policing,
+            tidying=retention,
             logins=logins,
             agents=definitions,
             classes=truthful(classes_of(settings), preflight),

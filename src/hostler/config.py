@@ -256,6 +256,21 @@ class RatesSection(Section):
     """Of one address, with a credential that is not good."""
 
 
+class RetentionSection(Section):
+    """For how many days things are kept; 0 is for ever. What is expired is kept a while, so that people see why."""
+
+    executions_days: float = Field(0, ge=0)
+    """Executions that neither ran nor changed."""
+    environment_log_days: float = Field(0, ge=0)
+    """Logs of environments that are stopped."""
+    usage_days: float = Field(0, ge=0)
+    """What executions that are gone had used."""
+    expired_days: float = Field(30, gt=0)
+    """Tokens, shares and credentials after they expired."""
+    setup_cache_days: float = Field(30, gt=0)
+    """What setup commands made, since it was used last."""
+
+
 class TelemetrySection(Section):
     """Traces and metrics by OpenTelemetry, where the extra `otel` is installed."""
 
@@ -313,6 +328,7 @@ class Settings(BaseSettings):
     policy: PolicySection = PolicySection()
     approvals: ApprovalsSection = ApprovalsSection()  # pyright: ignore[reportCallIssue]
     rates: RatesSection = RatesSection()  # pyright: ignore[reportCallIssue]
+    retention: RetentionSection = RetentionSection()  # pyright: ignore[reportCallIssue]
     telemetry: TelemetrySection = TelemetrySection()  # pyright: ignore[reportCallIssue]
     data_dir: str = ""
     database_url: str = ""

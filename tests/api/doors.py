@@ -153,6 +153,7 @@ ROWS: Mapping[str, str] = {
     f"DELETE {HOUSE}/service-accounts/{{account}}": "administers",
     f"GET {HOUSE}/maintenance": "reads",
     f"PUT {HOUSE}/maintenance": "administers",
+    f"POST {HOUSE}/gc": "administers",
     f"DELETE {HOUSE}/maintenance": "administers",
     f"DELETE {HOUSE}/runners/{{runner}}": "administers",
     f"POST {HOUSE}/reload": "administers",

@@ -20,6 +20,7 @@ from hostler.api.overview import Overview
 from hostler.api.parts import ApiParts
 from hostler.api.policy import PolicyDesk
 from hostler.api.queue import Queue
+from hostler.api.tidying import TidyingUp
 from hostler.api.users import Users
 from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound
@@ -61,6 +62,7 @@ class House:
             *Overview(self._parts).routes(),
             *PolicyDesk(self._parts).routes(),
             *Queue(self._parts).routes(),
+            *TidyingUp(self._parts).routes(),
             *Work(self._parts).routes(),
             *Users(self._parts, self._credentials).routes(),
         ]

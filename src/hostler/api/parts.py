@@ -19,6 +19,7 @@ from hostler.core.policy import NoPolicies, NoUse, Policies, Using
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
 from hostler.core.projects import Projects, ProjectUse
 from hostler.core.redaction import Redactor
+from hostler.core.retention import NoTidying, Tidying
 from hostler.core.runners import GivingUp, NobodyAway, NoPeers, RunnerPeers
 from hostler.core.spending import SpendingBook
 from hostler.core.work import NoWork, WorkDesk
@@ -96,6 +97,8 @@ class ApiParts:
     """What people have used of what they may."""
     operations: Operations = field(default_factory=Operations)
     """What operating the server needs."""
+    tidying: Tidying = field(default_factory=NoTidying)
+    """Lets go of what was kept for long enough."""
     support: Support = field(default_factory=NoSupport)
     """What a support bundle tells of the server."""
     html_export: Callable[[Any], AsyncGenerator[bytes]] | None = None

@@ -31,6 +31,12 @@ MEANINGS: Mapping[str, str] = {
     "rates.caller": "Of one person or service account, on each process.",
     "rates.address": "Of one address, without a credential that was good before; this machine itself is not counted.",
     "rates.attempts": "Of one address, with a token, link or sign-in that is not good.",
+    "retention": "For how many days things are kept; 0: for ever. `hostler gc --dry-run` says what would go.",
+    "retention.executions_days": "Executions that neither ran nor changed for so long, with their kept work.",
+    "retention.environment_log_days": "Logs of environments that are stopped.",
+    "retention.usage_days": "What executions that are gone had used.",
+    "retention.expired_days": "Tokens, shares and credentials, after they have expired.",
+    "retention.setup_cache_days": "What setup commands made, since it was used last.",
     "telemetry": "Traces and metrics by OpenTelemetry; needs the extra hostler[otel].",
     "telemetry.endpoint": "Of OTLP over HTTP, such as http://127.0.0.1:4318; empty: OTEL_EXPORTER_OTLP_ENDPOINT, "
     "else off.",

@@ -78,6 +78,7 @@ class Store:
     audit: StoredAudit
     figures: StoredFigures
     writer: Writer
+    readers: Readers
     maintenance: StoredMaintenance
     webhooks: StoredWebhooks
 
@@ -133,6 +134,7 @@ async def open_store(
             audit=StoredAudit(writer, readers),
             figures=StoredFigures(readers),
             writer=writer,
+            readers=readers,
             maintenance=StoredMaintenance(writer, readers),
             webhooks=StoredWebhooks(writer, readers),
         )
