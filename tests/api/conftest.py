@@ -12,6 +12,7 @@ import uvicorn
 from httpx2 import AsyncClient, Response
 from uvicorn.server import ServerState
 
+from hostler.api.access import Access
 from hostler.api.auth import hashed
 from hostler.api.parts import ApiParts, Health
 from hostler.api.server import build
@@ -89,6 +90,7 @@ class Api:
     environments: FakeEnvironments
     url: str
     http: AsyncClient
+    app: Access
     stopping: bool = False
 
     def headers(self, more: Mapping[str, str] | None = None, token: str | None = "owner-token") -> dict[str, str]:
@@ -207,10 +209,11 @@ async def api() -> AsyncIterator[Api]:
         doctor=doctor,
         model_allowed=lambda name: name != "scripted:forbidden",
     )
-    server = Listening(build(parts))
+    app = build(parts)
+    server = Listening(app)
     port = await server.start()
     async with AsyncClient(timeout=30, verify=False) as http:
-        holder.append(Api(parts, clock, desk, tokens, environments, f"http://127.0.0.1:{port}", http))
+        holder.append(Api(parts, clock, desk, tokens, environments, f"http://127.0.0.1:{port}", http, app))
         yield holder[0]
     await server.stop()
 

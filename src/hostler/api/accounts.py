@@ -20,6 +20,7 @@ INVITED = timedelta(hours=72)
 """How long the link of a new account can be opened."""
 LONGEST_NAME = 100
 PAGE = 100
+UNDER_WAY = ("PENDING", "RUNNING")
 CALLED: dict[Kind, str] = {"user": "user", "service_account": "service account"}
 
 
@@ -77,7 +78,7 @@ class Accounts:
         return changed
 
     async def _stop(self, person: str) -> None:
-        query, before = ExecutionQuery(creator_ids=(person,), phases=("RUNNING",)), ""
+        query, before = ExecutionQuery(creator_ids=(person,), phases=UNDER_WAY), ""
         while rows := await self._parts.executions.find(query, before, PAGE):
             before = rows[-1].id
             for row in rows:
