@@ -75,7 +75,7 @@ class Listening:
             try:
                 await self._follow(connection)
             except psycopg.Error as error:
-                log.warning("the database cannot be listened to; trying again", problem=str(error).strip())
+                log.warning("the database cannot be listened to; trying again", problem=str(error).split("\n")[0])
             await connection.close()
             connection = self._connection = await self._again()
             self._returned()

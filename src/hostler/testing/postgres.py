@@ -28,7 +28,7 @@ HINT = "apt-get install -y --no-install-recommends postgresql"
 SETTINGS = (
     "fsync=off",
     "full_page_writes=off",
-    "max_connections=50",
+    "max_connections=100",
     "shared_buffers=16MB",
     "lc_messages=C",
     "logging_collector=off",
@@ -52,21 +52,31 @@ class ThrowAwayPostgres:
     """Where it listens for TCP too; empty: nowhere."""
     port: int = 0
     process: "subprocess.Popen[str] | None" = None
+    _drain: Thread | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd="/")
+        try:
+            _await_ready(process)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
         self.process = process
-        _await_ready(process)
-        Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
+        self._drain = Thread(target=deque, args=(process.stderr, 0), daemon=True)
+        self._drain.start()
 
     def end(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it at once, every session in the middle of what it does."""
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait()
+            if self._drain is not None:
+                self._drain.join()  # the sessions of a server that was killed end a moment after it
             if self.process.stderr is not None:
                 self.process.stderr.close()
+        self.process = self._drain = None
 
     def restart(self) -> None:
         """End it as a crash would, without a word to anybody, and start it again on the same data."""
@@ -183,5 +193,4 @@ def _await_ready(process: "subprocess.Popen[str]") -> None:
         last.append(said)
         if "ready to accept connections" in said:
             return
-    process.wait()
     raise NoPostgres(f"the Postgres server did not start: {''.join(last)}")
