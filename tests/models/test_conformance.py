@@ -14,7 +14,7 @@ from hostler.models.script import Call, Fault, Step
 from hostler.models.scripted import Gates
 from hostler.testing.answers import Answer, Broken, Failure, Hold, Reply
 from hostler.testing.endpoints import Endpoint
-from hostler.testing.model_suite import ModelSuite, Served
+from hostler.testing.model_suite import ModelSuite, Served, ask
 
 REMOTE = ("anthropic:claude-sonnet-4-6", "openai-responses:gpt-5", "openai-chat:llama3")
 
@@ -28,6 +28,27 @@ class TestRemoteModels(ModelSuite):
         async def serve(*answers: Answer) -> AsyncIterator[Model]:
             async with Endpoint(answers) as self.endpoint:
                 models = Registry(self.endpoint.environ())
+                yield models.get(request.param)
+                await models.close()
+
+        return serve
+
+    async def all_held(self, model: Model, calls: int) -> None:
+        await self.endpoint.until(lambda endpoint: endpoint.in_flight == calls)
+
+
+class TestWarmModels(ModelSuite):
+    """Models that have answered before, so that their common calls go the short way."""
+
+    endpoint: Endpoint
+
+    @pytest.fixture(params=REMOTE)
+    def served(self, request: pytest.FixtureRequest) -> Served:
+        @asynccontextmanager
+        async def serve(*answers: Answer) -> AsyncIterator[Model]:
+            async with Endpoint([Reply("Warm."), *answers]) as self.endpoint:
+                models = Registry(self.endpoint.environ())
+                await ask(models.get(request.param))
                 yield models.get(request.param)
                 await models.close()
 

@@ -24,10 +24,21 @@ VARIABLES = {REMOTE[0]: "ANTHROPIC_API_KEY", REMOTE[1]: "OPENAI_API_KEY", REMOTE
 pytestmark = pytest.mark.parametrize("name", REMOTE)
 
 
+WARM: list[bool] = [False]
+"""Whether a model has answered before, so that it may go the short way."""
+
+
+@pytest.fixture(params=["cold", "warm"], autouse=True)
+def warm(request: pytest.FixtureRequest) -> None:
+    WARM[0] = request.param == "warm"
+
+
 @asynccontextmanager
 async def model(name: str, *answers: Answer) -> AsyncIterator[Model]:
-    async with Endpoint(answers) as endpoint:
+    async with Endpoint([*[Reply("Warm.")] * WARM[0], *answers]) as endpoint:
         models = Registry(endpoint.environ())
+        if WARM[0]:
+            await ask(models.get(name))
         yield models.get(name)
         await models.close()
 

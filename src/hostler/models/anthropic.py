@@ -5,6 +5,7 @@ from anthropic import AsyncAnthropic
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
+from hostler.models.direct_messages import Messages
 from hostler.models.pools import TIMEOUT
 from hostler.models.remote import Family, RemoteModel
 from hostler.models.settings import Opening
@@ -28,4 +29,4 @@ def open_model(opening: Opening) -> RemoteModel:
         vendor = AsyncAnthropic(api_key=key, base_url=url, http_client=client, max_retries=0, timeout=TIMEOUT)
         return AnthropicModel(opening.name, provider=AnthropicProvider(anthropic_client=vendor))
 
-    return RemoteModel(opening, Family(connect, KEY, _SETTINGS, mark_cache=True))
+    return RemoteModel(opening, Family(connect, KEY, _SETTINGS, mark_cache=True, dialect=lambda _: Messages()))

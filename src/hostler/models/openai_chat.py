@@ -9,6 +9,7 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+from hostler.models.direct_chat import Chat
 from hostler.models.openai_client import vendor_client
 from hostler.models.remote import Family, RemoteModel
 from hostler.models.settings import Opening
@@ -31,7 +32,7 @@ def open_model(opening: Opening) -> RemoteModel:
         vendor = vendor_client(key, url, client)
         return OpenAIChatModel(opening.name, provider=_provider(vendor, url), profile=_PROFILE)
 
-    return RemoteModel(opening, Family(connect, KEY, {}))
+    return RemoteModel(opening, Family(connect, KEY, {}, dialect=Chat))
 
 
 def _provider(vendor: AsyncOpenAI, url: str | None) -> OpenAIProvider | OpenAICompatibleProvider:

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 import httpx2
 
+from hostler.models.direct import sent
+
 CALLS_A_POOL = 20
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 300.0
@@ -28,7 +30,14 @@ def http_client() -> httpx2.AsyncClient:
     """Return a client for one pool; it honours the server's HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE."""
     limits = httpx2.Limits(max_connections=CALLS_A_POOL, max_keepalive_connections=CALLS_A_POOL)
     trusted = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    return httpx2.AsyncClient(timeout=TIMEOUT, limits=limits, verify=trusted, follow_redirects=True)
+    hooks = {"request": [_note]}
+    return httpx2.AsyncClient(timeout=TIMEOUT, limits=limits, verify=trusted, follow_redirects=True, event_hooks=hooks)
+
+
+async def _note(request: httpx2.Request) -> None:
+    """Show a request to whoever watches what is sent in this task."""
+    if (noted := sent.get()) is not None:
+        noted.append(request)
 
 
 C = TypeVar("C")

@@ -12,6 +12,7 @@ from pydantic_ai.settings import ModelSettings
 
 from hostler.core.conversation import Delta, ModelReply, ModelRequest
 from hostler.core.ports import ModelInfo
+from hostler.models.direct import Dialect, Direct, Heard, watched
 from hostler.models.failures import told_apart
 from hostler.models.pools import Pools
 from hostler.models.settings import Opening
@@ -31,6 +32,16 @@ class Family:
     settings: Mapping[str, object]
     mark_cache: bool = False
     """The provider caches up to marks that the caller sets, instead of by itself."""
+    dialect: Callable[[str], Dialect] | None = None
+    """Makes what common calls are made with past the library, by the library's name for the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One pool's client, and the library's caller through it."""
+
+    client: httpx2.AsyncClient
+    caller: Caller[Any]
 
 
 class RemoteModel:
@@ -39,9 +50,11 @@ class RemoteModel:
     def __init__(self, opening: Opening, family: Family) -> None:
         self._provider = opening.provider
         self._family = family
-        self._pools = Pools(family.connect)
+        self._pools = Pools(lambda client: Line(client, family.connect(client)))
         override = opening.override
-        known = self._pools.first().context_window
+        known = self._pools.first().caller.context_window
+        dialect = family.dialect(self._pools.first().caller.system) if family.dialect else None
+        self._direct = Direct(dialect, opening.name) if dialect else None
         self._info = ModelInfo(
             opening.full_name,
             context_window=override.context_window or known or 0,
@@ -56,9 +69,23 @@ class RemoteModel:
 
     async def call(self, request: ModelRequest, on_delta: Callable[[Delta], None]) -> ModelReply:
         """Make one streamed call; see the port for its promises."""
-        sent = request_of(request.messages, self._provider, mark_cache=self._family.mark_cache)
-        async with self._pools.lease() as caller, AsyncExitStack() as stack:
+        async with self._pools.lease() as line, AsyncExitStack() as stack:
+            if self._direct is None or (ready := self._direct.ready(request)) is None:
+                return await self._asked(line.caller, request, on_delta)
+            heard = Heard()
+            if reply := await self._direct.ask(line.client, ready, on_delta, heard, stack):
+                return reply
+            client = await stack.enter_async_context(httpx2.AsyncClient(transport=heard, trust_env=False))
+            return await self._asked(self._family.connect(client), request, heard.going_on(on_delta), learn=False)
+
+    async def _asked(
+        self, caller: Caller[Any], request: ModelRequest, on_delta: Callable[[Delta], None], *, learn: bool = True
+    ) -> ModelReply:
+        """Make a call through the library."""
+        noted: list[httpx2.Request] = []
+        async with AsyncExitStack() as stack:
             with self._failing():
+                sent = request_of(request.messages, self._provider, mark_cache=self._family.mark_cache)
                 opening = model_request_stream(
                     caller,
                     sent,
@@ -66,7 +93,10 @@ class RemoteModel:
                     model_request_parameters=parameters_of(request),
                     instrument=False,
                 )
-                stream = await stack.enter_async_context(opening)
+                with watched(noted):
+                    stream = await stack.enter_async_context(opening)
+            if self._direct is not None and learn and noted:
+                self._direct.learn(request, noted[-1])
             pieces = await stack.enter_async_context(aclosing(deltas(stream)))
             while delta := await self._next(pieces):
                 on_delta(delta)  # outside `_failing`: what goes wrong here is no failure of the provider

@@ -1,0 +1,137 @@
+"""Chat Completions on the short way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic_core
+
+from hostler.core.conversation import Delta, ModelReply, ModelRequest, Text, Usage, UserMessage
+from hostler.models.direct import Body, Odd, Reader, needed
+from hostler.models.direct_parts import Finish, Growing, arguments_of, said_before
+
+PROVIDER = "openai-chat"
+FINISHES: Mapping[str, Finish] = {"stop": "stop", "tool_calls": "tools", "length": "length"}
+
+
+class Chat:
+    """See the protocol."""
+
+    def __init__(self, provider_name: str) -> None:
+        self._provider_name = provider_name
+
+    def body(self, request: ModelRequest) -> Body | None:
+        """Return messages and tools."""
+        messages: list[Any] = [{"role": "system", "content": request.system}] if request.system else []
+        for message in request.messages:
+            if isinstance(message, UserMessage):
+                if (asked := _user(message)) is None:
+                    return None
+                messages += asked
+                continue
+            if (said := said_before(message, PROVIDER)) is None:
+                return None
+            one: Body = {"role": "assistant"}
+            calls: list[Any] = []
+            for part in said:
+                if isinstance(part, Text):
+                    one["content"] = part.text
+                elif (given := arguments_of(part)) is None:
+                    return None
+                else:
+                    function = {"name": part.name, "arguments": pydantic_core.to_json(given).decode()}
+                    calls.append({"id": part.id, "type": "function", "function": function})
+            if calls:
+                one = {"content": None, **one, "tool_calls": calls}
+            messages.append(one)
+        tools = [{"type": "function", "function": _tool(tool)} for tool in request.tools]
+        return {"messages": messages, **({"tools": tools} if tools else {})}
+
+    def reader(self) -> Reader:
+        """Return a reader of chunks."""
+        return _Chunks(self._provider_name)
+
+
+def _tool(tool: Any) -> Body:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+
+
+def _user(message: UserMessage) -> list[Any] | None:
+    found: list[Any] = []
+    for result in message.results:
+        text = pydantic_core.to_json({"error": result.text}).decode() if result.failed else result.text
+        found.append({"role": "tool", "tool_call_id": result.call_id, "content": text})
+    texts = [part for part in message.parts if part != Text("")]
+    if any(not isinstance(part, Text) for part in texts):
+        return None
+    if texts:
+        said = [{"text": part.text, "type": "text"} for part in texts if isinstance(part, Text)]
+        found.append({"role": "user", "content": said})
+    return found
+
+
+class _Chunks:
+    def __init__(self, provider_name: str) -> None:
+        self.over = False
+        self._provider_name = provider_name
+        self._growing = Growing()
+        self._places: dict[int, int] = {}
+        self._finish: Finish | None = None
+        self._id = ""
+        self._usage = Usage()
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take one chunk."""
+        if data == b"[DONE]":
+            self.over = True
+            return []
+        chunk: Any = pydantic_core.from_json(data)
+        if "error" in chunk:
+            raise Odd
+        self._id = chunk.get("id") or self._id
+        if counted := chunk.get("usage"):
+            self._usage = _usage(counted)
+        deltas: list[Delta] = []
+        for choice in chunk["choices"]:
+            deltas += self._choice(choice)
+        return deltas
+
+    def _choice(self, choice: Any) -> list[Delta]:
+        needed(choice, "delta", "finish_reason", "index", "logprobs")
+        if choice.get("index", 0) != 0:
+            raise Odd
+        delta = choice["delta"]
+        needed(delta, "role", "content", "tool_calls")
+        deltas = self._growing.text(delta.get("content") or "")
+        for call in delta.get("tool_calls") or ():
+            deltas += self._call(call)
+        if finish := choice.get("finish_reason"):
+            self._finish = FINISHES.get(finish)
+            if self._finish is None:
+                raise Odd
+        return deltas
+
+    def _call(self, call: Any) -> list[Delta]:
+        needed(call, "index", "id", "type", "function")
+        function: Body = call.get("function") or {}
+        needed(function, "name", "arguments")
+        if call["index"] not in self._places:
+            self._places[call["index"]] = self._growing.call(call.get("id") or "", function.get("name") or "")
+        elif call.get("id") or function.get("name"):
+            raise Odd  # some repeat them and some add to them
+        return self._growing.argue(self._places[call["index"]], function.get("arguments") or "")
+
+    def reply(self, model: str) -> ModelReply:
+        """Return the reply."""
+        if self._finish is None:
+            raise Odd
+        native = {"model_name": model, "provider_name": self._provider_name, "provider_response_id": self._id}
+        return self._growing.reply(self._finish, self._usage, native, PROVIDER)
+
+
+def _usage(counted: Any) -> Usage:
+    details: Body = counted.get("prompt_tokens_details") or {}
+    needed(counted, "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details",
+           "completion_tokens_details")  # fmt: skip
+    needed(details, "cached_tokens", "cache_write_tokens")
+    cached, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
+    return Usage(max(0, counted["prompt_tokens"] - cached - written), cached, written, counted["completion_tokens"])
