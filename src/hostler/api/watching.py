@@ -19,7 +19,7 @@ from hostler.api.environment_view import desired_of
 from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import event_pb as pb
 from hostler.core.errors import InvalidArgument, Unavailable, Unimplemented
-from hostler.core.ports import EnvironmentRow, ExecutionQuery, Row
+from hostler.core.ports import EVERYTHING, EnvironmentRow, ExecutionQuery, Row
 
 TICK = 1.0
 """Seconds after which a quiet stream looks whether the server is stopping."""
@@ -102,7 +102,7 @@ class Events(AuditLogs):
                 check_validity()
                 if self._parts.draining():
                     raise Unavailable("the server is stopping; watch again in a moment")
-                everything = ticks % LOOK_AGAIN == 0
+                everything = ticks % LOOK_AGAIN == 0 or EVERYTHING in changed
                 for event in await watcher.look(changed, everything=everything):
                     yield event
                 await asyncio.sleep(0)
