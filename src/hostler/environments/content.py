@@ -250,11 +250,18 @@ async def _send(site: Site, file: Path, path: str) -> None:
     await _run(site, "join", "/bin/sh", "-c", 'cat "$0".[0-9]* > "$0" && rm -f "$0".[0-9]*', path)
 
 
+FULL = ("File size limit exceeded", "No space left on device", "Disk quota exceeded")
+"""What programs say that have no room."""
+
+
 async def _run(site: Site, step: str, *argv: str) -> None:
     operation = replace(site.operation, id=f"{site.operation.id}/{step}")
     result = await site.machine.exec(operation, Command(argv, timeout=CLONE_SECONDS), incarnation=site.incarnation)
     if result.outcome != Exited(0):
-        raise EnvironmentFailed(f"The repository could not be brought in: {_said(result)}")
+        said = _said(result)
+        if any(sign in said for sign in FULL):
+            said = f"it does not fit into the environment's disk ({said}); choose a class with a larger disk_gib"
+        raise EnvironmentFailed(f"The repository could not be brought in: {said}")
 
 
 STATUS = re.compile(r"(?:error|response)\D{0,3}(\d{3})\b", re.IGNORECASE)

@@ -1,6 +1,7 @@
 """Starting a supervisor so that it outlives us: its code, its socket, its program, and how to know it again."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -35,8 +36,17 @@ class Program:
     """A pipe from which the pid of the process to kill is read, as bubblewrap tells it; None: it is the program's."""
 
 
+@functools.cache
+def _sweep(root: Path) -> None:
+    """Remove, once in this process, what processes left that were killed while they copied."""
+    for part in root.glob(".supervisor-*-*-*"):
+        if not Path("/proc", part.name.split("-")[2]).exists():
+            shutil.rmtree(part, ignore_errors=True)
+
+
 def supervisor_code(root: Path, python: str) -> Path:
     """Copy the supervisor into the data folder, compiled for the Python that runs it; returns the folder to bind."""
+    _sweep(root)
     sources = sorted(SOURCE.glob("*.py"))
     mark = hashlib.sha256(b"\0".join([python.encode(), *(file.read_bytes() for file in sources)])).hexdigest()[:12]
     target = root / f"supervisor-{mark}"
