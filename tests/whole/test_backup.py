@@ -96,12 +96,15 @@ def test_a_backup_of_sqlite_is_restored_into_postgres_and_back(hostler: HostlerP
         server = HostlerProcess(there, env={"HOSTLER_DATABASE_URL": postgres.url()}).start()
         try:
             assert server.get(execution)["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
+            assert not list(there.glob("blobs/*/*"))
             cli("backup", place / "two.tar.gz", *words)
         finally:
             server.stop()
     back = HostlerProcess(place / "back")
     cli("restore", place / "two.tar.gz", "--data-dir", back.folder)
     assert back.log(execution) == log
+    (blob,) = {body["output"] for kind, body in log if kind == "ToolFinished"}
+    assert (back.folder / "blobs" / blob[:2] / blob).read_bytes().endswith(b"60000\n")
 
 
 def test_keys_are_left_out_when_asked(hostler: HostlerProcess, place: Path):
@@ -110,7 +113,9 @@ def test_keys_are_left_out_when_asked(hostler: HostlerProcess, place: Path):
     hostler.stop()
     content = gzip.decompress((place / "b.tar.gz").read_bytes())
     for name in ("key", "secret-key", "token"):
-        assert (hostler.folder / name).read_bytes().strip() not in content
+        data = (hostler.folder / name).read_bytes().strip()
+        assert data not in content
+        assert data.hex().encode() not in content
     new = HostlerProcess(place / "new")
     cli("restore", place / "b.tar.gz", "--data-dir", new.folder)
     new.start()

@@ -151,11 +151,13 @@ def test_the_rows_of_postgres_are_scrubbed_too(place: Path, wordcount: Path):
         server.call(
             "CreatePrompt", {"name": f"P {SECRET}", "description": "d", "prompt": f"say {SECRET}", "isTemplate": True}
         )
-        execution = server.start_agent(f"say {SECRET}")
+        execution = server.start_agent(f"run: for i in $(seq 3000); do echo '{SECRET}'; done")
         server.rest(execution)
         server.stop()
         url = ("--database-url", postgres.url())
-        assert scrub(folder, "--remove-kept", *url)[0]["places"]["log"]
+        done = scrub(folder, "--remove-kept", *url, code=1)[0]["places"]  # Its environment holds it too.
+        assert done["log"]
+        assert done["large outputs"] == 1
         assert scrub(folder, "--dry-run", *url)[0]["places"] == {}
         server.start()
         try:

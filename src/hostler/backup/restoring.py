@@ -65,6 +65,8 @@ def restore(file: Path, folder: Path, database: str, ambient: Ambient, *, say: S
         with writing(url, checked.header.schema) as filling:
             rows = _unpack(file, aside, filling, runner, checked.header.runner)
             check_kinds(filling.connection, KINDS)
+            if "blob_data" in filling.tables:
+                (filling.blobs_to_files if _is_sqlite(database) else filling.blobs_to_rows)(aside / "blobs")
         _put(aside / "runner", runner.encode())
         if inside:
             (aside / "hostler.db").chmod(0o600)
@@ -72,6 +74,10 @@ def restore(file: Path, folder: Path, database: str, ambient: Ambient, *, say: S
         _move(aside, folder)
     say(f"{rows} rows of {len(checked.rows)} tables")
     return Restored(checked, folder, runner, rows, settings)
+
+
+def _is_sqlite(database: str) -> bool:
+    return database.startswith("sqlite")
 
 
 def _must_be_empty(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Table, Text, inspect, text
@@ -20,7 +21,7 @@ from hostler.projections.row import project
 from hostler.scrubbing.masking import Masking, places
 from hostler.store.beside import columns_of, write_beside
 from hostler.store.columns import digest, to_json, to_ticks
-from hostler.store.copying import hostlers_tables
+from hostler.store.copying import BLOB, KEEP_BLOB, hostlers_tables
 from hostler.store.database import database_of, refusal
 from hostler.store.folding import Fold, Remembered
 from hostler.store.reading import read_log
@@ -153,6 +154,29 @@ def rename_blob(connection: Connection, old: str, new: Moved) -> None:
         here,
     )
     connection.execute(text("DELETE FROM blob WHERE sha256 = :old"), {"old": old})
+
+
+def scrub_blob_rows(connection: Connection, masking: Masking) -> dict[str, Moved]:
+    """Put the masked form beside each large output in the database that a secret stands in; return their new names."""
+    moved: dict[str, Moved] = {}
+    for name in connection.execute(text("SELECT sha256 FROM blob_data ORDER BY sha256")).scalars().all():
+        data = bytes(connection.execute(BLOB, {"sha256": name}).scalar_one())
+        if masking.in_data(data):
+            masked = masking.data(data)
+            moved[name] = Moved(sha256(masked).hexdigest(), len(masked))
+            connection.execute(KEEP_BLOB, {"sha256": moved[name].sha256, "body": masked})
+    return moved
+
+
+def drop_blob_row(connection: Connection, name: str) -> None:
+    """Remove a large output from the database."""
+    connection.execute(text("DELETE FROM blob_data WHERE sha256 = :name"), {"name": name})
+
+
+def drop_bundle(connection: Connection, execution: str) -> None:
+    """Remove the kept work of an execution that other machines would find in the database."""
+    for table in ("kept_part", "kept_bundle"):
+        connection.execute(text(f"DELETE FROM {table} WHERE execution_id = :id"), {"id": execution})
 
 
 def forget_pages(connection: Connection) -> None:

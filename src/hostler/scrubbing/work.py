@@ -21,10 +21,13 @@ from hostler.scrubbing.files import Folder, Left
 from hostler.scrubbing.masking import Masking
 from hostler.scrubbing.rows import (
     Moved,
+    drop_blob_row,
+    drop_bundle,
     forget_pages,
     masked_columns,
     rename_blob,
     rewriting,
+    scrub_blob_rows,
     scrub_log,
     scrub_tables,
 )
@@ -71,6 +74,8 @@ def look(settings: Settings, secrets: Sequence[str]) -> Found:
             rows = copied.connection.execution_options(yield_per=500).execute(table.select()).mappings()
             for row in rows if any(isinstance(column.type, Text) for column in table.columns) else ():
                 found.note(f"table {table.name}", len(masked_columns(table, dict(row), masking)))
+                if table.name == "blob_data" and masking.in_data(row["body"]):
+                    found.note("large outputs", 1)
     found.note("large outputs", sum(1 for _ in folder.blobs()))
     _beside(folder, found)
     for one in folder.kept():
@@ -98,7 +103,7 @@ def scrub(
                 connection.execute(WRITE, note.values("asked", {}))
             _scrub_database(connection, folder, masking, found, say)
             _beside(folder, found)
-            _kept(folder, found, remove=remove_kept)
+            _kept(connection, folder, found, remove=remove_kept)
             found.left.extend(folder.left())
             with connection.begin():
                 told = {where: str(number) for where, number in found.places.items()}
@@ -137,7 +142,9 @@ class _Note:
 
 def _scrub_database(connection: Connection, folder: Folder, masking: Masking, found: Found, say: Say) -> None:
     blobs = list(folder.blobs())
-    moved: dict[str, Moved] = {path.name: new for path, new in blobs}
+    with connection.begin():
+        rows = scrub_blob_rows(connection, masking)
+    moved: dict[str, Moved] = {path.name: new for path, new in blobs} | rows
     executions = _executions(connection)
     say(f"{len(executions)} executions are gone through")
     for execution in executions:
@@ -146,9 +153,11 @@ def _scrub_database(connection: Connection, folder: Folder, masking: Masking, fo
     with connection.begin():
         for old, new in moved.items():
             rename_blob(connection, old, new)
+        for old in rows:
+            drop_blob_row(connection, old)
     for path, _ in blobs:
         path.unlink()
-    found.note("large outputs", len(blobs))
+    found.note("large outputs", len(moved))
     with connection.begin():
         for table, number in scrub_tables(connection, masking).items():
             found.note(f"table {table}", number)
@@ -165,9 +174,11 @@ def _beside(folder: Folder, found: Found) -> None:
     found.note("setup caches", folder.setups())
 
 
-def _kept(folder: Folder, found: Found, *, remove: bool) -> None:
+def _kept(connection: Connection, folder: Folder, found: Found, *, remove: bool) -> None:
     for one in folder.kept():
         if remove:
+            with connection.begin():
+                drop_bundle(connection, one.stem)
             shutil.rmtree(one)
             found.note("kept work removed", 1)
         else:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, MetaData, NullPool, Table, create_engine, event, inspect, make_url, text
@@ -22,6 +23,8 @@ LEFT_OUT = ("schema_step", "runner")
 """Tables that are made anew: what the schema is stands in a backup's header, and who lives is not for a copy."""
 QUEUES = "procrastinate_"
 """Begins the tables of the dispatcher, which rebuilds them from the rows."""
+BLOB = text("SELECT body FROM blob_data WHERE sha256 = :sha256")
+KEEP_BLOB = text("INSERT INTO blob_data (sha256, body) VALUES (:sha256, :body) ON CONFLICT DO NOTHING")
 ROWS = 500
 """Rows that are read or written at a time."""
 
@@ -37,12 +40,12 @@ class Copied:
     """In an order in which each may refer to those before it."""
 
     def lines(self, table: Table, leave_out: Sequence[str] = ()) -> Iterator[bytes]:
-        """Yield a table: its columns' names, then its rows, each a line of JSON; rows with a key in `leave_out` not."""
+        """Yield a table: its columns' names, then its rows, each a line of JSON; rows named in `leave_out` not."""
         yield _line([column.name for column in table.columns])
         order = list(table.primary_key.columns) or list(table.columns)
         statement = table.select().order_by(*order)
         if leave_out:
-            statement = statement.where(table.c.key.not_in(leave_out))
+            statement = statement.where(table.c.name.not_in(leave_out))
         for row in self.connection.execution_options(yield_per=ROWS).execute(statement):
             yield _line([_plain(value) for value in row])
 
@@ -128,6 +131,21 @@ class Filling:
                 self.connection.execute(table.insert(), rows)
             written += len(rows)
         return written
+
+    def blobs_to_files(self, folder: Path) -> None:
+        """Let large outputs lie in files, as SQLite's servers have them."""
+        for name in self.connection.execute(text("SELECT sha256 FROM blob_data ORDER BY sha256")).scalars().all():
+            body = self.connection.execute(BLOB, {"sha256": name}).scalar_one()
+            path = folder / name[:2] / name
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_bytes(body)
+        self.connection.execute(text("DELETE FROM blob_data"))
+
+    def blobs_to_rows(self, folder: Path) -> None:
+        """Let large outputs lie in the database, where several machines share it."""
+        for path in sorted(folder.glob("*/*")):
+            self.connection.execute(KEEP_BLOB, {"sha256": path.name, "body": path.read_bytes()})
+            path.unlink()
 
 
 def _engine(url: str) -> Engine:
