@@ -55,7 +55,10 @@ class Site:
     def page(self, template: str, *, status: int = 200, styles: str = "", **shown: Any) -> HTMLResponse:
         """Return a page; `styles` are further sources of styles for a page whose library makes some by itself."""
         caller = current().caller
-        html = templates().get_template(template).render(version=self.parts.version, principal=_named(caller), **shown)
+        on = self.parts.operations.maintained()
+        html = templates().get_template(template).render(
+            version=self.parts.version, principal=_named(caller), maintenance=on.told if on else "", **shown
+        )
         return HTMLResponse(html, status, headers={**HEADERS, "content-security-policy": policy(styles)})
 
     def route(self, path: str, handler: Handler, methods: tuple[str, ...] = ("GET",)) -> Route:
