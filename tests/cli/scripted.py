@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             case body:
                 self._reply(200, json.dumps(body).encode())
 
-    do_GET = do_POST = do_DELETE = handle_any
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_any
 
     def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

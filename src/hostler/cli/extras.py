@@ -101,9 +101,18 @@ def tokens(client: Client) -> list[Json]:
     return client.json("GET", f"{PREFIX}/tokens").get("tokens", [])
 
 
-def new_token(client: Client, name: str, scope: str, days: float) -> Json:
-    """Make an API token, with `days` 0 one that holds for ever; its text is in `token`."""
-    return client.json("POST", f"{PREFIX}/tokens", {"name": name, "scope": scope, **({"days": days} if days else {})})
+def new_token(client: Client, name: str, scope: str, days: float, account: str = "") -> Json:
+    """Make an API token, with `days` 0 one that holds for ever; its text is in `token`.
+
+    `account` is an account's id, or the name of a service account, which is made when there is none; else one's own.
+    """
+    owner = (
+        {}
+        if not account
+        else {"account" if len(account) == 36 and account.count("-") == 4 else "service_account": account}
+    )
+    asked = {"name": name, "scope": scope, **owner, **({"days": days} if days else {})}
+    return client.json("POST", f"{PREFIX}/tokens", asked)
 
 
 def revoke(client: Client, token: str) -> None:

@@ -12,6 +12,7 @@ from hostler.cli import (
     answering,
     backup,
     changes,
+    conformance,
     contexts,
     diagnosis,
     environments,
@@ -21,6 +22,7 @@ from hostler.cli import (
     modes,
     opening,
     operating,
+    people,
     policies,
     projects,
     prompts,
@@ -82,6 +84,7 @@ COMMANDS = (
     operating.reload,
     operating.audit,
     diagnosis.doctor,
+    conformance.conformance,
 )
 for command in COMMANDS:
     app.command()(command)
@@ -90,6 +93,8 @@ GROUPS = (
     ("goal", modes.app),
     ("prompt", prompts.app),
     ("token", tokens.app),
+    ("user", people.users),
+    ("service-account", people.accounts),
     ("env", environments.app),
     ("runner", runners.app),
     ("project", projects.app),

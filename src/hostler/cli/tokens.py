@@ -12,6 +12,7 @@ from hostler.cli.problems import usage
 from hostler.cli.screen import emit, line, note, say, table
 
 app = typer.Typer(help="API tokens, for clients elsewhere.", no_args_is_help=True)
+SCOPES = ("read", "run", "admin")
 DAYS = {"m": 1 / 1440, "h": 1 / 24, "d": 1, "w": 7}
 _LENGTH = re.compile(r"([1-9]\d{0,5})([mhdw])")
 
@@ -20,6 +21,8 @@ _LENGTH = re.compile(r"([1-9]\d{0,5})([mhdw])")
 def create(
     name: Annotated[str, typer.Argument(help="What it is for; shown in the list.")],
     read_only: Annotated[bool, typer.Option("--read-only", help="It may look, but change nothing.")] = False,
+    scope: Annotated[str, typer.Option(help="read, run or admin: no more than that; else as far as you.")] = "",
+    account: Annotated[str, typer.Option("--for", help="A service account's name, or an id; else yourself.")] = "",
     expires: Annotated[str, typer.Option(help="How long it holds, such as 12h, 30d or 8w; for ever otherwise.")] = "",
     json: AsJson = False,
     data_dir: DataDir = None,
@@ -30,16 +33,21 @@ def create(
 
         hostler token create laptop --expires 30d
 
+        hostler token create deploy --scope run --for ci
+
         export HOSTLER_TOKEN=$(hostler token create ci --read-only)
     """
+    if scope not in ("", *SCOPES):
+        raise usage(f"--scope: {scope!r} is none of {', '.join(SCOPES)}")
     days = duration(expires) if expires else 0
-    made = extras.new_token(Client(places.find(data_dir)), name, "read" if read_only else "all", days)
+    reach = "read" if read_only else scope or "all"
+    made = extras.new_token(Client(places.find(data_dir)), name, reach, days, account)
     emit(made) if json else say(made["token"])
 
 
 @app.command("list")
 def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
-    """List the tokens: id, scope, until when, last used, name.
+    """List the tokens: id, scope, until when, last used, whose, name.
 
     Example:
 
@@ -58,11 +66,12 @@ def list_(json: AsJson = False, data_dir: DataDir = None) -> None:
             str(token.get("scope", "")),
             str(token.get("expiresAt") or "never")[:16],
             str(token.get("lastUsedAt") or "never")[:16],
+            line(str(token.get("principal", {}).get("name", ""))),
             line(str(token.get("name", ""))),
         )
         for token in found
     ]
-    table(rows, ("ID", "SCOPE", "EXPIRES", "LAST USED", "NAME"))
+    table(rows, ("ID", "SCOPE", "EXPIRES", "LAST USED", "WHOSE", "NAME"))
 
 
 @app.command()
