@@ -5,9 +5,10 @@ import os
 import resource
 import signal
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -58,6 +59,73 @@ async def test_on_a_full_disk_appends_fail_clearly_and_go_on_when_there_is_room(
         assert row is not None
         assert (len(log), row.view) == (2, shown(log))
         assert not list(sqlite_home.blobs.glob("*.part"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_disk_without_room_refuses_clearly_keeps_what_it_acknowledged_and_goes_on(small_disk: Path) -> None:
+    home = Home(f"sqlite:///{small_disk}/hostler.db", small_disk / "blobs")
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 600_000)
+    async with home.open() as store:
+        execution, _ = await store.executions.create(new_id(), RUNNER, [started()], NOW)
+        acknowledged = 0
+        with pytest.raises(Unavailable, match="full"):
+            for n in range(1000):
+                fact = Fact(f"t{n}", finished(str(n), str(n) * 1000))
+                await store.executions.append(execution, Position(0, 1), NOW, facts=[fact])
+                acknowledged += 1
+        with pytest.raises(Unavailable):
+            await store.blobs.put(execution, b"y" * 500_000)
+        with pytest.raises(Unavailable):
+            await store.executions.create(new_id(), RUNNER, [started({"long": "x" * 100_000})], NOW)
+        assert len(await store.executions.read(execution)) == 1 + acknowledged
+        filler.unlink()
+        await store.executions.append(execution, Position(0, 1), NOW, facts=[Fact("room", finished("room"))])
+        row, log = await store.executions.row(execution), await store.executions.read(execution)
+        assert row is not None
+        assert (len(log), row.last_seq, row.view) == (acknowledged + 2, acknowledged + 2, shown(log))
+    async with home.open() as store:
+        assert len(await store.executions.read(execution)) == acknowledged + 2
+
+
+async def test_a_disk_that_was_full_from_the_beginning_refuses_to_open_and_opens_later(small_disk: Path) -> None:
+    home = Home(f"sqlite:///{small_disk}/hostler.db", small_disk / "blobs")
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+    with pytest.raises(Unavailable):
+        async with home.open():
+            pass
+    filler.unlink()
+    async with home.open() as store:
+        await store.executions.create(new_id(), RUNNER, [started()], NOW)
+
+
+async def test_a_database_that_somebody_else_has_locked_refuses_to_open_and_opens_later(
+    sqlite_home: Home, tmp_path: Path
+) -> None:
+    async with sqlite_home.open():
+        pass
+    other = sqlite3.connect(tmp_path / "hostler.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="locked"):
+        async with sqlite_home.open(patience=SOON):
+            pass
+    other.close()
+    async with sqlite_home.open():
+        pass
 
 
 async def test_a_lock_of_somebody_else_fails_the_append_and_nothing_after_it(sqlite_home: Home, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
-from hostler.core.errors import FailedPrecondition, InvalidArgument
+from hostler.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 from hostler.store.database import Hear
 
 READERS = 4
@@ -62,21 +62,36 @@ class Sqlite:
 
     def _hold(self) -> int:
         """Lock the file beside the database; the kernel lets it go when the process ends, however it ends."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._closed_to_us(error) from error
+        try:
+            self._sign(lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        return lock
+
+    def _sign(self, lock: int) -> None:
+        """Take the lock, and leave our number for whoever comes second."""
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
         except BlockingIOError:
             holder = os.read(lock, 32).decode(errors="replace").strip()
-            os.close(lock)
             raise FailedPrecondition(
                 f"another Hostler process{f' (pid {holder})' if holder else ''} uses {self._path}; stop it first, or "
                 "use another data folder"
             ) from None
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        return lock
+        except OSError as error:
+            raise self._closed_to_us(error) from error
+
+    def _closed_to_us(self, error: OSError) -> Unavailable:
+        return Unavailable(f"the database {self._path} cannot be opened: {error.strerror}")
 
     def _prepare_writer(self, connection: Any, _: object) -> None:
         connection.isolation_level = None
