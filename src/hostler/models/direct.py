@@ -9,6 +9,7 @@ word that is not known, goes to the library from the first byte on, as if it had
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
@@ -44,10 +45,12 @@ ODD_BYTES = tuple(
 """What may be a control word of a model in the middle of a text: the library knows how to take its power away."""
 ODD_PIECES = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\\u20", "\\ufeff", "\\uFEFF", "<think")
 """What a reply may hold that the library would change."""
+MOST = 64
+"""Templates that are kept."""
 OF_THE_CALL = frozenset({"content-length", "host", "transfer-encoding"})
 OF_THE_TRANSFER = frozenset({"content-length", "content-encoding", "transfer-encoding"})
 
-Shape = tuple[str, bool, bool]
+Shape = tuple[str, bool, bytes]
 Body = dict[str, Any]
 sent: ContextVar[list[httpx2.Request] | None] = ContextVar("sent", default=None)
 """Where requests of the library are noted while it is watched."""
@@ -173,7 +176,7 @@ class Direct:
     def __init__(self, dialect: Dialect, model: str) -> None:
         self._dialect = dialect
         self._model = model
-        self._templates: dict[Shape, Template] = {}
+        self._templates: OrderedDict[Shape, Template] = OrderedDict()
 
     def learn(self, request: ModelRequest, library: httpx2.Request) -> None:
         """Keep what the library sent for a request, if its conversation is in the words that we would use."""
@@ -182,6 +185,8 @@ class Direct:
             return
         headers = tuple(one for one in library.headers.multi_items() if one[0].lower() not in OF_THE_CALL)
         self._templates[_shape(request)] = Template(library.url, headers, theirs)
+        while len(self._templates) > MOST:
+            self._templates.popitem(last=False)
 
     def ready(self, request: ModelRequest) -> Sending | None:
         """Return the call for a request; None when it must go the library's way."""
@@ -279,4 +284,6 @@ def _streams(headers: httpx2.Headers) -> bool:
 
 
 def _shape(request: ModelRequest) -> Shape:
-    return request.effort, bool(request.system), bool(request.tools)
+    """Return what calls with one template have in common; the library writes the tools' schemas anew in its own way."""
+    tools = [(tool.name, tool.description, tool.parameters) for tool in request.tools]
+    return request.effort, bool(request.system), pydantic_core.to_json(tools)

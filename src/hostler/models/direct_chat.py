@@ -20,7 +20,7 @@ class Chat:
         self._provider_name = provider_name
 
     def body(self, request: ModelRequest) -> Body | None:
-        """Return messages and tools."""
+        """Return the messages."""
         messages: list[Any] = [{"role": "system", "content": request.system}] if request.system else []
         for message in request.messages:
             if isinstance(message, UserMessage):
@@ -43,16 +43,11 @@ class Chat:
             if calls:
                 one = {"content": None, **one, "tool_calls": calls}
             messages.append(one)
-        tools = [{"type": "function", "function": _tool(tool)} for tool in request.tools]
-        return {"messages": messages, **({"tools": tools} if tools else {})}
+        return {"messages": messages}
 
     def reader(self) -> Reader:
         """Return a reader of chunks."""
         return _Chunks(self._provider_name)
-
-
-def _tool(tool: Any) -> Body:
-    return {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
 def _user(message: UserMessage) -> list[Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pydantic_core
 
-from hostler.core.conversation import Delta, ModelMessage, ModelReply, ModelRequest, Text, ToolSpec, Usage, UserMessage
+from hostler.core.conversation import Delta, ModelMessage, ModelReply, ModelRequest, Text, Usage, UserMessage
 from hostler.models.direct import Body, Odd, Reader, needed
 from hostler.models.direct_parts import Finish, Growing, arguments_of, said_before
 
@@ -21,7 +21,7 @@ class Messages:
     """See the protocol."""
 
     def body(self, request: ModelRequest) -> Body | None:
-        """Return messages, system prompt and tools, with marks where each call finds what the one before cached."""
+        """Return messages and system prompt, with marks where each call finds what the one before cached."""
         messages: list[Any] = []
         for message in request.messages:
             blocks = _user(message) if isinstance(message, UserMessage) else _model(message)
@@ -36,18 +36,11 @@ class Messages:
         body: Body = {"messages": messages}
         if request.system:
             body["system"] = [{"type": "text", "text": request.system, "cache_control": CACHED}]
-        if request.tools:
-            body["tools"] = [_tool(tool) for tool in request.tools]
-            body["tools"][-1]["cache_control"] = CACHED
         return body
 
     def reader(self) -> Reader:
         """Return a reader of events."""
         return _Events()
-
-
-def _tool(tool: ToolSpec) -> Body:
-    return {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
 
 
 def _user(message: UserMessage) -> list[Any] | None:
