@@ -302,7 +302,10 @@ class Egress:
 
     async def _reach(self, environment: str, target: Target, policy: NetworkPolicy) -> Streams:
         """Connect to a target that is allowed; raises Refusal."""
-        private = await self._permit(environment, target, policy)
+        return await self._dialled(target, await self._permit(environment, target, policy))
+
+    async def _dialled(self, target: Target, private: bool) -> Streams:
+        """Connect to a target, whose address has to be public unless it is a private one; raises Refusal."""
         if self._upstream.used_for(target):
             return await self._through_upstream(target, private)
         try:
@@ -318,7 +321,9 @@ class Egress:
     async def reach(self, target: Target, private: tuple[str, ...]) -> Streams:
         """Connect to a target for the server itself, such as a webhook's; raises Refusal unless its address is public
         or it is among the `private` hosts."""
-        return await self._reach("", target, NetworkPolicy((str(target),), private))
+        if self._denied(target.host, target.port):
+            raise Refusal(f"{target} is denied by the organization's policy.")
+        return await self._dialled(target, any(target.matches(pattern, ()) for pattern in private))
 
     async def permitted(self, environment: str, target: Target) -> None:
         """Raise Refusal unless an environment may reach a target."""
