@@ -197,6 +197,6 @@ def test_the_page_names_every_path_beside_the_contract() -> None:
         f"{method} {route.path.removeprefix('/api/hostler/v1')}" for route in routes for method in route.methods or ()
     }
     paths = {path for path in paths if not path.startswith("HEAD ")}
-    health = {"GET /healthz", "GET /readyz"}
+    health = {"GET /healthz", "GET /readyz", "GET /metrics"}
     shown = {one for one in headings(PAGE) if re.match(r"(GET|POST|DELETE|PUT|PATCH) /", one)}
     assert shown == paths | health

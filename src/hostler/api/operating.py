@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from hostler.api.bodies import body_of
 from hostler.api.call import current, only_admins
+from hostler.api.operations import Operations
 from hostler.api.parts import ApiParts
 from hostler.core.audit import AuditQuery, Entry
 from hostler.core.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -29,7 +30,10 @@ class Operating:
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
-        self._ops = parts.operations
+
+    @property
+    def _ops(self) -> Operations:
+        return self._parts.operations
 
     def routes(self) -> list[tuple[str, str, Any]]:
         """Return verb, path below /api/hostler/v1 and handler of each route."""
