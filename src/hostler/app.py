@@ -26,7 +26,16 @@ from hostler.core.ports import ApiToken, Dispatch, Principal
 from hostler.core.providers import Preflight
 from hostler.core.redaction import Redactor
 from hostler.core.state import State, evolve
-from hostler.definitions import Definitions, classes_of, mcp_servers, model_name, overrides, stand_ins, truthful
+from hostler.definitions import (
+    Definitions,
+    classes_of,
+    mcp_servers,
+    model_name,
+    overrides,
+    stand_ins,
+    truthful,
+    ways_in,
+)
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
@@ -125,7 +134,7 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         stack.push_async_callback(models.close)
         password = urlsplit(settings.database).password or ""
         redactor = Redactor(
-            [*models.secrets(), *settings.secrets, unquote(password), *learned(home.folder, home.secret_key)]
+            [*models.secrets(), *settings.hidden, unquote(password), *learned(home.folder, home.secret_key)]
         )
         redactor.add(settings.telemetry.headers.values())
         recent = configure(redactor, json=is_json(settings.log_format), level=settings.log_level)
@@ -320,6 +329,8 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
             offers=offers,
             tokens=stores.tokens,
             people=stores.people,
+            outside=ways_in(settings),
+            attempts=stores.attempts,
             projects=stores.projects,
             project_use=stores.project_use,
             host_tokens=stores.host_tokens,

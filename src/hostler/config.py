@@ -9,8 +9,10 @@ import re
 import tomllib
 import uuid
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +21,8 @@ from hostler.core.devcontainer import may_set
 from hostler.core.errors import InvalidArgument
 from hostler.core.expressions import check
 from hostler.core.mcp_servers import TIMEOUT, BadServer, McpServer, checked
+from hostler.core.outside import Accounts
+from hostler.core.roles import Role
 from hostler.datafolder import default_data_folder
 
 BUILTIN = "00000000-0000-0000-0000-000000007100"
@@ -288,6 +292,71 @@ class TelemetrySection(Section):
         return value.rstrip("/")
 
 
+class AccountsSection(Section):
+    """What becomes of those whom somebody else's sign-in brings."""
+
+    create: bool = True
+    role: Role = "run"
+    domains: tuple[str, ...] = ()
+    role_claim: str = ""
+    roles: Mapping[str, Role] = {}
+
+    @property
+    def accounts(self) -> Accounts:
+        """Return it as a value."""
+        domains = tuple(one.lower().removeprefix("@") for one in self.domains)
+        return Accounts(self.create, self.role, domains, self.role_claim, self.roles)
+
+    @model_validator(mode="after")
+    def _mapped(self) -> Self:
+        if bool(self.role_claim) != bool(self.roles):
+            raise ValueError("role_claim and roles belong together")
+        return self
+
+
+class OidcSection(AccountsSection):
+    """Signing in with OpenID Connect; off without an issuer."""
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: str = ""
+    name: str = ""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.issuer:
+            return self
+        if not self.client_id or not self.client_secret:
+            raise ValueError("client_id and client_secret are needed")
+        local = urlsplit(self.issuer).hostname in ("127.0.0.1", "localhost", "::1")
+        if not self.issuer.startswith("https://") and not (local and self.issuer.startswith("http://")):
+            raise ValueError("issuer: https:// is needed")
+        return self
+
+
+class ProxySection(AccountsSection):
+    """Believing a proxy in front of the server; off without a header."""
+
+    header: str = ""
+    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.header and not self.addresses:
+            raise ValueError("addresses: those of the proxies that are believed are needed")
+        if self.header.lower() in ("authorization", "cookie", "host", "origin"):
+            raise ValueError("header: this one has a meaning of its own")
+        return self
+
+
+class SignInSection(Section):
+    """Signing in beside tokens."""
+
+    oidc: OidcSection = OidcSection()
+    proxy: ProxySection = ProxySection()
+
+
 class ClassSection(Section):
     """A size of environment."""
 
@@ -325,6 +394,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOSTLER_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     server: Server = Server()  # pyright: ignore[reportCallIssue]
+    sign_in: SignInSection = SignInSection()
     policy: PolicySection = PolicySection()
     approvals: ApprovalsSection = ApprovalsSection()  # pyright: ignore[reportCallIssue]
     rates: RatesSection = RatesSection()  # pyright: ignore[reportCallIssue]
@@ -398,6 +468,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, which is given as initial values."""
         return env_settings, init_settings
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Return the texts in the settings that are never shown."""
+        return (*self.secrets, self.sign_in.oidc.client_secret)
 
     @property
     def home(self) -> Path:

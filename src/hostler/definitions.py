@@ -11,6 +11,7 @@ from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Agent, Limits
 from hostler.core.judging_events import Condition, OutputRule
 from hostler.core.mcp_servers import McpServer
+from hostler.core.outside import Outside, Provider, Proxy
 from hostler.core.ports import Models
 from hostler.core.providers import Preflight
 from hostler.core.spending import Price
@@ -181,3 +182,11 @@ def truthful(classes: Sequence[EnvironmentClass], preflight: Preflight) -> tuple
     if not weak:
         return tuple(classes)
     return tuple(replace(cls, description=f"{cls.description}; not held on this machine: {weak}") for cls in classes)
+
+
+def ways_in(settings: Settings) -> Outside:
+    """Return the ways to sign in beside tokens."""
+    oidc, proxy = settings.sign_in.oidc, settings.sign_in.proxy
+    provider = Provider(oidc.issuer, oidc.client_id, oidc.client_secret, oidc.name, oidc.scopes, accounts=oidc.accounts)
+    believed = Proxy(proxy.header.lower(), proxy.addresses, proxy.accounts)
+    return Outside(provider if oidc.issuer else None, believed if proxy.header else None)

@@ -10,7 +10,9 @@ from typing import Any
 
 import structlog
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from hostler.api.call import PEER
 from hostler.app import Server, opened
 from hostler.config import Settings
 from hostler.core.ambient import SystemAmbient
@@ -18,6 +20,18 @@ from hostler.core.errors import HostlerError
 from hostler.reloading import Load
 
 log = structlog.get_logger(__name__)
+
+
+class Peer:
+    """Notes whom a connection is with, before a proxy's headers say for whom it asks."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass one request on."""
+        client = scope.get("client")
+        await self._app({**scope, PEER: client[0] if client else ""}, receive, send)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -58,7 +72,8 @@ async def run(
             say(f"Hostler is ready at {url}")
 
         config = uvicorn.Config(
-            server.asgi,
+            Peer(ProxyHeadersMiddleware(server.asgi, "127.0.0.1")),
+            proxy_headers=False,
             host=host,
             port=settings.server.port,
             log_config=None,

@@ -18,7 +18,7 @@ from hostler.environments.local import find_bwrap
 PATIENCE = 5.0
 """Seconds that a program may take to say its version."""
 PACKAGES = ("connectrpc", "pydantic-ai-slim", "sqlalchemy", "starlette", "uvicorn", "openai-codex-cli-bin")
-HIDDEN = ("secrets", "api_key")
+HIDDEN = ("secrets", "api_key", "client_secret")
 """Settings whose values are never shown."""
 ADMINS = ("system_prompt", "judgement_prompt", "initial_message")
 """Settings that only administrators see."""

@@ -8,7 +8,7 @@ import structlog
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from hostler.api.call import Call, begin
+from hostler.api.call import PEER, Call, begin
 from hostler.api.errors import body_of, hints, status_of, wire_error
 from hostler.api.fast import PATH as REMEMBERED
 from hostler.api.fast import Answer, Answers, Heard, repeat
@@ -123,6 +123,8 @@ class Access:
     def _begun(self, scope: Scope) -> tuple[Call, Mapping[str, str]]:
         known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(self._request_id(known.get("x-request-id", "").encode("latin-1")), self._origin(scope, known))
+        client = scope.get("client")
+        call.peer = str(scope.get(PEER, client[0] if client else ""))
         begin(call)
         return call, known
 

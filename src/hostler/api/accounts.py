@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from hostler.api.auth import Credentials, hashed
 from hostler.api.call import current
+from hostler.api.newcomers import LONGEST_NAME as LONGEST_NAME
 from hostler.api.parts import ApiParts
 from hostler.core.admission import LONGEST, Link
 from hostler.core.commands import Stop
@@ -18,7 +19,6 @@ from hostler.core.roles import ROLES, Role, Scope, least
 
 INVITED = timedelta(hours=72)
 """How long the link of a new account can be opened."""
-LONGEST_NAME = 100
 PAGE = 100
 UNDER_WAY = ("PENDING", "RUNNING")
 CALLED: dict[Kind, str] = {"user": "user", "service_account": "service account"}

@@ -1,10 +1,11 @@
 """Who sends a request: API tokens by their hash, short signed tokens for one execution or environment, and cookies."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from weakref import WeakSet
 
@@ -14,11 +15,13 @@ from starlette.requests import HTTPConnection
 
 from hostler.api.call import Caller, Power, ShortKind, Validity, current, meant_for
 from hostler.api.cookies import CookieNames, check_ours, cookies_of
+from hostler.api.newcomers import Newcomers
 from hostler.api.parts import ApiParts
 from hostler.api.sight import Sight
 from hostler.core.admission import LONGEST
 from hostler.core.ambient import Ambient
 from hostler.core.errors import HostlerError, NotFound, PermissionDenied, Unauthenticated
+from hostler.core.outside import Known
 from hostler.core.ports import EVERYTHING, ApiToken, Principal
 from hostler.core.roles import ROLES, Scope, least
 
@@ -108,6 +111,8 @@ class Credentials:
         self._sign_ins = parts.sign_ins
         self._shares = parts.shares
         self._people = parts.people
+        self._proxy = parts.outside.proxy
+        self._newcomers = Newcomers(parts)
         self._executions = parts.executions
         self._signer = signer
         self._ambient = parts.ambient
@@ -198,9 +203,9 @@ class Credentials:
     ) -> Caller:
         """Return who calls: by a short token of this kind, an API token, the cookie of a sign-in, or of a share.
 
-        A token wins over a cookie, a sign-in over a share; shares count where an execution is named. Unauthenticated
-        without any of them, NotFound when a share has ended, PermissionDenied when a change is asked for by cookie
-        and not by a page of ours. What has to come before anything is done comes here.
+        A token wins over a proxy that is believed, that over a cookie, a sign-in over a share; shares count where an
+        execution is named. Unauthenticated without any of them, NotFound when a share has ended, PermissionDenied when
+        a change is asked for by cookie and not by a page of ours. What has to come before anything is done comes here.
         """
         caller = await self._found(headers, kind, query, execution, changing=changing)
         if admit := current().admit:
@@ -214,12 +219,30 @@ class Credentials:
         if query or _is_bearer(header):
             token = bearer(header, query)
             return await (self.short(token, kind) if kind else self.api(token))
+        if caller := await self._by_proxy(headers):
+            if changing:
+                check_ours(headers)
+            return caller
         caller = await self._by_cookie(cookies_of(headers), execution)
         if caller is None:
             raise Unauthenticated()
         if changing:
             check_ours(headers)
         return caller
+
+    async def _by_proxy(self, headers: Mapping[str, str]) -> Caller | None:
+        """Return whom a proxy names that is believed; None without such a proxy, or when it names nobody."""
+        proxy = self._proxy
+        named = headers.get(proxy.header, "").strip() if proxy else ""
+        if proxy is None or not named or not _among(current().peer, proxy.addresses):
+            return None
+        email = named.lower() if "@" in named else ""
+        known = Known(f"proxy {proxy.header} {named}", named, email)
+        person = await self._newcomers.person(known, proxy.accounts)
+        if person.until is not None and person.until <= self._ambient.now():
+            raise Unauthenticated("this account is over")
+        validity = self._watched(Validity((person.id,), person.role))
+        return Caller(person.principal, "sign_in", validity=validity)
 
     async def _by_cookie(self, cookies: Mapping[str, str], execution: str) -> Caller | None:
         """Return who is signed in, or else visits the execution."""
@@ -341,3 +364,13 @@ def short_of(caller: Caller) -> str:
 
 def _is_bearer(header: str) -> bool:
     return header.strip().partition(" ")[0].lower() == "bearer"
+
+
+def _among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Return whether an address is of one of some networks; one of IPv4 in the clothes of IPv6 counts as itself."""
+    try:
+        given = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    plain = given.ipv4_mapped or given if isinstance(given, IPv6Address) else given
+    return any(plain.version == network.version and plain in network for network in networks)

@@ -22,6 +22,9 @@ READS: frozenset[Power] = frozenset({"see", "inspect"})
 SAYS: frozenset[Power] = frozenset({"see", "send"})
 ALL: frozenset[Power] = frozenset({"see", "inspect", "send", "control"})
 
+PEER = "hostler.peer"
+"""Where whoever serves this says whom it is connected with, when it lets a proxy say who the client is."""
+
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Validity:
@@ -119,6 +122,8 @@ class Call:
     origin: str
     page: Page = field(default_factory=Page)
     caller: Caller | None = None
+    peer: str = ""
+    """The address that the connection comes from, whatever headers say."""
     environment: str = ""
     code: str = ""
     execution: str = ""

@@ -47,6 +47,11 @@ class CookieNames:
         """Return the name of the cookie of signed-in people."""
         return f"hostler-{self._mark}"
 
+    @property
+    def attempt(self) -> str:
+        """Return the name of the cookie of those who are signing in elsewhere."""
+        return f"hostler-{self._mark}-attempt"
+
     def share(self, execution: str) -> str:
         """Return the name of the cookie of an execution's visitors."""
         return f"hostler-{self._mark}-{execution}"

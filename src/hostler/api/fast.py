@@ -22,7 +22,7 @@ from threading import Lock
 
 from starlette.types import Message, Receive, Scope, Send
 
-from hostler.api.call import Call, Caller
+from hostler.api.call import PEER, Call, Caller
 from hostler.core.ambient import Ambient
 from hostler.core.changes import ANYTHING, Changes
 from hostler.core.desk import Desk, Seen
@@ -93,7 +93,7 @@ class Answers:
         if message["type"] != "http.request" or message.get("more_body") or len(body) > LONGEST_BODY:
             return Asked(None, again)
         client, headers = scope.get("client"), [one for one in scope["headers"] if one[0] not in VARYING]
-        return Asked((body, scope["scheme"], client and client[0], *headers), again)
+        return Asked((body, scope["scheme"], scope.get(PEER), client and client[0], *headers), again)
 
     def known(self, asked: Asked) -> Answer | None:
         """Return what was answered before, if that is still true."""

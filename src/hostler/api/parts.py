@@ -14,6 +14,7 @@ from hostler.core.egress import HostDesk, NoHosts
 from hostler.core.hosts import HostTokens, Logins
 from hostler.core.mcp_servers import McpServer
 from hostler.core.offers import Offers
+from hostler.core.outside import Attempts, NoAttempts, Outside
 from hostler.core.people import People
 from hostler.core.policy import NoPolicies, NoUse, Policies, Using
 from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
@@ -73,6 +74,9 @@ class ApiParts:
     """What is known of sandbox, database, models and clock; shown to authenticated callers."""
     model_allowed: Callable[[str], bool] = _always
     """Whether `hostler/model` may name a model."""
+    outside: Outside = field(default_factory=Outside)
+    """The ways in beside tokens."""
+    attempts: Attempts = field(default_factory=NoAttempts)
     public_url: str = ""
     """Where clients reach the server, such as https://hostler.example; empty: as each request came."""
     loopback: bool = True

@@ -7,16 +7,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hostler.api.accounts import Accounts
 from hostler.api.auth import Credentials, hashed
 from hostler.api.bodies import body_of
 from hostler.api.call import Caller, current
 from hostler.api.cookies import Cookie, check_ours, cookies_of
+from hostler.api.newcomers import Newcomers
+from hostler.api.oidc import OpenIdConnect
 from hostler.api.parts import ApiParts
 from hostler.core.admission import LINK, Link, SignIn
-from hostler.core.errors import InvalidArgument, PermissionDenied, Unauthenticated
+from hostler.core.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from hostler.core.outside import ATTEMPT
 from hostler.projections.status import stamp
 
 LONGEST_PATH = 2000
+CALLBACK = "/sign-in/callback"
 PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 """One slash, and then no backslash, blank, control or non-ASCII character: what no browser takes for another host."""
 
@@ -27,6 +32,34 @@ class SigningIn:
     def __init__(self, parts: ApiParts, credentials: Credentials) -> None:
         self._parts = parts
         self._credentials = credentials
+        self._accounts = Accounts(parts, credentials)
+        self._newcomers = Newcomers(parts)
+        provider = parts.outside.provider
+        self._oidc = OpenIdConnect(provider, parts.attempts, parts.ambient) if provider else None
+
+    @property
+    def elsewhere(self) -> str:
+        """Return what the place is called where people may sign in elsewhere; nothing where there is none."""
+        provider = self._parts.outside.provider
+        return (provider.name or urlsplit(provider.issuer).hostname or "") if provider else ""
+
+    async def leave(self, path: str) -> tuple[str, Cookie]:
+        """Return where somebody signs in elsewhere, and the cookie that he comes back with; NotFound without it."""
+        if self._oidc is None:
+            raise NotFound("nobody signs in elsewhere here")
+        url, browser = await self._oidc.begin(f"{current().origin}{CALLBACK}", path)
+        return url, Cookie(self._credentials.cookies.attempt, browser, int(ATTEMPT.total_seconds()))
+
+    async def come_back(self, request: Request) -> tuple[Cookie, str]:
+        """Sign in who comes back from elsewhere; Unauthenticated with the reason when he is not believed."""
+        provider = self._parts.outside.provider
+        if self._oidc is None or provider is None:
+            raise NotFound("nobody signs in elsewhere here")
+        browser = cookies_of(request.headers).get(self._credentials.cookies.attempt, "")
+        known, path = await self._oidc.finish(f"{current().origin}{CALLBACK}", request.query_params, browser)
+        person = await self._newcomers.person(known, provider.accounts)
+        token = await self._accounts.browser(person.principal, f"signed in with {self.elsewhere}"[:100])
+        return await self._sign_in(token), local_path(path)
 
     def routes(self) -> list[Route]:
         """Return the routes, relative to the server's root."""
@@ -73,7 +106,7 @@ class SigningIn:
         caller = await self._credentials.signed_in(secret)
         if caller is None:
             await self._parts.sign_ins.remove(sign_in.sha256)
-            raise Unauthenticated("the API token behind this has expired")
+            raise Unauthenticated("the account or the API token behind this is let in no more")
         current().caller = caller
         return Cookie(self._credentials.cookies.sign_in, secret, self._seconds(caller))
 

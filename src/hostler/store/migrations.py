@@ -200,6 +200,11 @@ STEPS: Sequence[Sequence[str]] = (
             execution_id {text} NOT NULL REFERENCES execution (id) ON DELETE CASCADE, sha256 {text} NOT NULL,
             number INTEGER NOT NULL, body {bytes} NOT NULL, PRIMARY KEY (execution_id, sha256, number))""",
     ),
+    (
+        """CREATE TABLE sign_in_attempt (
+            sha256 {text} PRIMARY KEY, browser {text} NOT NULL, nonce {text} NOT NULL, verifier {text} NOT NULL,
+            path {text} NOT NULL, expires_at BIGINT NOT NULL)""",
+    ),
 )
 PROJECTED = 5
 """The last step that added columns or tables which are derived from the log."""

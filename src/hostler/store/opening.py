@@ -13,6 +13,7 @@ from hostler.core.changes import Changes
 from hostler.core.ports import Blobs
 from hostler.store.admission import StoredShares, StoredSignIns
 from hostler.store.audit import StoredAudit
+from hostler.store.attempts import StoredAttempts
 from hostler.store.beside import fill
 from hostler.store.blob_rows import BlobRows
 from hostler.store.blobs import StoredBlobs
@@ -60,6 +61,7 @@ class Store:
     prompts: StoredPrompts
     tokens: StoredTokens
     people: StoredPeople
+    attempts: StoredAttempts
     blobs: Blobs
     bundles: StoredBundles
     projects: StoredProjects
@@ -118,6 +120,7 @@ async def open_store(
             prompts=StoredPrompts(writer, readers),
             tokens=StoredTokens(writer, readers),
             people=StoredPeople(writer, readers),
+            attempts=StoredAttempts(writer),
             blobs=stored,
             bundles=StoredBundles(writer, readers),
             projects=StoredProjects(writer, readers),

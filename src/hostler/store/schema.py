@@ -429,3 +429,15 @@ webhook_delivery = Table(
     Column("ended_at", Moment),
 )
 """What webhooks are to be told, written with the event that it is about."""
+
+sign_in_attempt = Table(
+    "sign_in_attempt",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("browser", Text, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("verifier", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+"""People who were sent to an OpenID Connect provider; who comes back is forgotten here."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from hostler.core.admission import Link, Share, SignIn
+from hostler.core.outside import Attempt
 from hostler.core.ports import ApiToken, Executions
 from hostler.testing.desk import MemoryTokens
 
@@ -70,3 +71,18 @@ class MemoryShares:
         """Remove a share."""
         found = self.kept.get(share)
         return found is not None and found.execution_id == execution and self.kept.pop(share, None) is not None
+
+
+class MemoryAttempts:
+    """Those who are signing in elsewhere, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Attempt] = {}
+
+    async def add(self, attempt: Attempt, now: datetime) -> None:
+        """Keep one."""
+        self.kept[attempt.sha256] = attempt
+
+    async def take(self, sha256: str) -> Attempt | None:
+        """Return one and forget it."""
+        return self.kept.pop(sha256, None)

@@ -10,7 +10,7 @@ from hostler.api.bodies import object_in, whole
 from hostler.api.call import current
 from hostler.api.cookies import Cookie, check_not_foreign, cookies_of
 from hostler.api.shares import Shares
-from hostler.api.signing_in import SigningIn, local_path
+from hostler.api.signing_in import CALLBACK, SigningIn, local_path
 from hostler.core.errors import NotFound, Unauthenticated
 from hostler.web.site import HEADERS, Site
 
@@ -33,6 +33,8 @@ class SignInPages:
         return [
             self._site.route("/sign-in", self.form),
             self._site.route("/sign-in", self.sign_in, ("POST",)),
+            self._site.route("/sign-in/start", self.leave),
+            self._site.route(CALLBACK, self.come_back),
             self._site.route("/sign-out", self.sign_out, ("POST",)),
             self._site.route("/open/{code}", self.open),
             self._site.route("/s/{code}", self.enter),
@@ -44,7 +46,34 @@ class SignInPages:
         cookie = cookies_of(request.headers).get(self._site.credentials.cookies.sign_in, "")
         if cookie and await self._site.credentials.signed_in(cookie):
             return _to(path)
-        return self._site.page("sign-in.html", path=path, problem="")
+        return self._form(path)
+
+    def _form(self, path: str, problem: str = "") -> Response:
+        status = 401 if problem else 200
+        elsewhere = self._signing.elsewhere
+        return self._site.page("sign-in.html", status=status, path=path, problem=problem, elsewhere=elsewhere)
+
+    async def leave(self, request: Request) -> Response:
+        """Send somebody to the provider of OpenID Connect."""
+        url, cookie = await self._signing.leave(local_path(request.query_params.get("next", "/")))
+        response = RedirectResponse(url, 303, headers=HEADERS)
+        cookie.put(response)
+        return response
+
+    async def come_back(self, request: Request) -> Response:
+        """Sign in who comes back from there."""
+        attempt = Cookie(self._site.credentials.cookies.attempt)
+        try:
+            cookie, path = await self._signing.come_back(request)
+        except Unauthenticated as refused:
+            current().code = "unauthenticated"
+            response = self._form("/", refused.message)
+            attempt.put(response)
+            return response
+        response = _to(path)
+        attempt.put(response)
+        cookie.put(response)
+        return response
 
     async def sign_in(self, request: Request) -> Response:
         """Sign in with the token of a form, or of a JSON object."""
@@ -61,7 +90,7 @@ class SignInPages:
             cookie = await self._signing.begin(fields.get("token", [""])[-1].strip())
         except Unauthenticated as refused:
             current().code = "unauthenticated"
-            return self._site.page("sign-in.html", status=401, path=path, problem=refused.message)
+            return self._form(path, refused.message)
         return _to(path, cookie)
 
     async def sign_out(self, request: Request) -> Response:
