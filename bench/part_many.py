@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import local
 
@@ -25,7 +25,7 @@ def measure() -> Iterator[Figure]:
         rss = stage.rss()
         executions = [stage.start(environment) for _ in range(MANY)]
         cpu, since = stage.cpu(), time.perf_counter()
-        _send(stage, executions)
+        send_all(stage, [(execution, f"steps {STEPS}") for execution in executions])
         peak = _ended(stage)
         wall, used = time.perf_counter() - since, stage.cpu() - cpu
         alone = _bare(stage)
@@ -42,18 +42,18 @@ def measure() -> Iterator[Figure]:
     )
 
 
-def _send(stage: Stage, executions: list[str]) -> None:
-    """Send to all of them over a few connections."""
+def send_all(stage: Stage, texts: Sequence[tuple[str, str]]) -> None:
+    """Send each (execution, text), all over a few connections."""
     own, wires = local(), list[Wire]()
 
-    def send(execution: str) -> None:
+    def send(asked: tuple[str, str]) -> None:
         if not hasattr(own, "wire"):
             own.wire = Wire(stage.server.url, stage.server.token)
             wires.append(own.wire)
-        own.wire.ask("SendToAgentExecution", message(execution, f"steps {STEPS}"))
+        own.wire.ask("SendToAgentExecution", message(*asked))
 
     with ThreadPoolExecutor(SENDERS) as pool:
-        list(pool.map(send, executions))
+        list(pool.map(send, texts))
     for wire in wires:
         wire.close()
 

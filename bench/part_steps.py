@@ -29,12 +29,12 @@ def measure() -> Iterator[Figure]:
 
 def _one_more(stage: Stage, reference: "Reference") -> tuple[Series, Series]:
     """Return the milliseconds of one step more, ours and theirs."""
-    execution = stage.start()
+    environment = stage.environment_of(stage.start())
     found = in_turns(
         ROUNDS,
         {
-            "one": lambda: stage.turn(execution, "steps 1"),
-            "many": lambda: stage.turn(execution, f"steps {1 + MORE}"),
+            "one": lambda: stage.turn(stage.start(environment), "steps 1"),
+            "many": lambda: stage.turn(stage.start(environment), f"steps {1 + MORE}"),
             "bare one": lambda: reference.took(1, 1) * 1000,
             "bare many": lambda: reference.took(1, 1 + MORE) * 1000,
         },

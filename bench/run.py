@@ -14,6 +14,7 @@ from bench import (
     part_api,
     part_codex,
     part_commands,
+    part_crash,
     part_environments,
     part_gateway,
     part_keeping,
@@ -47,6 +48,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "streams": part_streams.measure,
     "store": part_store.measure,
     "lives": part_lives.measure,
+    "crash": part_crash.measure,
     "many": part_many.measure,
     "pages": part_pages.measure,
 }

@@ -3,17 +3,18 @@
 from typing import Any
 
 
-def _bash(command: str) -> dict[str, Any]:
+def bash(command: str) -> dict[str, Any]:
+    """Return a step with one command."""
     return {"text": "Next.", "calls": [{"name": "bash", "arguments": {"command": command}}]}
 
 
 def _steps(count: int) -> dict[str, Any]:
-    return {"match": f"^steps {count}$", "steps": [*[_bash("true")] * count, {"text": "Done."}]}
+    return {"match": f"^steps {count}$", "steps": [*[bash("true")] * count, {"text": "Done."}]}
 
 
 def quick(*counts: int) -> dict[str, Any]:
     """`steps N` runs `true` N times, `run COMMAND` runs a command once, everything else is answered with a word."""
-    named = {"match": "^run (?P<command>.+)$", "steps": [_bash("${command}"), {"text": "Done."}]}
+    named = {"match": "^run (?P<command>.+)$", "steps": [bash("${command}"), {"text": "Done."}]}
     return {"rules": [*map(_steps, counts), named, {"steps": [{"text": "Done."}]}]}
 
 
@@ -22,7 +23,7 @@ SLOW: dict[str, Any] = {
     "rules": [
         {
             "steps": [
-                _bash("true"),
+                bash("true"),
                 {
                     "text": "A long answer in many pieces that takes its time. " * 2000,
                     "faults": [{"kind": "hold", "after": 3, "reached": "@/streams", "until": "@"}],

@@ -8,10 +8,11 @@ long as there is nothing in it but texts, tool calls and their end. Whatever els
 word that is not known, goes to the library from the first byte on, as if it had called itself: it says what that means.
 """
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -45,6 +46,8 @@ ODD_BYTES = tuple(
 """What may be a control word of a model in the middle of a text: the library knows how to take its power away."""
 ODD_PIECES = ("\u200b", "\u200c", "\u200d", "\u2060", "\ufeff", "\\u20", "\\ufeff", "\\uFEFF", "<think")
 """What a reply may hold that the library would change."""
+END_SECONDS = 0.2
+"""How long the end of an answer may take after its last word; longer than that, a new connection is quicker."""
 MOST = 64
 """Templates that are kept."""
 OF_THE_CALL = frozenset({"content-length", "host", "transfer-encoding"})
@@ -220,9 +223,12 @@ class Direct:
             for delta in deltas:
                 tell(delta)
         try:
-            return reader.reply(self._model) if reader.over else None
+            reply = reader.reply(self._model) if reader.over else None
         except Odd:
             return None
+        if reply:
+            await _drained(heard.rest)
+        return reply
 
 
 async def _pieces(reader: Reader, heard: Heard) -> AsyncGenerator[list[Delta]]:
@@ -239,6 +245,14 @@ async def _pieces(reader: Reader, heard: Heard) -> AsyncGenerator[list[Delta]]:
             yield deltas
             if reader.over:
                 return
+
+
+async def _drained(rest: AsyncIterator[bytes]) -> None:
+    """Read the end of an answer whose content is known, so that its connection can be used again; no reason to wait."""
+    with suppress(httpx2.HTTPError, OSError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in rest:
+                pass
 
 
 async def _next(heard: Heard) -> bytes:
