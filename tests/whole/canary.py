@@ -49,6 +49,8 @@ CHANNELS = (
     "mcp-result",
     "verdict",
     "goal",
+    "webhook-name",
+    "maintenance",
 )
 """Each has a secret of its own, so that what leaks names the way it took."""
 SHARED = ("model-key", "api-token", "host-credential")

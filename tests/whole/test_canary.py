@@ -29,6 +29,7 @@ from tests.agents.codex.record import patch, runs
 from tests.agents.codex.standing import CODEX
 from tests.server import HostlerProcess, Refused, repository_at, short_folder
 from tests.whole.canary import BIRDS_SING, CHANNELS, ENCODINGS, LONG, SHARED, SPLIT, Canary, canary, forms
+from tests.whole.receiving import Receiver, receiving
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.crash, pytest.mark.timeout(600)]
 BIRDS: Mapping[str, Canary] = {channel: canary(channel) for channel in CHANNELS}
@@ -127,6 +128,8 @@ class Server:
     surfaces: dict[str, bytes] = field(default_factory=dict)
     streams: list[threading.Thread] = field(default_factory=list)
     cookie: str = ""
+    receiver: Receiver = field(default_factory=Receiver)
+    """Who is told by webhooks and by telemetry."""
 
     @property
     def below(self) -> str:
@@ -191,7 +194,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server through which every canary has flown."""
-    with short_folder() as place, provider(answered) as model:
+    with short_folder() as place, provider(answered) as model, receiving() as receiver:
         folder = place / "data"
         folder.mkdir(mode=0o711)
         codex = {"id": CODEX, "name": "codex", "driver": "codex", "model": "openai-responses:gpt-5.5"}
@@ -201,8 +204,12 @@ def server() -> Iterator[Server]:
             "HOSTLER_MODEL": "anthropic:claude-sonnet-4-5",
             "HOSTLER_SECRETS": json.dumps([bird.secret for bird in BIRDS.values()]),
             "HOSTLER_AGENTS": json.dumps([{"judgement_prompt": "Judge."}, codex]),
+            "HOSTLER_PRIVATE_HOSTS": f"127.0.0.1:{receiver.port}",
+            "HOSTLER_TELEMETRY__ENDPOINT": f"http://127.0.0.1:{receiver.port}",
         }
-        served = Server(HostlerProcess(folder, env=env).start())
+        served = Server(HostlerProcess(folder, env=env).start(), receiver=receiver)
+        told = {"url": f"http://127.0.0.1:{receiver.port}/hook", "name": BIRDS["webhook-name"].said}
+        served.get(f"{OURS}/webhooks", told)
         try:
             fly(served, repository(place))
             look(served)
@@ -346,6 +353,7 @@ def look(server: Server) -> None:
             server.keep(f"the page {path.partition('/0')[0]}", server.page(path))
     for name in ("ListAgentExecutions", "ListPrompts"):
         server.keep(name, json.dumps(process.call(name)))
+    operated(server)
     server.keep("the tokens", server.get(f"{OURS}/tokens"))
     server.keep("the log of an environment", server.get(f"/api/environments/{server.environment}/logs"))
     server.keep("GetEnvironment", json.dumps(got(process, server.environment)))
@@ -357,8 +365,24 @@ def look(server: Server) -> None:
     for thread in server.streams:
         thread.join(30)
     server.keep("frames as they came", frames_of(server.surfaces[STREAM]))
+    for posted in server.receiver.posted:
+        server.keep("telemetry" if posted.path.startswith("/v1/") else "webhooks as they came", posted.body)
     server.keep("the server's log", (process.folder / "server.log").read_bytes())
     kept(server)
+
+
+def operated(server: Server) -> None:
+    """Gather what operators see: metrics, the audit log, webhooks, maintenance mode."""
+    words = [sys.executable, "-m", "hostler", "maintenance", "on", "--message", BIRDS["maintenance"].said]
+    subprocess.run([*words, "--data-dir", str(server.process.folder)], capture_output=True, check=True)
+    server.keep("maintenance mode", server.get(f"{OURS}/maintenance"))
+    server.process.until(lambda: b"mark.maintenance." in server.page("/usage"))
+    server.keep("the page in maintenance", server.page("/usage"))
+    server.keep("metrics", server.get("/metrics"))
+    server.keep("the audit log", server.get(f"{OURS}/audit?limit=1000"))
+    server.keep("the webhooks", listed := server.get(f"{OURS}/webhooks"))
+    webhook = json.loads(listed)["webhooks"][0]["id"]
+    server.keep("the deliveries", server.get(f"{OURS}/webhooks/{webhook}/deliveries"))
 
 
 def got(process: HostlerProcess, environment: str) -> dict[str, Any]:
@@ -443,6 +467,8 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "token-name": ("the tokens",),
     "file-edited": ("GetGitDiff", "executions/ID/diff"),
     "setup-output": ("the log of an environment",),
+    "webhook-name": ("the webhooks",),
+    "maintenance": ("maintenance mode", "the page in maintenance"),
 }
 """Where a channel's mark must be seen; of the others, in the log of an execution."""
 SHORT = ("share-name", "environment-name")
@@ -473,6 +499,10 @@ def test_every_surface_was_looked_at(server: Server) -> None:
         "the conversation page ",
         "hostler show --json",
         "the server's log",
+        "metrics",
+        "the audit log",
+        "webhooks as they came",
+        "telemetry",
         "the file hostler.db",
         "the file blobs",
         "the file kept",
