@@ -22,6 +22,10 @@ SOON = 0.1
 """Seconds that a line waits for others."""
 
 
+_least = logging.INFO
+"""The level below which nothing is written."""
+
+
 class Recent:
     """The last lines of the server's log as JSON, bounded in number and length; they are redacted when they come."""
 
@@ -52,7 +56,9 @@ class Lines:
         self._waiting: list[str] = []
 
     def add(self, line: str) -> None:
-        """Write a line, `SOON` at the latest; called in the event loop."""
+        """Write a line of the level info, `SOON` at the latest; called in the event loop."""
+        if _least > logging.INFO:
+            return
         if not self._waiting:
             asyncio.get_running_loop().call_later(SOON, self.flush)
         self._waiting.append(line)
@@ -92,7 +98,8 @@ def is_json(log_format: str) -> bool:
 
 def set_level(level: str) -> None:
     """Leave out what is below a level from now on."""
-    number = getattr(logging, level.upper())
+    global _least
+    _least = number = getattr(logging, level.upper())
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
 
 
