@@ -55,6 +55,8 @@ def test_an_execution_goes_on_from_its_kept_work_in_a_folder_made_of_a_backup(
     first = (hostler.folder / "runner").read_text()
 
     new = HostlerProcess(place / "new")
+    (new.folder / ".restoring").mkdir(parents=True)
+    (new.folder / ".restoring" / "hostler.db").write_text("of a restore that was killed")
     restored = told("restore", file, "--data-dir", new.folder)
     assert (new.folder / "runner").read_text() == restored["runner"] != first
     new.start()

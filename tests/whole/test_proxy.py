@@ -8,7 +8,7 @@ import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ class Proxied:
     trust: ssl.SSLContext
 
     @contextmanager
-    def open(self, method: str, path: str, body: bytes = b"", **headers: str) -> Iterator[http.client.HTTPResponse]:
+    def open(self, method: str, path: str, body: bytes = b"", **headers: str) -> Generator[http.client.HTTPResponse]:
         connection = http.client.HTTPSConnection("localhost", self.port, context=self.trust, timeout=SECONDS)
         bearer = {"Authorization": f"Bearer {self.server.token}"}
         with closing(connection):

@@ -3,15 +3,19 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import threading
 import zlib
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hostler.core.spoken import Spoken
+from hostler.store.spoken import SpokenFiles
 from hostler.testing.postgres import throw_away_postgres
 from tests.server import HostlerProcess
 from tests.whole.canary import forms
@@ -101,12 +105,26 @@ def test_a_secret_that_was_planted_everywhere_stands_nowhere_afterwards(hostler:
     ].keys()
     assert "stop it" in scrub(hostler.folder, code=1)[1]
     hostler.stop()
+    said = SpokenFiles(hostler.folder / "said")
+    for piece in (SECRET[:9], SECRET[9:]):
+        said.add("gone", Spoken("b1", "c1", 0, "text", piece))
+    said.release("gone")
+    setup = hostler.folder / "setups" / ("5e" * 32)
+    setup.mkdir(parents=True)
+    (setup / "work").write_text(f"a tar with {SECRET} in it")
     assert standing(hostler.folder)
     done, _ = scrub(hostler.folder, code=1)
+    done_first = done
     assert [one["where"] for one in done["left"] if one["where"].startswith("kept")] == [f"kept/{execution}.git"]
     done, _ = scrub(hostler.folder, "--remove-kept")
     assert done["left"] == []
     assert standing(hostler.folder) == []
+    assert [piece.text for piece in said.read("gone")] == ["[redacted]"]
+    assert not setup.exists()
+    with closing(sqlite3.connect(hostler.folder / "hostler.db")) as database:
+        noted = "SELECT outcome, details FROM audit WHERE action = 'Scrubbed' ORDER BY id"
+        outcome, details = database.execute(noted).fetchone()
+    assert (outcome, json.loads(details)["log"]) == ("done", str(done_first["places"]["log"]))
     hostler.start()
     try:
         after = hostler.log(execution)
@@ -124,21 +142,32 @@ def test_a_secret_that_was_planted_everywhere_stands_nowhere_afterwards(hostler:
     assert scrub(hostler.folder)[0]["places"] == {}
 
 
+def blobs(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("blobs/*/*") if len(path.name) == 64}
+
+
 def test_a_scrub_that_was_killed_is_done_by_the_next_one(hostler: HostlerProcess, wordcount: Path):
     execution = planted(hostler, wordcount)
     removed(hostler, execution)
     hostler.stop()
+    folder, before = hostler.folder, blobs(hostler.folder)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HOSTLER_")}
-    command = [sys.executable, "-m", "hostler", "scrub", "--remove-kept", "--data-dir", str(hostler.folder)]
-    for wait in (0.6, 0.8, 1.0, 1.2):
+    command = [sys.executable, "-m", "hostler", "scrub", "--remove-kept", "--data-dir", str(folder)]
+    moments: list[Callable[[], bool]] = [
+        lambda: (folder / "learned").exists(),
+        lambda: bool(blobs(folder) - before),
+        lambda: not before & blobs(folder),
+        lambda: not list(folder.glob("kept/*.git")),
+    ]
+    for reached in moments:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=-3, stderr=-3, env=clean) as child:
             assert child.stdin
             child.stdin.write(SECRET.encode())
             child.stdin.close()
-            threading.Event().wait(wait)
+            hostler.until(lambda: reached() or child.poll() is not None)  # noqa: B023 it is asked here only
             child.send_signal(signal.SIGKILL)
-    scrub(hostler.folder, "--remove-kept")
-    assert standing(hostler.folder) == []
+    scrub(folder, "--remove-kept")
+    assert standing(folder) == []
     hostler.start()
     assert said_by_page(hostler, execution)["equal"]
 

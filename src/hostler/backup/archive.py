@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -23,6 +24,8 @@ FORMAT = 1
 HEADER, MANIFEST = "header.json", "manifest.json"
 TABLES, FILES = "tables/", "files/"
 PART = 1 << 20
+SMALL = 16 << 20
+"""Bytes up to which a file is read whole before it is added; larger ones never change."""
 MOST_SAID = 64 << 20
 """Bytes of a header or manifest; a manifest line names one file."""
 NAME = re.compile(
@@ -92,12 +95,14 @@ class Archive:
         self.rows[name] = number
 
     def file(self, name: str, path: Path) -> bool:
-        """Add a file as it is now; False when it is not there."""
+        """Add a file as it is now; False when it is not there. Small ones may change while they are read."""
         try:
             with path.open("rb") as file:
-                data = file if path.stat().st_size > PART else io.BytesIO(file.read())
-                size = path.stat().st_size if data is file else len(cast("io.BytesIO", data).getvalue())
-                self._add(name, data, size)
+                size = os.fstat(file.fileno()).st_size
+                if size > SMALL:
+                    self._add(name, file, size)
+                else:
+                    self.add(name, file.read())
         except FileNotFoundError:
             return False
         return True
