@@ -1,0 +1,1 @@
+"""`hostler conformance` against our own server, and against servers that break one promise each."""
