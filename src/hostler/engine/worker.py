@@ -137,13 +137,13 @@ class Worker:
         self._poke.clear()
         lingered = self.state.phase in ("WAITING_FOR_INPUT", "STOPPED")
         await self.catch_up()
-        bind_contextvars(turn=self.state.turn)
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
         told = self._telling = self._heard()
         facts, ripe = self._reported(told)
         await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
         _answer(told)
+        bind_contextvars(turn=self.state.turn)
         want = wanted(self.state)
         await self._drop(lambda effect: effect not in want)
         if not want or self._purged or self._naps(want):

@@ -66,6 +66,9 @@ class Following:
                 continue
             self._count(one.event)
             for piece in tale.after(one):
+                if piece.kind == "turn":
+                    seconds = round(piece.seconds, 3)
+                    log.info("turn ended", execution=execution, turn=piece.turn, reason=piece.outcome, seconds=seconds)
                 self._measure(piece)
                 for tell in self._tell:
                     tell(execution, piece)
