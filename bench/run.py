@@ -15,6 +15,7 @@ from bench import (
     part_codex,
     part_commands,
     part_crash,
+    part_crowd,
     part_environments,
     part_gateway,
     part_keeping,
@@ -49,6 +50,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "store": part_store.measure,
     "lives": part_lives.measure,
     "crash": part_crash.measure,
+    "crowd": part_crowd.measure,
     "many": part_many.measure,
     "pages": part_pages.measure,
 }
