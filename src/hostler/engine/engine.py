@@ -82,6 +82,8 @@ class Engine:
         self._failed: set[str] = set()
         self._slept: set[str] = set()
         """Executions that were let go because the lease had run out; no fault of theirs."""
+        self._terms = 0
+        """How often the lease had run out; what was read of a row before is not believed."""
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -104,6 +106,7 @@ class Engine:
 
     async def let_go(self) -> None:
         """Let go of every execution, because the lease had run out; each is claimed anew before it goes on."""
+        self._terms += 1
         tasks = dict(self._at_work)
         self._slept.update(tasks)
         for task in tasks.values():
@@ -188,7 +191,11 @@ class Engine:
         bind_contextvars(execution=execution, runner=self._identity.runner)
         if execution in self._workers or (self._lease is not None and not self._lease.held):
             return
+        term = self._terms
         row = await self._executions.row(execution)
+        if term != self._terms:
+            self.look(execution)
+            return
         if row is None or not row.busy or row.runner != self._identity.runner or execution in self._workers:
             return
         worker = self._worker(execution, row.position, self._tools)
