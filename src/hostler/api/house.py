@@ -3,6 +3,7 @@
 The same credentials, the same form of errors. Documented in docs/reference.md; every answer is JSON but the diff.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -28,6 +29,7 @@ from hostler.core.events import Recorded, Started, encode
 from hostler.core.ports import PromptQuery
 from hostler.core.state import fold
 from hostler.projections.calls import calls, counters, total
+from hostler.projections.invariants import check
 from hostler.projections.row import project
 from hostler.projections.status import stamp
 
@@ -56,6 +58,7 @@ class House:
             ("GET", "/executions/{execution}/log", self.log),
             ("GET", "/executions/{execution}/calls", self.calls),
             ("GET", "/executions/{execution}/replay", self.replay),
+            ("GET", "/executions/{execution}/check", self.check),
             *Hosts(self._parts).routes(),
             *Away(self._parts).routes(),
             *Operating(self._parts).routes(),
@@ -160,6 +163,14 @@ class House:
                 "estimated": counters(total(table, estimated=True)),
             }
         )
+
+    async def check(self, request: Request) -> Response:
+        """Hold what must hold of every log against this one, and against what is answered of it."""
+        only_admins()
+        row = (await self._parts.desk.seen(_execution(request))).row
+        log = [one for one in await self._parts.desk.log(row.id) if one.seq <= row.last_seq]
+        found = await asyncio.to_thread(check, log, row.view)
+        return JSONResponse({"events": len(log), "findings": [one.to_json() for one in found]})
 
     async def replay(self, request: Request) -> Response:
         """Rebuild the projection from the log and compare it with what the store keeps beside it."""

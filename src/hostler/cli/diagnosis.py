@@ -10,7 +10,7 @@ import typer
 from hostler.cli import extras, places
 from hostler.cli.client import Client
 from hostler.cli.options import AsJson, DataDir
-from hostler.cli.problems import DONE, FAILED, Problem
+from hostler.cli.problems import DONE, FAILED, Problem, usage
 from hostler.cli.screen import clean, emit, paint, say
 
 MARKS = {"ok": ("✓", "green"), "weak": ("!", "yellow"), "wrong": ("✗", "red"), "skipped": ("-", "dim")}
@@ -27,6 +27,10 @@ class Finding:
 
 
 def doctor(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="With --check: these only.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the logs of a running server's executions instead.")
+    ] = False,
     config: Annotated[
         Path | None, typer.Option(help="The settings to check [as `serve` finds them].", show_default=False)
     ] = None,
@@ -41,6 +45,9 @@ def doctor(
 
     Looks at sandbox, git, database, clock, disk, proxy, certificates, model and server.
 
+    With --check it reads every execution of the server and says where log, answers and usage are not as they must be:
+    lost or doubled events, calls without a result, sums that do not add up. For administrators.
+
     Exit code: 0 when agents can work, 1 when something is wrong.
 
     Examples:
@@ -48,7 +55,15 @@ def doctor(
         hostler doctor
 
         hostler doctor --model anthropic:claude-sonnet-4-5
+
+        hostler doctor --check
     """
+    if check or ids:
+        if not check:
+            raise usage("ids are for --check")
+        from hostler.cli.truth import checked
+
+        raise typer.Exit(checked(ids or (), json=json, data_dir=data_dir))
     found: list[Finding] = []
     if sys.platform == "linux":
         from hostler.cli.checkups import checkups

@@ -12,7 +12,7 @@ from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
 from hostler.core.events import Agent, Json, Limits, Recorded
 from hostler.core.offers import Offers
-from hostler.core.ports import Executions, Models, Principal
+from hostler.core.ports import ExecutionQuery, Executions, Models, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
 from hostler.core.spoken import SpokenText
@@ -30,6 +30,7 @@ from hostler.engine.livetext import LiveText
 from hostler.engine.mcp import McpServers
 from hostler.engine.waking import Waking
 from hostler.engine.worker import Worker
+from hostler.projections.invariants import check
 from hostler.projections.row import project
 from hostler.testing.clock import HandClock
 from hostler.testing.forge_memory import MemoryForge
@@ -155,10 +156,17 @@ class Stage:
         return self.server
 
     async def kill(self) -> None:
-        """End the life without a word; the world goes on."""
+        """End the life without a word; the world goes on. What must hold of every log is held against all of them."""
         self.server.link.cut()
         self.alive_until = self.clock.now()
         await self.server.engine.close()
+        await self.hold_invariants()
+
+    async def hold_invariants(self) -> None:
+        """Raise AssertionError when a log, or what is kept beside it, is not as it must be."""
+        for row in await self.executions.find(ExecutionQuery(), limit=1000):
+            found = check(await self.executions.read(row.id), row.view)
+            assert not found, "\n".join(f"{one.rule} at {one.seq}: {one.text}" for one in found)
 
     async def restart(self) -> None:
         """Die and live again."""
