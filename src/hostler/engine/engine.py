@@ -192,7 +192,11 @@ class Engine:
         if execution in self._workers or (self._lease is not None and not self._lease.held):
             return
         term = self._terms
-        row = await self._executions.row(execution)
+        try:
+            row = await self._executions.row(execution)
+        except HostlerError as problem:  # The next sweep looks again.
+            log.warning("an execution could not be looked at", execution=execution, problem=str(problem))
+            return
         if term != self._terms:
             self.look(execution)
             return

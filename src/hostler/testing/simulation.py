@@ -68,7 +68,7 @@ class Simulation:
     async def run(self) -> list[str]:
         """Live through it; return what is wrong at the end."""
         roll = self.chance.random
-        await self._boot()
+        await self._born()
         for _ in range(roll.choice((1, 1, 2, 3))):
             await self._start()
         for _ in range(roll.randrange(4, 25)):
