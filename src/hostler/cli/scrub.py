@@ -1,6 +1,7 @@
 """`hostler scrub`: a secret that was learned late is masked in all that the server keeps; the server is stopped."""
 
 import getpass
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -57,8 +58,7 @@ def scrub(
         if dry_run:
             found = look(settings, secrets)
         else:
-            who = getpass.getuser()
-            found = scrubbed(settings, secrets, SystemAmbient(), who, remove_kept=remove_kept, say=note)
+            found = scrubbed(settings, secrets, SystemAmbient(), _who(), remove_kept=remove_kept, say=note)
     except HostlerError as problem:
         raise Problem(problem.message) from None
     if json:
@@ -66,6 +66,14 @@ def scrub(
     else:
         _tell(found, dry_run=dry_run)
     raise typer.Exit(FAILED if found.left and not dry_run else DONE)
+
+
+def _who() -> str:
+    """Return who runs the command, for the audit log."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _tell(found: "Found", *, dry_run: bool) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Table, Text, inspect, text
+from sqlalchemy import Connection, Select, Table, Text, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from hostler.core.errors import FailedPrecondition
@@ -118,7 +118,7 @@ def scrub_tables(connection: Connection, masking: Masking) -> Counter[str]:
 def _scrub_table(connection: Connection, table: Table, masking: Masking) -> int:
     keys = list(table.primary_key.columns) or list(table.columns)
     found = 0
-    for row in connection.execute(table.select()).mappings().all():
+    for row in connection.execute(texts_of(table)).mappings().all():
         changed = masked_columns(table, dict(row), masking)
         if changed:
             found += sum(places(str(row[name]), str(value)) for name, value in changed.items())
@@ -127,9 +127,16 @@ def _scrub_table(connection: Connection, table: Table, masking: Masking) -> int:
     return found
 
 
+def texts_of(table: Table) -> Select[Any]:
+    """Return the SELECT of a table's keys and texts, without what is large and no text."""
+    wanted = [column for column in table.columns if column.primary_key or isinstance(column.type, Text)]
+    return select(*(wanted if table.primary_key.columns else table.columns))
+
+
 def masked_columns(table: Table, row: Mapping[str, Any], masking: Masking) -> dict[str, str]:
     """Return the columns of a row that a secret stands in, masked."""
-    texts = {column.name: row[column.name] for column in table.columns if isinstance(column.type, Text)}
+    columns = (column for column in table.columns if isinstance(column.type, Text))
+    texts = {column.name: row[column.name] for column in columns}
     masked = {name: masking.text(value) for name, value in texts.items() if isinstance(value, str)}
     return {name: value for name, value in masked.items() if value != texts[name]}
 
@@ -166,6 +173,12 @@ def scrub_blob_rows(connection: Connection, masking: Masking) -> dict[str, Moved
             moved[name] = Moved(sha256(masked).hexdigest(), len(masked))
             connection.execute(KEEP_BLOB, {"sha256": moved[name].sha256, "body": masked})
     return moved
+
+
+def blob_rows_with(connection: Connection, masking: Masking) -> int:
+    """Return in how many large outputs in the database a secret stands."""
+    names = connection.execute(text("SELECT sha256 FROM blob_data")).scalars().all()
+    return sum(bool(masking.in_data(bytes(connection.execute(BLOB, {"sha256": n}).scalar_one()))) for n in names)
 
 
 def drop_blob_row(connection: Connection, name: str) -> None:

@@ -21,6 +21,7 @@ from hostler.scrubbing.files import Folder, Left
 from hostler.scrubbing.masking import Masking
 from hostler.scrubbing.rows import (
     Moved,
+    blob_rows_with,
     drop_blob_row,
     drop_bundle,
     forget_pages,
@@ -30,6 +31,7 @@ from hostler.scrubbing.rows import (
     scrub_blob_rows,
     scrub_log,
     scrub_tables,
+    texts_of,
 )
 from hostler.store.audit import WRITE
 from hostler.store.columns import to_json, to_ticks
@@ -71,11 +73,10 @@ def look(settings: Settings, secrets: Sequence[str]) -> Found:
     folder = Folder(settings.home, masking, change=False)
     with reading(settings.database) as copied:
         for table in copied.tables:
-            rows = copied.connection.execution_options(yield_per=500).execute(table.select()).mappings()
+            rows = copied.connection.execution_options(yield_per=500).execute(texts_of(table)).mappings()
             for row in rows if any(isinstance(column.type, Text) for column in table.columns) else ():
                 found.note(f"table {table.name}", len(masked_columns(table, dict(row), masking)))
-                if table.name == "blob_data" and masking.in_data(row["body"]):
-                    found.note("large outputs", 1)
+        found.note("large outputs", blob_rows_with(copied.connection, masking))
     found.note("large outputs", sum(1 for _ in folder.blobs()))
     _beside(folder, found)
     for one in folder.kept():
