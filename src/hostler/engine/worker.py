@@ -40,6 +40,8 @@ NAP = 10.0
 """Seconds; a worker whose execution waits by the clock alone for longer than that goes, and comes back in time."""
 SLOW_POLL = 10.0
 """Seconds after which a worker looks again although nobody told it to."""
+CANCELLING = 5.0
+"""Seconds after which an effect that did not hear that it is cancelled is told again."""
 CUTTING = ev.Stopped | ae.AgentEnded
 """Decisions that end what is being said."""
 
@@ -334,10 +336,11 @@ class Worker:
     async def _drop(self, unwanted: Callable[[Effect], bool]) -> None:
         """Cancel effects that are no longer wanted and wait until they are gone."""
         tasks = [self._running.pop(effect) for effect in list(self._running) if unwanted(effect)]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        left = set(tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCELLING)
         for task in tasks:
             if not task.cancelled() and (problem := task.exception()):
                 log.info("an effect failed that was not wanted any more", execution=self._id, problem=str(problem))
