@@ -10,7 +10,7 @@ PIP := $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-compil
 # A .venv that was moved, or whose Python has gone, does not work: make another one.
 $(shell [ ! -e $(STAMPS)/venv ] || { [ -x $(PY) ] && [ "$$(cat $(STAMPS)/venv)" = "$(CURDIR)" ]; } || rm -rf .venv)
 
-.PHONY: help install run test check ci sdk crash browser screenshots bench contract fix golden lock clean
+.PHONY: help install run test check ci sdk crash browser screenshots bench soak contract fix golden lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ browser: $(STAMPS)/dev ## drive the pages in a real Chromium only
 
 screenshots: $(STAMPS)/dev ## take pictures of every page into .cache/screenshots
 	$(PY) -m tests.browser.gallery $(ARGS)
+
+soak: $(STAMPS)/dev ## work steadily for SECONDS (120), then see that nothing has grown
+	$(PY) -m bench.soak $(or $(SECONDS),120)
 
 bench: $(STAMPS)/dev ## measure what Hostler costs on this machine; writes docs/benchmarks.md
 	$(PY) -m bench.run $(ARGS)
