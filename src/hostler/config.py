@@ -9,6 +9,7 @@ import re
 import tomllib
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -298,20 +299,11 @@ class AccountsSection(Section):
     create: bool = True
     role: Role = "run"
     domains: tuple[str, ...] = ()
-    role_claim: str = ""
-    roles: Mapping[str, Role] = {}
 
     @property
     def accounts(self) -> Accounts:
         """Return it as a value."""
-        domains = tuple(one.lower().removeprefix("@") for one in self.domains)
-        return Accounts(self.create, self.role, domains, self.role_claim, self.roles)
-
-    @model_validator(mode="after")
-    def _mapped(self) -> Self:
-        if bool(self.role_claim) != bool(self.roles):
-            raise ValueError("role_claim and roles belong together")
-        return self
+        return Accounts(self.create, self.role, tuple(one.lower().removeprefix("@") for one in self.domains))
 
 
 class OidcSection(AccountsSection):
@@ -322,9 +314,18 @@ class OidcSection(AccountsSection):
     client_secret: str = ""
     name: str = ""
     scopes: tuple[str, ...] = ("openid", "email", "profile")
+    role_claim: str = ""
+    roles: Mapping[str, Role] = {}
+
+    @property
+    def accounts(self) -> Accounts:
+        """Return it as a value."""
+        return replace(super().accounts, role_claim=self.role_claim, roles=self.roles)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if bool(self.role_claim) != bool(self.roles):
+            raise ValueError("role_claim and roles belong together")
         if not self.issuer:
             return self
         if not self.client_id or not self.client_secret:

@@ -25,7 +25,9 @@ from hostler.contract.gitpod.v1 import (
     project_pb,
     runner_configuration_pb,
     runner_pb,
+    service_account_pb,
     usage_pb,
+    user_pb,
 )
 from hostler.contract.gitpod.v1.agent_execution_requests_pb import SendToAgentExecutionRequest
 from hostler.contract.supervisor.v1 import environment_ops_pb
@@ -41,7 +43,9 @@ FILES = (
     project_pb,
     runner_configuration_pb,
     runner_pb,
+    service_account_pb,
     usage_pb,
+    user_pb,
     environment_ops_pb,
 )
 TIMED_OUT = 28

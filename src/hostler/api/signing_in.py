@@ -1,6 +1,7 @@
 """Signing in with a browser: by an API token, or by a link that was made with one and can be opened once."""
 
 import re
+from functools import cached_property
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -32,10 +33,11 @@ class SigningIn:
     def __init__(self, parts: ApiParts, credentials: Credentials) -> None:
         self._parts = parts
         self._credentials = credentials
-        self._accounts = Accounts(parts, credentials)
-        self._newcomers = Newcomers(parts)
-        provider = parts.outside.provider
-        self._oidc = OpenIdConnect(provider, parts.attempts, parts.ambient) if provider else None
+
+    @cached_property
+    def _oidc(self) -> OpenIdConnect | None:
+        provider = self._parts.outside.provider
+        return OpenIdConnect(provider, self._parts.attempts, self._parts.ambient) if provider else None
 
     @property
     def elsewhere(self) -> str:
@@ -57,8 +59,10 @@ class SigningIn:
             raise NotFound("nobody signs in elsewhere here")
         browser = cookies_of(request.headers).get(self._credentials.cookies.attempt, "")
         known, path = await self._oidc.finish(f"{current().origin}{CALLBACK}", request.query_params, browser)
-        person = await self._newcomers.person(known, provider.accounts)
-        token = await self._accounts.browser(person.principal, f"signed in with {self.elsewhere}"[:100])
+        person = await Newcomers(self._parts).person(known, provider.accounts)
+        token = await Accounts(self._parts, self._credentials).browser(
+            person.principal, f"signed in with {self.elsewhere}"[:100]
+        )
         return await self._sign_in(token), local_path(path)
 
     def routes(self) -> list[Route]:

@@ -14,6 +14,11 @@ from pydantic import BaseModel
 
 from hostler.config import Settings
 
+ACCOUNTS = {
+    "create": "Whether whoever comes for the first time gets an account; otherwise an administrator makes it.",
+    "role": "The role of new accounts: read, run or admin.",
+    "domains": "Where addresses must be of, such as example.com; empty: any.",
+}
 MEANINGS: Mapping[str, str] = {
     "server": "Where the API is served.",
     "server.host": "The address to listen on. Beyond 127.0.0.1, repositories of this machine cannot be named by path.",
@@ -22,6 +27,20 @@ MEANINGS: Mapping[str, str] = {
     "server.peer_url": "Where other processes on the same database reach this one; empty: where it listens.",
     "server.name": "What this machine is called among others; empty: its host name.",
     "server.lease_seconds": "How long a sign of life of this process counts; the same on all machines.",
+    "sign_in": "Ways to sign in beside API tokens.",
+    "sign_in.oidc": "Signing in with OpenID Connect.",
+    "sign_in.oidc.issuer": "The provider, such as https://accounts.example.com; empty: nobody signs in so.",
+    "sign_in.oidc.client_id": "What Hostler is called there; it comes back at /sign-in/callback.",
+    "sign_in.oidc.client_secret": "The secret that goes with it; it is never shown.",
+    "sign_in.oidc.name": "What the sign-in page calls the provider; empty: its host.",
+    "sign_in.oidc.scopes": "What is asked for; openid always is.",
+    "sign_in.proxy": "Believing a proxy in front of the server that has signed people in.",
+    "sign_in.proxy.header": "The header in which it says who somebody is; empty: no proxy is believed. It must take "
+    "away what clients send under that name.",
+    "sign_in.proxy.addresses": "Addresses or networks that the proxy comes from; others are never believed.",
+    "sign_in.oidc.role_claim": "The claim that the role is read from at every sign-in, such as groups; empty: none.",
+    "sign_in.oidc.roles": "Roles by the values of that claim; who has none of them is not let in.",
+    **{f"sign_in.{way}.{name}": text for way in ("oidc", "proxy") for name, text in ACCOUNTS.items()},
     "policy": "What holds for every agent, whoever starts it.",
     "policy.denied_commands": "Shell commands that are not run: patterns matched word by word, where * stands for any "
     'words, such as "git push *" or "sudo *". They hold for executions that are started from then on.',
