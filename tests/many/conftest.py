@@ -31,6 +31,10 @@ SCRIPT = {
                 {"text": "Done."},
             ],
         },
+        {
+            "match": "count (?P<mark>\\w+)",
+            "steps": [*(bash(f"echo {n} >> ${{mark}}") for n in range(1, 60)), {"text": "Done."}],
+        },
         {"match": "", "steps": [{"text": "Hello there."}]},
     ]
 }

@@ -247,7 +247,18 @@ class Machine:
         self.until(lambda: self.phase(execution) in ("WAITING_FOR_INPUT", "STOPPED"), seconds)
         return self.get(execution)
 
-    def until(self, holds: Callable[[], T], seconds: float = 90.0) -> T:
+    def insist(self, asks: Callable[[], T], seconds: float = 60.0) -> T:
+        """Ask again for as long as the answer is that it cannot be taken now, as every client does."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return asks()
+            except (Refused, OSError) as problem:
+                if (isinstance(problem, Refused) and problem.code != "unavailable") or time.monotonic() > end:
+                    raise
+            threading.Event().wait(0.2)
+
+    def until(self, holds: Callable[[], T], seconds: float = 40.0) -> T:
         """Return the first true answer of `holds`."""
         end = time.monotonic() + seconds
         while not (answer := holds()):

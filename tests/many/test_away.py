@@ -12,7 +12,7 @@ MANY, SHARED = 60, 10
 """Executions, and how many of them share an environment."""
 
 
-def _away(asked: Machine, gone: Machine) -> None:
+def wait_until_away(asked: Machine, gone: Machine) -> None:
     """Wait until others take a machine as away."""
     asked.until(lambda: _runner(asked, gone)["phase"] == "RUNNER_PHASE_INACTIVE")
 
@@ -47,7 +47,7 @@ def test_one_of_three_dies_among_sixty_and_goes_on_where_it_was(place: Place, al
     for execution, machine in mine.items():
         if machine is not b:
             assert a.rest(execution)["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
-    _away(a, b)
+    wait_until_away(a, b)
     assert {c.activity(execution) for execution in lost} == {"recovering"}
     assert "no sign of life" in _runner(c, b)["message"]
     b.start()
@@ -74,7 +74,7 @@ def test_executions_of_a_machine_that_is_away_are_stopped_told_and_deleted_throu
     for environment in environments.values():
         a.until(lambda e=environment: (b.workspace(e) / "runs").exists())
     b.kill()
-    _away(a, b)
+    wait_until_away(a, b)
     c.stop_agent(stopped)
     assert a.phase(stopped) == "STOPPED"
     c.stop_agent(stopped)
@@ -97,6 +97,8 @@ def test_executions_of_a_machine_that_is_away_are_stopped_told_and_deleted_throu
     a.until(lambda: not place.rows("SELECT id FROM execution WHERE id = %s", deleted))
     a.until(lambda: "GroupGone" in [kind for kind, _ in place.log(stopped)])
     assert (b.workspace(environments[stopped]) / "runs").read_text() == "x\n"
+    a.send(stopped, "hello")  # A script takes what comes with the result of a call for a word on the way.
+    a.rest(stopped)
     a.send(stopped, "run: echo again > again")
     a.rest(stopped)
     assert (b.workspace(environments[stopped]) / "again").exists()
@@ -117,7 +119,7 @@ def test_a_lost_environment_is_made_again_elsewhere_and_its_machine_may_come_bac
     a.send(execution, "run: touch begun; sleep 600")
     a.until(lambda: (b.workspace(environment) / "begun").exists())
     b.kill()
-    _away(a, b)
+    wait_until_away(a, b)
     with pytest.raises(Refused) as refused:
         c.request("POST", f"/api/hostler/v1/executions/{execution}/restore", {})
     assert f"hostler env lost {environment}" in refused.value.message
@@ -125,6 +127,8 @@ def test_a_lost_environment_is_made_again_elsewhere_and_its_machine_may_come_bac
     assert a.phase(execution) == "STOPPED"
     c.request("POST", f"/api/hostler/v1/executions/{execution}/restore", {})
     assert place.runner_of(execution) == c.runner
+    a.send(execution, "hello")
+    a.rest(execution)
     a.send(execution, "run: cat work.txt; echo more >> work.txt")
     assert a.rest(execution)["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
     assert (c.workspace(a.environment_of(execution)) / "work.txt").read_text() == "precious\nmore\n"
@@ -145,7 +149,7 @@ def test_a_machine_that_is_gone_for_good_is_forgotten(place: Place, all_three: l
         a.request("DELETE", f"/api/hostler/v1/runners/{extra.runner}")
     assert refused.value.code == "failed_precondition"
     extra.kill()
-    _away(a, extra)
+    wait_until_away(a, extra)
     a.request("DELETE", f"/api/hostler/v1/runners/{extra.runner}")
     known = [one["runnerId"] for one in c.call("ListRunners", {}, "RunnerService")["runners"]]
     assert sorted(known) == sorted(one.runner for one in (a, b, c))
