@@ -50,6 +50,9 @@ screenshots: $(STAMPS)/dev ## take pictures of every page into .cache/screenshot
 soak: $(STAMPS)/dev ## work steadily for SECONDS (120), then see that nothing has grown
 	$(PY) -m bench.soak $(or $(SECONDS),120)
 
+simulate: $(STAMPS)/dev ## simulate bad days: SEEDS=1000 runs so many, SEED=42 replays one
+	$(PY) -m hostler.testing.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)
+
 bench: $(STAMPS)/dev ## measure what Hostler costs on this machine; writes docs/benchmarks.md
 	$(PY) -m bench.run $(ARGS)
 

@@ -30,7 +30,6 @@ from hostler.projections.invariants import check
 from hostler.projections.row import project
 from hostler.store import Fold, open_store
 from hostler.testing.link import Died
-from hostler.testing.memory import MemoryExecutions
 from hostler.testing.simulation_time import JumpingLoop, LoopClock
 from hostler.testing.simulation_world import Chance, OneModel, Shell, Talker, TroubledLink, TroubledWorld
 from hostler.testing.stage import Server, Stage, said
@@ -207,12 +206,10 @@ class Simulation:
 
     async def _rest(self) -> list[str]:
         """Wait until nobody has anything to do; return who has all the same."""
-        end = self.stage.clock.monotonic() + PATIENCE
-        while self.stage.clock.monotonic() < end:
+        end, restless = self.stage.clock.monotonic() + PATIENCE, ["nobody looked"]
+        while restless and self.stage.clock.monotonic() < end:
             await asyncio.sleep(20)
             restless = [said for one in self.executions if (said := await self._restless(one))]
-            if not restless:
-                return []
         return restless
 
     async def _restless(self, execution: str) -> str:
@@ -277,7 +274,9 @@ async def _simulate(seed: int, database: Path | None) -> Result:
     if stray := {row.id for row in rows} - set(simulation.executions):
         chance.tell(f"executions whose start was not acknowledged: {len(stray)}")
     for execution, log in zip(simulation.executions, logs, strict=True):
-        chance.told += [f"{execution[-4:]} {n:4} {kind} {json.dumps(body)[:150]}" for n, (kind, _, body) in enumerate(log, 1)]
+        chance.told += [
+            f"{execution[-4:]} {n:4} {kind} {json.dumps(body)[:150]}" for n, (kind, _, body) in enumerate(log, 1)
+        ]
     digest = hashlib.sha256(json.dumps(logs, sort_keys=True).encode()).hexdigest()
     return Result(seed, wrong, chance.told, digest, sum(map(len, logs)))
 
@@ -309,23 +308,23 @@ def main() -> None:
     words.add_argument("--digests", action="store_true", help="print what each seed's logs come to")
     asked = words.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets has a say, so it is the same every time
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else [asked.seed]
-    failed: list[int] = []
+    failed: list[str] = []
     events = 0
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
             result = simulate(seed, Path(folder) if asked.sqlite else None)
             events += result.events
-            if asked.seed is not None:
-                print("\n".join(result.told))
-            if asked.digests or asked.seed is not None:
-                print(f"seed {seed}: {result.digest}")
+            told = result.told if asked.seed is not None else []
+            digest = [f"seed {seed}: {result.digest}"] if asked.digests or told else []
             if result.wrong:
-                failed.append(seed)
-                print(f"seed {seed} fails; `make simulate SEED={seed}` replays it:\n  " + "\n  ".join(result.wrong[:10]))
-    print(f"{len(seeds)} seeds, {events} events, {len(failed)} failed{': ' + ' '.join(map(str, failed)) if failed else ''}")
+                failed.append(str(seed))
+                told = [*told, f"seed {seed} fails; `make simulate SEED={seed}` replays it:", *result.wrong[:10]]
+            sys.stdout.write("".join(f"{line}\n" for line in (*told, *digest)))
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(seeds)} seeds, {events} events, {len(failed)} failed {' '.join(failed)}\n")
     sys.exit(bool(failed))
 
 

@@ -1,0 +1,53 @@
+"""A hundred seeds hold, one seed is one run, and what breaks a promise is found."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hostler.testing.simulation import simulate
+from hostler.testing.simulation_world import Shell
+
+
+def simulated(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hostler.testing.simulation", *words],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+
+
+def test_a_hundred_seeds_come_to_rest_and_every_log_holds():
+    done = simulated("--seeds", "100")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "100 seeds" in done.stdout
+
+
+def test_some_seeds_hold_on_a_database():
+    done = simulated("--seeds", "4", "--first", "1000", "--sqlite")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_seed_is_the_same_run_in_every_process():
+    one, other = (simulated("--seeds", "6", "--first", "50", "--digests") for _ in range(2))
+    assert one.stdout == other.stdout
+    digests = [line.split()[-1] for line in one.stdout.splitlines() if line.startswith("seed ")]
+    assert len(set(digests)) == 6
+
+
+def test_a_seed_that_fails_is_named_and_replayed(monkeypatch: pytest.MonkeyPatch):
+    whole = Shell.__call__
+
+    async def twice(self: Shell, line: str) -> tuple[int, str]:
+        self.runs[line] += 1
+        return await whole(self, line)
+
+    sound = simulate(3)
+    assert not sound.wrong
+    assert any("the sandbox runs" in one for one in sound.told)
+    monkeypatch.setattr(Shell, "__call__", twice)
+    broken = simulate(3)
+    assert any("ran 2 times" in one for one in broken.wrong)
