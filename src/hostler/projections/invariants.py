@@ -122,7 +122,7 @@ class _Begun:
                     self.open.setdefault(f"typed command {id_}", id_)
                 self._end("typed command", id_, report)
             case ev.Stopped():
-                left = [name for name in self.open if not name.startswith("model call")]
+                left = [name for name in self.open if not name.startswith(("model call", "compaction"))]
                 if left:
                     report("calls", f"the execution stopped while {', '.join(left)} is open")
                 self.open.clear()
