@@ -10,7 +10,7 @@ PIP := $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-compil
 # A .venv that was moved, or whose Python has gone, does not work: make another one.
 $(shell [ ! -e $(STAMPS)/venv ] || { [ -x $(PY) ] && [ "$$(cat $(STAMPS)/venv)" = "$(CURDIR)" ]; } || rm -rf .venv)
 
-.PHONY: help install run test check ci sdk crash browser screenshots bench soak contract fix golden lock clean
+.PHONY: help install run test check ci sdk crash browser screenshots fuzz bench soak contract fix golden lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ soak: $(STAMPS)/dev ## work steadily for SECONDS (120), then see that nothing ha
 
 simulate: $(STAMPS)/dev ## simulate bad days: SEEDS=1000 runs so many, SEED=42 replays one
 	$(PY) -m hostler.testing.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)
+
+fuzz: $(STAMPS)/dev ## shoot at the border for SECONDS (300); what breaks is printed as a curl command
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),300) $(ARGS)
 
 bench: $(STAMPS)/dev ## measure what Hostler costs on this machine; writes docs/benchmarks.md
 	$(PY) -m bench.run $(ARGS)
