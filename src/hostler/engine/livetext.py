@@ -95,7 +95,8 @@ class LiveText:
             talk.streams.pop(block, None)
             talk.whole.discard(block)
             talk.blocks.pop(block, None)
-        self._spoken.replace(execution, [one for one in self._spoken.read(execution) if one.block in talk.blocks])
+        kept = self._spoken.read(execution) if talk.blocks else ()
+        self._spoken.replace(execution, [one for one in kept if one.block in talk.blocks])
         self._poke(execution)
 
     def end(self, execution: str) -> None:

@@ -44,6 +44,10 @@ OwnServers = Callable[[Sequence[str]], tuple[McpServer, ...]]
 """The configured servers with these names."""
 
 
+REMEMBERED = 4096
+"""Executions of which it is known that this turn has no servers."""
+
+
 class McpServers:
     """Every execution's servers, as far as this process holds them."""
 
@@ -64,6 +68,7 @@ class McpServers:
         """Finds the configured servers by their names."""
         self._patience = patience
         self._held: dict[str, _Held] = {}
+        self._without: dict[str, tuple[int, int, str]] = {}
         self._arrived = asyncio.Event()
 
     # --- before a model call --------------------------------------------------------------------------------------
@@ -92,9 +97,14 @@ class McpServers:
         turn = (state.turn, fence, state.environment.incarnation)
         if held is not None and held.turn == turn:
             return held
+        if held is None and self._without.get(scene.execution) == turn:
+            return None
         machine = await self._machines.machine_for(state.environment.id)
         wanted = merged(self.own(state.begun.agent.mcp), await mcp_reading.repository(machine))
         if not (wanted.servers or wanted.faults or state.mcp.servers or held):
+            self._without[scene.execution] = turn
+            while len(self._without) > REMEMBERED:
+                self._without.pop(next(iter(self._without)))
             return None
         place = Place(state.environment.id, machine, scene.execution, fence, state.environment.incarnation)
         if held is None:

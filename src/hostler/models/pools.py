@@ -12,7 +12,7 @@ import httpx2
 
 from hostler.models.direct import sent
 
-CALLS_A_POOL = 20
+CALLS_A_POOL = 10
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 300.0
 """A provider that sends no byte for this long is taken for gone."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import httpx2
@@ -36,12 +37,17 @@ class Family:
     """Makes what common calls are made with past the library, by the library's name for the provider."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Line:
-    """One pool's client, and the library's caller through it."""
+    """One pool's client, and the library's caller through it, which is made when it is needed."""
 
     client: httpx2.AsyncClient
-    caller: Caller[Any]
+    connect: Callable[[httpx2.AsyncClient], Caller[Any]]
+
+    @cached_property
+    def caller(self) -> Caller[Any]:
+        """Return the library's caller."""
+        return self.connect(self.client)
 
 
 class RemoteModel:
@@ -50,7 +56,7 @@ class RemoteModel:
     def __init__(self, opening: Opening, family: Family) -> None:
         self._provider = opening.provider
         self._family = family
-        self._pools = Pools(lambda client: Line(client, family.connect(client)))
+        self._pools = Pools(lambda client: Line(client, family.connect))
         override = opening.override
         known = self._pools.first().caller.context_window
         dialect = family.dialect(self._pools.first().caller.system) if family.dialect else None

@@ -8,6 +8,7 @@ cannot be read, such as a line that was cut off, ends the file.
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class SpokenFiles:
 
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self._folder = folder
+        self._place = str(folder)
         self._most = most
         self._files: dict[str, _File] = {}
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,8 +97,9 @@ class SpokenFiles:
     def forget(self, execution: str) -> None:
         """Remove the file."""
         self.release(execution)
-        for path in (self._path(execution), self._path(execution).with_suffix(".new")):
-            path.unlink(missing_ok=True)
+        for suffix in ("jsonl", "new"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self._place}/{execution}.{suffix}")
 
     def _opened(self, execution: str) -> _File:
         """Open the file behind what can be understood of it."""
