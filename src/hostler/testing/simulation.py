@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+import structlog.testing
 
 from hostler.core import commands as c
 from hostler.core.agents import GoalChange
@@ -36,6 +37,8 @@ from hostler.testing.stage import Server, Stage, said
 
 PATIENCE = 6 * 3600.0
 """Seconds of simulated time after the last fault in which everything comes to rest."""
+OWN_FAULTS = ("a worker failed", "a tool failed")
+"""What only a mistake of our own makes the log say."""
 GOALS = ("set", "pause", "resume", "complete", "clear")
 
 
@@ -242,10 +245,10 @@ class Simulation:
         return wrong
 
 
-async def _simulate(seed: int, database: Path | None) -> Result:
+async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Result:
     chance = Chance(seed)
     roll = chance.random
-    shell, world = Shell(chance), TroubledWorld()
+    shell, world = shells(chance), TroubledWorld()
     world.chance = chance
     world.machine.shell = shell
     permissions = (Permission("bash", "ask"),) if roll.random() < 0.15 else ()
@@ -281,12 +284,13 @@ async def _simulate(seed: int, database: Path | None) -> Result:
     return Result(seed, wrong, chance.told, digest, sum(map(len, logs)))
 
 
-def simulate(seed: int, database: Path | None = None) -> Result:
+def simulate(seed: int, database: Path | None = None, shells: type[Shell] = Shell) -> Result:
     """Run one seed, on a store in memory or on SQLite in a folder (then threads have a say in the order of things)."""
     loop = JumpingLoop(patience=0.004 if database else 0.0)
     try:
         asyncio.set_event_loop(loop)
-        result = loop.run_until_complete(_simulate(seed, database))
+        with structlog.testing.capture_logs() as logged:
+            result = loop.run_until_complete(_simulate(seed, database, shells))
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -295,6 +299,7 @@ def simulate(seed: int, database: Path | None = None) -> Result:
         asyncio.set_event_loop(None)
         loop.close()
     result.wrong += loop.faults
+    result.wrong += [str(entry) for entry in logged if str(entry["event"]).startswith(OWN_FAULTS)]
     return result
 
 
@@ -309,7 +314,7 @@ def main() -> None:
     asked = words.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets has a say, so it is the same every time
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else [asked.seed]
     failed: list[str] = []
     events = 0
