@@ -45,7 +45,7 @@ class Twice(Shell):
 
 
 def test_a_sandbox_that_runs_lines_twice_is_found_out():
-    sound, broken = simulate(3), simulate(3, shells=Twice)
-    assert not sound.wrong
-    assert any("the sandbox runs" in one for one in sound.told)
-    assert any("ran 2 times" in one for one in broken.wrong)
+    sound = [simulate(seed) for seed in range(8)]
+    assert not any(one.wrong for one in sound)
+    assert any("the sandbox runs" in line for one in sound for line in one.told)
+    assert any("ran 2 times" in line for seed in range(8) for line in simulate(seed, shells=Twice).wrong)

@@ -57,7 +57,7 @@ class MemoryExecutions:
         self._project = project
         self._kept: dict[str, _Kept] = {}
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
-        self._watches: set[MemoryWatch] = set()
+        self._watches: dict[MemoryWatch, None] = {}
         self.commits: list[tuple[str, ...]] = []
 
     async def create(
@@ -173,11 +173,11 @@ class MemoryExecutions:
     async def watch(self, execution: str | None = None) -> AsyncGenerator[MemoryWatch]:
         """Watch one execution, or all."""
         watch = MemoryWatch(execution)
-        self._watches.add(watch)
+        self._watches[watch] = None
         try:
             yield watch
         finally:
-            self._watches.discard(watch)
+            self._watches.pop(watch, None)
 
     def _refresh(self, kept: _Kept, at: datetime) -> None:
         shown = self._project(fold(kept.log))
@@ -197,7 +197,7 @@ class MemoryExecutions:
 
     def tell(self, execution: str) -> None:
         """Signal a change."""
-        for watch in self._watches:
+        for watch in list(self._watches):
             watch.tell(execution)
 
     def _through_json(self, event: Event) -> Event:
