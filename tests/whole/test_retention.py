@@ -44,6 +44,7 @@ def test_old_things_go_and_young_ones_stay(hostler: HostlerProcess):
         hostler.rest(execution)
     assert gc(hostler) == {}
     hostler.stop()
+    assert len(list(hostler.folder.glob("blobs/*/*"))) == 2
     aged(hostler, old, 40)
     aged(hostler, young, 5)
     owner = "SELECT ?, ?, principal_id, 'old', scope, 0, ? FROM api_token LIMIT 1"
