@@ -19,6 +19,7 @@ from hostler.core.audit import AuditQuery, Entry
 from hostler.core.errors import InvalidArgument, Unavailable
 from hostler.store import Store, open_store
 from hostler.testing.store_suite import FOLD
+from hostler.web.routes import routes
 from tests.api.conftest import BOT, OWNER, SECRET, Api, Listening
 
 EVENTS = "gitpod.v1.EventService"
@@ -194,6 +195,17 @@ async def test_what_was_asked_in_vain_is_written_where_it_is_administration(oper
         "failed",
         "invalid_argument",
     )
+
+
+async def test_signing_in_is_written_and_in_vain_it_is_not(operated: Operated):
+    with_pages = Listening(build(replace(operated.api.parts, operations=operated.operations), routes))
+    operated.api.url = f"http://127.0.0.1:{await with_pages.start()}"
+    for token in ("wrong", "bot-token"):
+        await operated.ask("POST", "/sign-in", {"token": token}, None, origin=operated.api.url)
+    (entry,) = await operated.until(1)
+    assert (entry.action, entry.actor_id, entry.outcome) == ("sign in", BOT.id, "done")
+    assert "bot-token" not in str(entry)
+    await with_pages.stop()
 
 
 class Full:

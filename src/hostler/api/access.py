@@ -92,7 +92,7 @@ class Access:
         except Exception as error:  # noqa: BLE001 - the last place where an error can be kept from the network
             told = wire_error(error, call.request_id)
             call.code = told.code.value
-            if not watched.status:
+            if not watched.status or watched.held is not None:
                 headers = [JSON, *((name.encode(), value.encode()) for name, value in hints(told).items())]
                 await sending({"type": "http.response.start", "status": status_of(told), "headers": headers})
                 await sending({"type": "http.response.body", "body": body_of(told)})

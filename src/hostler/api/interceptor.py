@@ -12,6 +12,7 @@ from protobuf import DescMessage
 from hostler.api.auth import Credentials, short_of
 from hostler.api.call import Call, Caller, check_validity, current, meant_for
 from hostler.api.errors import hints, wire_error
+from hostler.api.naming import READING
 from hostler.api.retries import Retries
 from hostler.api.trail import subject_in
 from hostler.api.validation import check
@@ -22,8 +23,6 @@ OPS = "supervisor.v1.EnvironmentOpsService"
 AGENTS = "gitpod.v1.AgentService"
 CONVERSING = ("GetAgentExecution", "SendToAgentExecution")
 """What a conversation token is good for beside the stream, for its own execution."""
-READING = ("Get", "List", "Watch", "Read", "Parse", "Check", "Find")
-"""How the names of methods begin that change nothing."""
 
 
 class Authenticate:
