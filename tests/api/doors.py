@@ -72,6 +72,8 @@ ENVIRONMENTS = "POST /api/gitpod.v1.EnvironmentService"
 PROJECT = "POST /api/gitpod.v1.ProjectService"
 RUNNER = "POST /api/gitpod.v1.RunnerService"
 CONFIGURATION = "POST /api/gitpod.v1.RunnerConfigurationService"
+USER = "POST /api/gitpod.v1.UserService"
+SERVICE_ACCOUNT = "POST /api/gitpod.v1.ServiceAccountService"
 USAGE = "POST /api/gitpod.v1.UsageService"
 OPS = "POST /api/environments/{environment}/ops/supervisor.v1.EnvironmentOpsService"
 HOUSE = "/api/hostler/v1"
@@ -100,6 +102,9 @@ ROWS: Mapping[str, str] = {
     f"GET {ONE}/shares": "inspect",
     f"POST {ONE}/shares": "control",
     f"DELETE {ONE}/shares/{{share}}": "control",
+    "GET /people": "administers",
+    "POST /people/{account}/suspend": "administers",
+    "POST /people/{account}/resume": "administers",
     f"{PAGE}": "see",
     f"{PAGE}/events": "see",
     f"{PAGE}/panel": "see",
@@ -229,6 +234,25 @@ ROWS: Mapping[str, str] = {
     f"{CONFIGURATION}/ListHostAuthenticationTokens": "reads",
     f"{CONFIGURATION}/UpdateHostAuthenticationToken": "changes",
     f"{CONFIGURATION}/DeleteHostAuthenticationToken": "changes",
+    # Their requests lack what they need, so that it shows who gets as far as that.
+    f"{USER}/GetAuthenticatedUser": "reads",
+    f"{USER}/GetUser": "reads",
+    f"{USER}/GetPersonalAccessToken": "reads",
+    f"{USER}/ListPersonalAccessTokens": "reads",
+    f"{USER}/SetSuspended": "changes",
+    f"{USER}/DeleteUser": "changes",
+    f"{USER}/CreatePersonalAccessToken": "changes",
+    f"{USER}/DeletePersonalAccessToken": "changes",
+    f"{SERVICE_ACCOUNT}/GetServiceAccount": "reads",
+    f"{SERVICE_ACCOUNT}/GetServiceAccountToken": "reads",
+    f"{SERVICE_ACCOUNT}/ListServiceAccountTokens": "reads",
+    f"{SERVICE_ACCOUNT}/ListServiceAccounts": "administers",
+    f"{SERVICE_ACCOUNT}/CreateServiceAccount": "changes",
+    f"{SERVICE_ACCOUNT}/UpdateServiceAccount": "changes",
+    f"{SERVICE_ACCOUNT}/DeleteServiceAccount": "changes",
+    f"{SERVICE_ACCOUNT}/CreateServiceAccountAccessToken": "changes",
+    f"{SERVICE_ACCOUNT}/CreateServiceAccountToken": "changes",
+    f"{SERVICE_ACCOUNT}/DeleteServiceAccountToken": "changes",
     f"{USAGE}/GetTopProjects": "reads",
     f"{OPS}/GetGitStatus": "rpc: inside, reads",
     f"{OPS}/GetGitDiff": "rpc: inside, reads",

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from hostler.api.environment_view import author_of
 from hostler.core.desk import Seen
 from hostler.core.errors import EnvironmentError_, FailedPrecondition, InvalidArgument, NotFound
+from hostler.core.people import PeopleQuery
 from hostler.core.ports import EnvironmentRow, Row
 from hostler.core.projects import ProjectQuery
 from hostler.projections.changes import of_patch
@@ -120,7 +121,7 @@ class EnvironmentPages:
         size = self._classes.get(row.class_id)
         projects = {one.id: one.name for one in await self._parts.projects.find(ProjectQuery())}
         project = str(row.spec.get("project", ""))
-        people = {token.principal.id: token.principal.name for token in await self._parts.tokens.find()}
+        people = {one.id: one.name for one in await self._parts.people.find(PeopleQuery(left=True))}
         idle = row.spec.get("idle")
         container: Mapping[str, Any] = row.status.get("devcontainer") or {}
         return {

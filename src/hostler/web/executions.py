@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from hostler.api.call import Caller, current
 from hostler.core.desk import Seen
 from hostler.core.errors import InvalidArgument
+from hostler.core.people import PeopleQuery
 from hostler.core.ports import ExecutionQuery
 from hostler.core.projects import ProjectQuery
 from hostler.projections.receipts import Verdict
@@ -211,7 +212,7 @@ class ExecutionPages:
         return Group(standing, title, meaning, f"{COUNTED}+" if count > COUNTED else str(count), lines, older)
 
     async def _names(self) -> Names:
-        people = {token.principal.id: token.principal.name for token in await self._parts.tokens.find()}
+        people = {one.id: one.name for one in await self._parts.people.find(PeopleQuery(left=True))}
         projects = {one.id: one.name for one in await self._parts.projects.find(ProjectQuery())}
         return Names(people, projects, current().principal.id)
 

@@ -7,6 +7,7 @@ from hostler.api.parts import ApiParts
 from hostler.web.conversation import ConversationPages
 from hostler.web.environments import EnvironmentPages
 from hostler.web.executions import ExecutionPages
+from hostler.web.people import PeoplePages
 from hostler.web.prompts import PromptPages
 from hostler.web.signin import SignInPages
 from hostler.web.site import Site, static
@@ -25,5 +26,6 @@ def routes(parts: ApiParts, credentials: Credentials) -> list[BaseRoute]:
         *Terminals(site).routes(),
         *PromptPages(site).routes(),
         *UsagePages(site).routes(),
+        *PeoplePages(site).routes(),
         *ConversationPages(site).routes(),
     ]
