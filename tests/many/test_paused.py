@@ -1,5 +1,6 @@
 """A process that is paused neither writes nor acts when it goes on: others have decided for it meanwhile."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_request_that_reaches_the_supervisor_after_the_lease_begins_nothing(pl
     execution = a.start_agent("run: touch ready", runnerId=b.runner)
     a.rest(execution)
     environment = a.environment_of(execution)
-    inside = supervisors(environment)
+    inside = inside_of(b.workspace(environment).parents[1])
     for process in inside:
         os.kill(process, signal.SIGSTOP)
     try:
@@ -73,16 +74,10 @@ def test_a_request_that_reaches_the_supervisor_after_the_lease_begins_nothing(pl
     assert counted(b.workspace(environment) / "second") == ["second"]
 
 
-def supervisors(environment: str) -> list[int]:
-    """The supervisor's processes of an environment, found by what they were started with."""
-    found = []
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                words = (place / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"supervisor" in words and environment.encode() in words:
-                found.append(int(place.name))
-    assert found
+def inside_of(environment: Path) -> list[int]:
+    """The supervisor's processes of an environment: the one that was launched, and all below it."""
+    found = [int(json.loads((environment / "launch.json").read_text())["pid"])]
+    for process in found:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found.extend(int(child) for child in (task / "children").read_text().split())
     return found
