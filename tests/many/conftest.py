@@ -32,6 +32,10 @@ SCRIPT = {
             ],
         },
         {
+            "match": "three (?P<mark>\\w+)",
+            "steps": [*(bash(f"echo {n} >> ${{mark}}; sleep 0.3") for n in (1, 2, 3)), {"text": "Done."}],
+        },
+        {
             "match": "count (?P<mark>\\w+)",
             "steps": [*(bash(f"echo {n} >> ${{mark}}") for n in range(1, 60)), {"text": "Done."}],
         },

@@ -196,9 +196,11 @@ class Machine:
         """Return the end of the server's own log."""
         return (self.folder / "server.log").read_text()[-4000:]
 
-    def request(self, method: str, path: str, body: Any = None, timeout: float = 60) -> bytes:
+    def request(
+        self, method: str, path: str, body: Any = None, timeout: float = 60, more: Mapping[str, str] | None = None
+    ) -> bytes:
         """Send a request as an administrator; a refusal raises `Refused`."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(more or {})}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers, method=method)
         try:
@@ -211,6 +213,11 @@ class Machine:
     def call(self, method: str, body: Any = None, service: str = "AgentService", timeout: float = 60) -> Any:
         """Call an RPC with JSON."""
         return json.loads(self.request("POST", f"/api/gitpod.v1.{service}/{method}", body or {}, timeout))
+
+    def once(self, method: str, body: Any, key: str) -> Any:
+        """Call an RPC of the agents under a key, so that asking again finds the first answer."""
+        more = {"Idempotency-Key": key}
+        return json.loads(self.request("POST", f"/api/gitpod.v1.AgentService/{method}", body, more=more))
 
     def start_agent(self, task: str = "", **fields: Any) -> str:
         """Start the built-in agent; return the execution's id."""
