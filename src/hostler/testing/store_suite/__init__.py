@@ -11,6 +11,7 @@ from hostler.testing.store_suite.folding import Folding
 from hostler.testing.store_suite.hosts import ClassHostBook
 from hostler.testing.store_suite.library import BlobBook, BundleBook, EnvironmentBook, PromptLibrary, TokenBook
 from hostler.testing.store_suite.lists import Listing
+from hostler.testing.store_suite.people import PeopleBook
 from hostler.testing.store_suite.projects import HostTokenBook, ProjectBook, ProjectRuns
 from hostler.testing.store_suite.scene import FOLD, Opener, StoreSuite
 from hostler.testing.store_suite.sharing import SHARING
@@ -37,6 +38,7 @@ SUITE: tuple[type[StoreSuite], ...] = (
     HostTokenBook,
     SignInBook,
     ShareBook,
+    PeopleBook,
     SpendingSums,
     ClassHostBook,
 )
