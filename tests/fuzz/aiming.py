@@ -19,6 +19,7 @@ from hostler.contract.supervisor.v1 import environment_ops_connect
 from tests.fuzz import shots
 from tests.fuzz.range import Range
 from tests.fuzz.shots import Shot
+from tests.fuzz.values import Ids
 
 RARE = ("StartAgent", "CreateEnvironment", "CreateEnvironmentFromProject", "StopEnvironment", "DeleteEnvironment")
 """Methods whose success takes long, or takes away what is shot at."""
@@ -46,22 +47,36 @@ def described(path: str) -> DescMethod | None:
     return None
 
 
-def calls(range_: Range) -> list[st.SearchStrategy[Shot]]:
-    """Return the strategies of every method."""
-    found: list[st.SearchStrategy[Shot]] = []
+def calls(range_: Range) -> list[tuple[str, DescMethod, Ids]]:
+    """Return every method with the ids that may be named to it."""
+    found: list[tuple[str, DescMethod, Ids]] = []
     for path in range_.methods():
         if method := described(path):
-            ids = range_.ids if method.name not in RARE else range_.ids[-2:]
-            found.append(shots.rpc(path, method, ids))
+            found.append((path, method, range_.ids if method.name not in RARE else range_.ids[-2:]))
     return found
 
 
-def routes(range_: Range) -> list[st.SearchStrategy[Shot]]:
-    """Return the strategies of every raw route, and of what is none."""
-    found = [shots.route(method, path, range_.ids) for method, path in range_.targets() if not LEFT_ALONE.search(path)]
-    return [*found, shots.astray()]
+def routes(range_: Range) -> list[tuple[str, str]]:
+    """Return the raw routes that are shot at."""
+    return [(method, path) for method, path in range_.targets() if not LEFT_ALONE.search(path)]
+
+
+@st.composite
+def at_methods(draw: st.DrawFn, range_: Range) -> Shot:
+    """Return a shot at a method."""
+    path, method, ids = draw(st.sampled_from(calls(range_)))
+    return shots.rpc(draw, path, method, ids)
+
+
+@st.composite
+def at_routes(draw: st.DrawFn, range_: Range) -> Shot:
+    """Return a shot at a raw route, or astray."""
+    if draw(st.integers(0, 9)) == 0:
+        return shots.astray(draw)
+    method, path = draw(st.sampled_from(routes(range_)))
+    return shots.route(draw, method, path, range_.ids)
 
 
 def everything(range_: Range) -> st.SearchStrategy[Shot]:
     """Return shots at all that is served."""
-    return st.one_of(st.one_of(calls(range_)), st.one_of(calls(range_)), st.one_of(routes(range_)))
+    return st.one_of(at_methods(range_), at_methods(range_), at_routes(range_))

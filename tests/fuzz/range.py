@@ -1,10 +1,11 @@
-"""A server in this process with a real store, engine and sandbox, shot at without a network, and what is demanded of it."""
+"""A server in this process with a real store, engine and sandbox, shot at without a network, and how it is judged."""
 
 import asyncio
 import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,8 @@ from tests.fuzz.values import Ids
 
 T = TypeVar("T")
 LEAKS = re.compile(
-    rb"Traceback|File \"|\.py\b|site-packages|hostler\.(api|app|core|engine|store|models|environments|projections|tools)\b"
+    rb"Traceback|File \"|\.py\b|site-packages"
+    rb"|hostler\.(api|app|core|engine|store|models|environments|projections|tools)\b"
     rb"| object at 0x|sqlite3?\b|sqlalchemy|asyncpg|psycopg|SELECT [\w*, .]+ FROM|INSERT INTO|CONSTRAINT|connectrpc"
     rb"|(Key|Type|Value|Attribute|Assertion|Index|Unicode\w*|Recursion|Overflow|Runtime|Lookup|OS)Error|Exception",
 )
@@ -55,7 +57,8 @@ class Range:
         self.ids: Ids = ()
         self.kept: set[str] = set()
         self.shots = 0
-        self.faults: list[str] = []
+        self.told: Counter[int] = Counter()
+        """How often each status was answered."""
 
     def __enter__(self) -> "Range":
         """Start it and make what shots can name."""
@@ -82,7 +85,7 @@ class Range:
     async def _serve(self, ready: threading.Event) -> None:
         self._stop = asyncio.Event()
         rates = RatesSection(caller=0, address=0, attempts=0)
-        settings = Settings(data_dir=str(self._folder), model="scripted:demo", settle_seconds=0, rates=rates)
+        settings = Settings(data_dir=str(self._folder), model="scripted:demo", settle_seconds=0, rates=rates)  # pyright: ignore[reportCallIssue]
         async with opened(settings, {}) as server:
             self.app = server.asgi
             self.token = server.new_token or ""
@@ -152,6 +155,7 @@ class Range:
             raise Hit(f"no answer within 20 s\n{shot}") from None
         except Exception as error:
             raise Hit(f"{type(error).__name__} came out of the application: {error}\n{shot}") from error
+        self.told[told.status] += 1
         judge(shot, told)
         self.check(shot)
         if "maintenance" in shot.path:

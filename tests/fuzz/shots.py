@@ -1,4 +1,4 @@
-"""Strategies for whole requests: methods in every protocol, raw routes, and headers and queries that nobody sends."""
+"""Whole requests: methods in every protocol, raw routes, and headers and queries that nobody sends."""
 
 import base64
 import gzip
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from protobuf import DescMethod
 
 from hostler.conformance.wire import envelope
-from tests.fuzz.values import ANY_JSON, NUMBERS, ODD, Ids, binary, body
+from tests.fuzz.values import NOTHING, NUMBERS, ODD, PLAIN, Draw, Ids, binary, body, once_in
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -96,84 +96,97 @@ NAMES = (
     "q",
     "id",
 )
-QUERIES = st.one_of(
-    st.just(""),
-    st.just(""),
-    st.lists(
-        st.tuples(
-            st.sampled_from(NAMES),
-            st.one_of(st.sampled_from(ODD), st.sampled_from(NUMBERS).map(str), st.text(max_size=6)),
-        ),
-        max_size=3,
-    ).map(lambda pairs: "&".join(f"{name}={quote(text, errors='replace')}" for name, text in pairs)),
-    st.sampled_from(("%", "%zz", "=", "&&", "token", "token=%ff", "a" * 3000)),
+
+
+def query(draw: Draw) -> str:
+    """Return a query, mostly none."""
+    match draw(st.integers(0, 5)):
+        case 0:
+            return draw(st.sampled_from(("%", "%zz", "=", "&&", "token", "token=%ff", "a" * 3000)))
+        case 1 | 2:
+            pairs = [
+                (draw(st.sampled_from(NAMES)), draw(st.sampled_from((*ODD, *map(str, NUMBERS)))))
+                for _ in range(draw(st.integers(1, 2)))
+            ]
+            return "&".join(f"{name}={quote(said, errors='replace')}" for name, said in pairs)
+        case _:
+            return ""
+
+
+def rpc(draw: Draw, path: str, method: DescMethod, ids: Ids) -> Shot:
+    """Return a call of a method in one of the protocols."""
+    kind, more = draw(st.sampled_from(KINDS)), draw(st.sampled_from(HEADERS))
+    data = binary(draw, method.input, ids) if kind.endswith("proto") else body(draw, method.input, ids)
+    if kind == "GET":
+        coded = base64.urlsafe_b64encode(data).decode()
+        return Shot("GET", path, f"connect=v1&encoding=json&base64=1&message={coded}", more, b"")
+    form = draw(st.integers(0, 9))
+    if "+" in kind:
+        whole = envelope(data, draw(st.sampled_from((0, 0, 0, 0, 1, 2, 128, 255))) if form < 3 else 0)
+        odd = {0: whole[:-1], 1: b"\0\xff\xff\xff\xff" + whole[5:], 2: whole + whole, 3: data}
+        data = odd.get(form, whole)
+    elif form == 0:
+        data = gzip.compress(data)
+    headers = tuple({"content-type": kind, **dict(more)}.items())
+    return Shot("POST", path, query(draw), headers, data)
+
+
+FIELDS = (
+    "path",
+    "name",
+    "may",
+    "hours",
+    "host",
+    "for",
+    "command",
+    "userInput",
+    "policy",
+    "scope",
+    "days",
+    "role",
+    "value",
 )
 
 
-def rpc(path: str, method: DescMethod, ids: Ids) -> st.SearchStrategy[Shot]:
-    """Return calls of one method in every protocol."""
-    return st.one_of([in_kind(path, method, ids, kind) for kind in KINDS])
-
-
-def in_kind(path: str, method: DescMethod, ids: Ids, kind: str) -> st.SearchStrategy[Shot]:
-    """Return calls of one method in one protocol."""
-    data = binary(method.input, ids) if kind.endswith("proto") else body(method.input, ids)
-    if kind == "GET":
-        coded = data.map(lambda found: base64.urlsafe_b64encode(found).decode())
-        queries = coded.map(lambda found: f"connect=v1&encoding=json&base64=1&message={found}")
-        return st.builds(Shot, st.just("GET"), st.just(path), queries, st.sampled_from(HEADERS), st.just(b""))
-    if "+" in kind:
-        flags = st.sampled_from((0, 0, 0, 0, 1, 2, 128, 255))
-        whole = st.builds(envelope, data, flags)
-        cut = whole.map(lambda found: found[:-1])
-        lied = whole.map(lambda found: b"\0\xff\xff\xff\xff" + found[5:])
-        data = st.one_of(whole, whole, whole, whole, cut, lied, st.tuples(whole, whole).map(b"".join), data)
-    else:
-        data = st.one_of(data, data, data, data, data.map(gzip.compress))
-    headers = st.sampled_from(HEADERS).map(lambda more: dict([("content-type", kind), *more])).map(_listed)
-    return st.builds(Shot, st.just("POST"), st.just(path), QUERIES, headers, data)
-
-
-def _listed(headers: dict[str, str]) -> Headers:
-    return tuple(headers.items())
-
-
-def route(method: str, path: str, ids: Ids) -> st.SearchStrategy[Shot]:
-    """Return requests of a raw route, with ids of what is there and of what is not in its path."""
-    parts: list[st.SearchStrategy[str]] = []
+def route(draw: Draw, method: str, path: str, ids: Ids) -> Shot:
+    """Return a request of a raw route, with ids of what is there and of what is not in its path."""
+    parts: list[str] = []
     for piece in path.split("/"):
-        if piece.startswith("{"):
-            odd = st.sampled_from(ODD).map(lambda text: quote(text, safe="", errors="replace"))
-            parts.append(
-                st.one_of(st.sampled_from(ids), st.sampled_from(ids), odd, st.sampled_from(("0", "-1", "1" * 30)))
-            )
+        if not piece.startswith("{"):
+            parts.append(piece)
+        elif once_in(draw, 3):
+            parts.append(draw(st.sampled_from((*ODD, "0", "-1", "1" * 30))))
         else:
-            parts.append(st.just(piece))
-    paths = st.tuples(*parts).map("/".join)
-    fields = ("path", "name", "may", "hours", "host", "for", "command", "userInput", "policy", "scope", "days", "role")
-    objects = st.dictionaries(st.sampled_from(fields), ANY_JSON, max_size=4)
-    data = st.one_of(
-        objects.map(lambda found: json.dumps(found).encode("utf-8", "surrogatepass")),
-        ANY_JSON.map(lambda found: json.dumps(found).encode("utf-8", "surrogatepass")),
-        st.binary(max_size=30),
-        st.sampled_from((b"", b"[" * 3000, b'{"a":' * 3000, b"a=b&c=%ff", b"\xff" * 10)),
+            parts.append(draw(st.sampled_from(ids)))
+    kinds = ("application/json", "application/json", "text/plain", "application/x-www-form-urlencoded")
+    headers = {"content-type": draw(st.sampled_from(kinds)), **dict(draw(st.sampled_from(HEADERS)))}
+    return Shot(
+        method, decoded("/".join(parts)), query(draw), tuple(headers.items()), _raw(draw) if method != "GET" else b""
     )
-    kinds = st.sampled_from(("application/json", "application/json", "text/plain", "application/x-www-form-urlencoded"))
-    headers = st.tuples(kinds, st.sampled_from(HEADERS)).map(
-        lambda pair: tuple({"content-type": pair[0], **dict(pair[1])}.items())
-    )
-    bodies = st.just(b"") if method in ("GET", "HEAD") else data
-    return st.builds(Shot, st.just(method), paths, QUERIES, headers, bodies)
 
 
-def astray() -> st.SearchStrategy[Shot]:
-    """Return requests of nothing in particular."""
-    words = st.sampled_from(
-        ("api", "gitpod.v1.AgentService", "..", ".", "", "environments", "%2e%2e", "ops", "hostler", "v1")
-    )
-    paths = st.lists(st.one_of(words, st.sampled_from(ODD), st.text(max_size=5)), max_size=6).map(
-        lambda p: "/" + "/".join(p)
-    )
-    methods = st.sampled_from(("GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND", "\x00"))
-    headers = st.sampled_from(HEADERS)
-    return st.builds(Shot, methods, paths, QUERIES, headers, st.binary(max_size=30))
+def _raw(draw: Draw) -> bytes:
+    match draw(st.integers(0, 5)):
+        case 0:
+            return draw(st.sampled_from((b"", b"[" * 3000, b'{"a":' * 3000, b"a=b&c=%ff", b"\xff" * 10)))
+        case 1:
+            return json.dumps(draw(st.sampled_from(NOTHING))).encode()
+        case _:
+            names = draw(st.lists(st.sampled_from(FIELDS), max_size=3, unique=True))
+            chosen = {name: draw(st.sampled_from((*NOTHING, *ODD, *NUMBERS, *PLAIN))) for name in names}
+            return json.dumps(chosen).encode("utf-8", "surrogatepass")
+
+
+def decoded(path: str) -> str:
+    """Return a path as a server has it that decodes what is percent-encoded; halves of characters do not come so."""
+    return path.encode(errors="replace").decode()
+
+
+WORDS = ("api", "gitpod.v1.AgentService", "..", ".", "", "environments", "%2e%2e", "ops", "hostler", "v1", "executions")
+
+
+def astray(draw: Draw) -> Shot:
+    """Return a request of nothing in particular."""
+    path = decoded("/" + "/".join(draw(st.lists(st.sampled_from((*WORDS, *ODD)), max_size=5))))
+    method = draw(st.sampled_from(("GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND", "\x00")))
+    return Shot(method, path, query(draw), draw(st.sampled_from(HEADERS)), draw(st.binary(max_size=20)))

@@ -1,10 +1,12 @@
-"""Strategies for the values of messages, made from their descriptors: valid, nearly valid, and nothing of the kind."""
+"""Values of messages, drawn by their descriptors: valid, nearly valid, and nothing of the kind.
+
+Everything is drawn by functions and not put together from strategies, whose trees would grow with the contract.
+"""
 
 import base64
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from protobuf import (
 from hostler.conformance.wire import field, varint
 
 Ids = tuple[str, ...]
+Draw = st.DrawFn
 DEEPEST = 4
 ODD = (
     "",
@@ -58,6 +61,7 @@ ODD = (
     "a.b == 1 && (",
     '{"limits": [',
 )
+PLAIN = ("hello", "name", "true", "main.py", "main", "*", "0")
 NUMBERS = (
     0,
     1,
@@ -76,132 +80,148 @@ NUMBERS = (
     2**64,
     10**30,
 )
-ANY_JSON = st.recursive(
-    st.one_of(
-        st.none(), st.booleans(), st.sampled_from(NUMBERS), st.floats(), st.sampled_from(ODD), st.text(max_size=8)
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)),
-    max_leaves=6,
+NOTHING: Sequence[Any] = (
+    None,
+    True,
+    [],
+    {},
+    [[]],
+    {"": None},
+    [None],
+    1.5,
+    float("nan"),
+    float("inf"),
+    "x",
+    "\ud800",
+    10**400,
+    -1,
+    {"a": {"b": [1]}},
+    "2026-13-01T00:00:00Z",
 )
-"""What is no value of any field in particular."""
-INTS = (3, 4, 5, 6, 7, 13, 15, 16, 17, 18)
-"""Numbers of the scalar types that are integers."""
+"""What is no value of most fields."""
 WELL_KNOWN: Mapping[str, Sequence[object]] = {
     "google.protobuf.Timestamp": ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "soon", 5),
     "google.protobuf.Duration": ("60s", "1800s", "-5s", "315576000001s", "5m", 5),
 }
 
 
-def often(good: st.SearchStrategy[Any], bad: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return good values most of the time."""
-    return st.one_of(good, good, good, good, bad)
+def once_in(draw: Draw, times: int) -> bool:
+    """Return true once in so many times."""
+    return draw(st.integers(1, times)) == times
 
 
-def texts(name: str, ids: Ids) -> st.SearchStrategy[Any]:
-    """Return texts for a field, ids of what is there where its name asks for one."""
+def text(draw: Draw, name: str, ids: Ids) -> str:
+    """Return a text for a field, an id of what is there where its name asks for one."""
     if name.endswith(("_id", "_ids")) or name == "id":
-        return often(st.sampled_from(ids), st.sampled_from(ODD))
-    return st.one_of(st.sampled_from(ODD), st.text(max_size=40), st.sampled_from(("hello", "name", "true", "main.py")))
+        return draw(st.sampled_from(ODD)) if once_in(draw, 5) else draw(st.sampled_from(ids))
+    if once_in(draw, 3):
+        return draw(st.text(max_size=12))
+    return draw(st.sampled_from((*ODD, *PLAIN)))
 
 
-@cache
-def message(desc: DescMessage, ids: Ids, depth: int = 0) -> st.SearchStrategy[Any]:
-    """Return JSON objects for a message, with any of its fields."""
+def message(draw: Draw, desc: DescMessage, ids: Ids, depth: int = 0) -> Any:
+    """Return a JSON object for a message, with some of its fields."""
     if desc.type_name in WELL_KNOWN:
-        return st.sampled_from(WELL_KNOWN[desc.type_name])
-    if depth > DEEPEST:
-        return st.just({})
-    optional = {one.json_name: often(value(one, ids, depth), ANY_JSON) for one in desc.fields}
-    whole: dict[str, st.SearchStrategy[Any]] = {
-        one.json_name: value(one, ids, depth) for one in desc.fields if one.name.endswith("_id") and depth == 0
-    }
-    for name in whole:
-        optional.pop(name)
-    return st.fixed_dictionaries(whole, optional=optional)
+        return draw(st.sampled_from(WELL_KNOWN[desc.type_name]))
+    found: dict[str, Any] = {}
+    for one in desc.fields:
+        needed = depth == 0 and one.name.endswith("_id")
+        if not (needed or once_in(draw, 2 + depth)):
+            continue
+        name = one.name if once_in(draw, 8) else one.json_name
+        found[name] = draw(st.sampled_from(NOTHING)) if once_in(draw, 12) else value(draw, one, ids, depth)
+    if once_in(draw, 10):
+        found[draw(st.sampled_from(ODD))] = draw(st.sampled_from(NOTHING))
+    return found
 
 
-def value(one: DescField, ids: Ids, depth: int) -> st.SearchStrategy[Any]:
-    """Return JSON values for a field."""
+def value(draw: Draw, one: DescField, ids: Ids, depth: int) -> Any:
+    """Return a JSON value for a field."""
     match one.value:
         case DescFieldValueMessage(message=inner):
-            return st.deferred(lambda: message(inner, ids, depth + 1))
+            return message(draw, inner, ids, depth + 1) if depth < DEEPEST else {}
         case DescFieldValueList(element=element):
-            return st.lists(_element(element, one.name, ids, depth), max_size=4)
+            number = draw(st.sampled_from((0, 1, 1, 2, 3, 30)))
+            return [_element(draw, element, one.name, ids, depth)] * number
         case DescFieldValueMap(value=element):
-            inside = _element(element, one.name, ids, depth)
-            return st.dictionaries(st.one_of(st.sampled_from(ODD), st.text(max_size=5)), inside, max_size=3)
+            keys = draw(st.lists(st.sampled_from((*ODD, *PLAIN)), max_size=2))
+            return {key: _element(draw, element, one.name, ids, depth) for key in keys}
         case DescFieldValueEnum(enum=enum):
-            return _element(enum, one.name, ids, depth)
+            return _element(draw, enum, one.name, ids, depth)
         case DescFieldValueScalar(scalar=scalar):
-            return _element(scalar, one.name, ids, depth)
-        case _:
-            return ANY_JSON
+            return _scalar(draw, int(scalar), one.name, ids)
+        case _:  # pyright: ignore[reportUnnecessaryComparison] the kinds of a library of others may grow
+            return draw(st.sampled_from(NOTHING))
 
 
-def _element(kind: Any, name: str, ids: Ids, depth: int) -> st.SearchStrategy[Any]:
+def _element(draw: Draw, kind: Any, name: str, ids: Ids, depth: int) -> Any:
     match kind:
         case DescMessage():
-            return st.deferred(lambda: message(kind, ids, depth + 1))
+            return message(draw, kind, ids, depth + 1) if depth < DEEPEST else {}
         case DescEnum():
             names = [one.name for one in kind.values]
-            return st.one_of(st.sampled_from(names), st.sampled_from((0, 1, 2, 99, -1, "NO_SUCH_VALUE", 2**31)))
+            return draw(st.sampled_from((*names, *names, 0, 1, 2, 99, -1, "NO_SUCH_VALUE", 2**31)))
         case _:
-            return _scalar(int(kind), name, ids)
+            return _scalar(draw, int(kind), name, ids)
 
 
-def _scalar(kind: int, name: str, ids: Ids) -> st.SearchStrategy[Any]:
+def _scalar(draw: Draw, kind: int, name: str, ids: Ids) -> Any:
     match kind:
         case 9:
-            return texts(name, ids)
+            return text(draw, name, ids)
         case 12:
-            coded = st.binary(max_size=40).map(lambda data: base64.b64encode(data).decode())
-            return st.one_of(coded, st.sampled_from(("====", "a", "é", "iVBORw0KGgo=")))
+            odd = ("====", "a", "é", "iVBORw0KGgo=", "iVBORw0KGgo")
+            return (
+                draw(st.sampled_from(odd))
+                if once_in(draw, 2)
+                else base64.b64encode(draw(st.binary(max_size=30))).decode()
+            )
         case 8:
-            return st.booleans()
+            return draw(st.booleans())
         case 1 | 2:
-            return st.one_of(st.floats(), st.sampled_from(("NaN", "Infinity", "-Infinity", "x")))
-        case _ if kind in INTS:
-            return st.one_of(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS).map(str), st.just(1.5))
+            return draw(st.one_of(st.floats(), st.sampled_from(("NaN", "Infinity", "-Infinity", "x"))))
         case _:
-            return ANY_JSON
+            number = draw(st.sampled_from(NUMBERS))
+            return str(number) if once_in(draw, 3) else number
 
 
-TWICE: Callable[[str], str] = lambda text: text[:-1] + "," + text[1:] if len(text) > 2 else text  # noqa: E731
+def body(draw: Draw, desc: DescMessage, ids: Ids) -> bytes:
+    """Return a body in JSON: of the message, or what is nearly one."""
+    kind = draw(st.integers(0, 14))
+    if kind == 0:
+        return draw(st.sampled_from((b"[" * 3000, b'{"a":' * 3000, b'{"userInput":' * 900 + b"1" + b"}" * 900)))
+    if kind == 1:
+        return draw(st.binary(max_size=40))
+    if kind == 2:
+        return json.dumps(draw(st.sampled_from(NOTHING))).encode()
+    found = message(draw, desc, ids)
+    said = json.dumps(found, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    if kind == 3:
+        return said[: -draw(st.integers(1, 20))]
+    if kind == 4 and len(said) > 2:
+        return said[:-1] + b"," + said[1:]
+    return said
 
 
-@cache
-def body(desc: DescMessage, ids: Ids) -> st.SearchStrategy[bytes]:
-    """Return bodies in JSON: of the message, and what is nearly one."""
-    plain = message(desc, ids).map(lambda found: json.dumps(found))
-    raw = plain.map(lambda text: json.dumps(json.loads(text), ensure_ascii=False))
-    whole = st.one_of(plain, plain, plain, raw, plain.map(TWICE)).map(
-        lambda text: text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    )
-    cut = st.tuples(whole, st.integers(0, 40)).map(lambda pair: pair[0][: -pair[1] or None])
-    nested = st.sampled_from((b"[" * 3000, b'{"a":' * 3000, b'{"userInput":' * 900 + b"1" + b"}" * 900))
-    other = ANY_JSON.map(lambda found: json.dumps(found).encode("utf-8", "surrogatepass"))
-    return st.one_of(whole, whole, whole, whole, whole, cut, other, nested, st.binary(max_size=60))
-
-
-@cache
-def binary(desc: DescMessage, ids: Ids, depth: int = 0) -> st.SearchStrategy[bytes]:
-    """Return bodies in protobuf: fields of the message in any order and number, and what is nearly that."""
-    if depth > DEEPEST:
-        return st.just(b"")
-    one = st.one_of([_field(found, ids, depth) for found in desc.fields]) if desc.fields else st.just(b"")
-    strange = st.tuples(st.sampled_from((1, 7, 200, 536_870_911)), st.sampled_from((0, 1, 2, 3, 4, 5, 6, 7))).map(
-        lambda pair: varint(pair[0] << 3 | pair[1]) + b"\x01" * 9
-    )
-    first = [_field(found, ids, depth) for found in desc.fields if found.name.endswith("_id")] if depth == 0 else []
-    whole = st.tuples(*first, st.lists(often(one, strange), max_size=5).map(b"".join)).map(b"".join)
-    if depth:
-        return whole
-    deep = st.sampled_from([_deep(desc, levels) for levels in (50, 300)])
-    cut = st.tuples(whole, st.integers(1, 20)).map(lambda pair: pair[0][: -pair[1]])
-    return st.one_of(whole, whole, whole, cut, st.binary(max_size=60), deep)
+def binary(draw: Draw, desc: DescMessage, ids: Ids, depth: int = 0) -> bytes:
+    """Return a body in protobuf: some fields of the message, or what is nearly that."""
+    kind = draw(st.integers(0, 12)) if depth == 0 else 12
+    if kind == 0:
+        return draw(st.binary(max_size=40))
+    if kind == 1:
+        return _deep(desc, draw(st.sampled_from((50, 300, 5000))))
+    data = b""
+    for one in desc.fields:
+        if (depth == 0 and one.name.endswith("_id")) or once_in(draw, 2 + depth):
+            data += _field(draw, one, ids, depth)
+    if once_in(draw, 12):
+        number, wire = draw(st.sampled_from((1, 7, 200, 536_870_911))), draw(st.integers(0, 7))
+        data += varint(number << 3 | wire) + b"\x01" * 9
+    return data[: -draw(st.integers(1, 10))] if kind == 2 else data
 
 
 def _deep(desc: DescMessage, levels: int) -> bytes:
+    """Return a field in itself, many times; the lengths are those of the inner ones, so it is written from inside."""
     number = next((one.number for one in desc.fields if isinstance(one.value, DescFieldValueMessage)), 1)
     data = b""
     for _ in range(levels):
@@ -209,22 +229,27 @@ def _deep(desc: DescMessage, levels: int) -> bytes:
     return data
 
 
-def _field(one: DescField, ids: Ids, depth: int) -> st.SearchStrategy[bytes]:
+def _field(draw: Draw, one: DescField, ids: Ids, depth: int) -> bytes:
     kind: Any = one.value
     if isinstance(kind, DescFieldValueList):
         kind = kind.element
     inner = kind.message if isinstance(kind, DescFieldValueMessage) else kind if isinstance(kind, DescMessage) else None
     if inner is not None:
-        data = st.deferred(lambda: binary(inner, ids, depth + 1))
-        return data.map(lambda found: field(one.number, found))
-    scalar = int(kind.scalar) if isinstance(kind, DescFieldValueScalar) else 5
-    if scalar == 9 or not isinstance(kind, DescFieldValueScalar | DescFieldValueEnum):
-        said = texts(one.name, ids).map(lambda text: str(text).encode("utf-8", "surrogatepass"))
-        return often(said, st.binary(max_size=10)).map(lambda found: field(one.number, found))
-    if scalar == 12:
-        return st.binary(max_size=50).map(lambda found: field(one.number, found))
-    if scalar in (1, 2):
-        form, code = ("<d", 1) if scalar == 1 else ("<f", 5)
-        packed = st.floats(width=32).map(lambda found: struct.pack(form, found))
-        return packed.map(lambda found: varint(one.number << 3 | code) + found)
-    return st.sampled_from([found % 2**64 for found in NUMBERS]).map(lambda found: field(one.number, found))
+        return field(one.number, binary(draw, inner, ids, depth + 1) if depth < DEEPEST else b"")
+    scalar = (
+        int(kind.scalar) if isinstance(kind, DescFieldValueScalar) else 0 if isinstance(kind, DescFieldValueEnum) else 9
+    )
+    if once_in(draw, 20):
+        scalar = draw(st.sampled_from((0, 1, 2, 9, 12)))
+    match scalar:
+        case 9:
+            said = text(draw, one.name, ids).encode("utf-8", "surrogatepass")
+            return field(one.number, said)
+        case 12:
+            return field(one.number, draw(st.binary(max_size=40)))
+        case 1:
+            return varint(one.number << 3 | 1) + struct.pack("<d", draw(st.floats()))
+        case 2:
+            return varint(one.number << 3 | 5) + struct.pack("<f", draw(st.floats(width=32)))
+        case _:
+            return field(one.number, draw(st.sampled_from(NUMBERS)) % 2**64)
