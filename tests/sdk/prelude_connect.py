@@ -5,7 +5,7 @@ import json
 import sys
 import urllib.request
 
-from gitpod.v1 import agent_pb2, environment_pb2, event_pb2, identity_pb2
+from gitpod.v1 import agent_pb2, environment_pb2, event_pb2, identity_pb2, service_account_pb2, user_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from ona_sdk import WriteFileMode as Mode  # noqa: F401
 from ona_sdk import create_client_from_env
@@ -19,7 +19,14 @@ except ImportError:  # the older release brings its own transport
 client = create_client_from_env()
 environments = client.environments()
 arguments = sys.argv[1:]
-MODULES = {"agent": agent_pb2, "environment": environment_pb2, "event": event_pb2, "identity": identity_pb2}
+MODULES = {
+    "agent": agent_pb2,
+    "environment": environment_pb2,
+    "event": event_pb2,
+    "identity": identity_pb2,
+    "service_account": service_account_pb2,
+    "user": user_pb2,
+}
 
 
 def tell(**seen):
@@ -36,7 +43,7 @@ def call(method, service="agent", timeout=None, **fields):
             request, **({"timeout_ms": int(timeout * 1000)} if timeout else {})
         )
     else:
-        name = f"gitpod.v1.{service.capitalize()}Service"
+        name = f"gitpod.v1.{service.title().replace('_', '')}Service"
         answer = client._transport.unary(name, method, request, getattr(messages, f"{method}Response"), timeout)
     return MessageToDict(answer)
 
