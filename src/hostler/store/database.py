@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine, make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from hostler.core.errors import HostlerError, InvalidArgument, Unavailable
 
@@ -16,6 +16,9 @@ PATIENCE = timedelta(seconds=5)
 
 COLLISIONS = ("40001", "40P01")
 """What Postgres says to the one of two transactions that has to make room: serialization failure, deadlock."""
+
+WAITS = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between the attempts to bridge the restart of a database; who waits longer is told."""
 
 Hear = Callable[[frozenset[str] | None], None]
 """Is told which ids another process changed; None when that is not known, so that everybody looks again."""
@@ -83,6 +86,11 @@ def is_fatal(error: DBAPIError) -> bool:
 def is_collision(error: DBAPIError) -> bool:
     """Return whether another writer was in the way, so that the same work done again may well succeed."""
     return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", "") in COLLISIONS
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Return whether the database was not reached, or was lost; whether a commit took effect is not said by that."""
+    return error.connection_invalidated or (isinstance(error, OperationalError) and error.statement is None)
 
 
 def refusal(error: DBAPIError) -> HostlerError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, select, text
@@ -12,7 +13,7 @@ from hostler.core.errors import Unavailable
 from hostler.core.events import Recorded, decode
 from hostler.core.ports import Row
 from hostler.store.columns import from_ticks, of_json
-from hostler.store.database import Database, refusal
+from hostler.store.database import WAITS, Database, is_away, refusal
 from hostler.store.schema import execution
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ class Readers:
         self._database = database
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
         self._closed = False
+        self._closing = Event()
 
     async def do(self, read: Callable[[Connection], T]) -> T:
         """Return what `read` returns; Unavailable when the database does not answer."""
@@ -40,15 +42,17 @@ class Readers:
     async def close(self) -> None:
         """Wait for what runs and take nothing more."""
         self._closed = True
+        self._closing.set()
         await asyncio.to_thread(self._threads.shutdown)
 
     def _read(self, read: Callable[[Connection], T]) -> T:
-        """Read once, and once again when the connection turned out to be gone: reading twice does no harm."""
-        try:
-            return self._read_once(read)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise refusal(error) from error
+        """Read, and again while the database is away for a moment: reading twice does no harm."""
+        for wait in (0.0, *(WAITS if self._database.shared else ())):
+            try:
+                return self._read_once(read)
+            except DBAPIError as error:
+                if not is_away(error) or self._closing.wait(wait):
+                    raise refusal(error) from error
         try:
             return self._read_once(read)
         except DBAPIError as error:

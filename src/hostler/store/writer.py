@@ -5,16 +5,17 @@ so that one that raises takes nothing of the others with it. When the database i
 fails with Unavailable, the connection is thrown away, and the next batch begins with a new one.
 
 Work may be run more than once before it is committed: when another process wrote the same rows at the same time, what
-was in the way is there at the second run, and is seen by the work's own checks.
+was in the way is there at the second run, and is seen by the work's own checks; and when the connection was lost before
+the commit was sent, so that the restart of a database goes by unnoticed where it is quick.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hostler.core.changes import ANYTHING
 from hostler.core.errors import HostlerError, Unavailable
-from hostler.store.database import Database, is_collision, is_fatal, refusal
+from hostler.store.database import WAITS, Database, is_away, is_collision, is_fatal, refusal
 from hostler.store.followers import Followers
 
 T = TypeVar("T")
@@ -74,6 +75,9 @@ class Writer:
         self._opened: Future[None] = Future()
         self._thread: Thread | None = None
         self._closed = False
+        self._closing = Event()
+        self._sent = False
+        """Whether the commit of the present transaction is on its way."""
         self.measured: Callable[[float], None] | None = None
         """Is told how many seconds each commit took; called in the loop."""
 
@@ -99,6 +103,7 @@ class Writer:
     async def close(self) -> None:
         """Finish all work that was given and stop."""
         self._closed = True
+        self._closing.set()
         self._queue.put(None)
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join)
@@ -147,27 +152,40 @@ class Writer:
 
         Return what it was about to change when it came to the commit.
         """
-        changing = set[str]()
-        for left in reversed(range(TRIES)):
+        changing, waits = set[str](), iter(WAITS if self._database.shared else ())
+        for left in reversed(range(TRIES + len(WAITS))):
             try:
                 self._commit(jobs, changing)
                 break
             except DBAPIError as error:
-                if not is_collision(error) or not left:
+                if not left or not self._again(error, waits):
                     self._fail(jobs, refusal(error))
                     break
+                collided = is_collision(error)
             except HostlerError as error:
                 self._fail(jobs, Unavailable(error.message))
                 break
             except Exception as error:  # noqa: BLE001 - a thread that dies would leave everybody waiting for ever
                 self._fail(jobs, Unavailable(f"the database cannot be used at the moment: {error}"))
                 break
-            self._forget()
-            if len(jobs) > 1:  # one that is alone locks its rows in the order that everybody does
+            if collided and len(jobs) > 1:  # one that is alone locks its rows in the order that everybody does
                 return frozenset(changing).union(*(self._write([job]) for job in jobs))
         return frozenset(changing)
 
+    def _again(self, error: DBAPIError, waits: Iterator[float]) -> bool:
+        """Return whether the same work may be done again now: others were in the way, or the connection was lost.
+
+        Not after a commit was sent: it may have taken effect, and only who asked for it can tell.
+        """
+        self._forget()
+        if is_collision(error):
+            return True
+        self._drop()
+        wait = next(waits, None) if is_away(error) and not self._sent else None
+        return wait is not None and not self._closing.wait(wait)
+
     def _commit(self, jobs: list[_Job], changing: set[str]) -> None:
+        self._sent = False
         connection = self._connected()
         alone = len(jobs) == 1
         with connection.begin() as transaction:
@@ -175,10 +193,13 @@ class Writer:
                 _perform(job, connection, alone=alone)
             if alone and jobs[0].error:
                 transaction.rollback()
-            elif changed := _changed(jobs):
-                self._database.announce(connection, changed)
-                changing |= changed
-                self._followers.begin(changed)
+            else:
+                if changed := _changed(jobs):
+                    self._database.announce(connection, changed)
+                if fresh := _meant(jobs) - changing:
+                    changing |= fresh
+                    self._followers.begin(fresh)
+            self._sent = True
 
     def _fail(self, jobs: list[_Job], error: HostlerError) -> None:
         for job in jobs:
@@ -221,6 +242,11 @@ class Writer:
 
 def _changed(jobs: list[_Job]) -> frozenset[str]:
     return frozenset[str]().union(*(job.changed for job in jobs))
+
+
+def _meant(jobs: list[_Job]) -> frozenset[str]:
+    """Return what the jobs may have changed: work that does not say what it changes may have changed anything."""
+    return frozenset[str]().union(*(job.changed or UNSAID for job in jobs if job.error is None))
 
 
 def _perform(job: _Job, connection: Connection, *, alone: bool) -> None:
