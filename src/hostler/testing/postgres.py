@@ -37,6 +37,11 @@ SETTINGS = (
 """No crash of the machine is survived, only crashes of processes: that is what tests need."""
 
 
+DURABLE = ("fsync=on", "full_page_writes=on")
+RESTARTS = 20
+"""Attempts to start again after an end in the middle of things."""
+
+
 class NoPostgres(Exception):
     """The Postgres server's programs are not on this machine."""
 
@@ -81,7 +86,13 @@ class ThrowAwayPostgres:
     def restart(self) -> None:
         """End it as a crash would, without a word to anybody, and start it again on the same data."""
         self.end()
-        self.start()
+        for left in reversed(range(RESTARTS)):
+            try:
+                self.start()
+                break
+            except NoPostgres:  # A session of before may still be on its way out, with the memory that all share.
+                if not left:
+                    raise
 
     def tcp_url(self, schema: str) -> str:
         """Return the URL by TCP of a schema, which is made if it is not there."""
@@ -117,10 +128,11 @@ def programs() -> Path:
 
 
 @contextmanager
-def throw_away_postgres(address: str = "") -> Generator[ThrowAwayPostgres]:
+def throw_away_postgres(address: str = "", *, durable: bool = False) -> Generator[ThrowAwayPostgres]:
     """Start a server on an empty database, and remove every trace of it in the end.
 
-    With an `address` of this machine it listens there too, and lets in whoever asks.
+    With an `address` of this machine it listens there too, and lets in whoever asks. A `durable` one flushes each
+    commit to the disk, as one that is measured must.
     """
     place = programs()
     folder = Path(
@@ -134,7 +146,7 @@ def throw_away_postgres(address: str = "") -> Generator[ThrowAwayPostgres]:
             with (data / "pg_hba.conf").open("a") as rules:
                 rules.write("host all all samenet trust\n")
         own = (f"unix_socket_directories={folder}", f"listen_addresses={address}", f"port={port}")
-        options = [part for setting in (*SETTINGS, *own) for part in ("-c", setting)]
+        options = [part for setting in (*SETTINGS, *(DURABLE if durable else ()), *own) for part in ("-c", setting)]
         server = ThrowAwayPostgres(
             folder, user, _as(user, [str(place / "postgres"), "-D", str(data), *options]), address, port
         )
