@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,13 @@ AGAINST = "a bare loop with one commit a step, aiohttp and subprocess"
 
 
 def measure() -> Iterator[Figure]:
-    for family in FAMILIES:
-        for pieces in PIECES:
+    yield from measure_shape(tuple(FAMILIES), PIECES)
+
+
+def measure_shape(families: Sequence[str] = ("openai-chat",), shapes: Sequence[int] = PIECES[:1]) -> Iterator[Figure]:
+    """Measure steps with these providers, and texts in so many pieces."""
+    for family in families:
+        for pieces in shapes:
             with endpoint(0.0, pieces) as port, at_work(family, port) as stage, bare_agent(stage, port) as reference:
                 mine, theirs = _one_more(stage, reference)
             target = "3 x" if pieces == PIECES[0] else ""

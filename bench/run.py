@@ -24,6 +24,7 @@ from bench import (
     part_machine,
     part_many,
     part_pages,
+    part_postgres,
     part_steps,
     part_stops,
     part_store,
@@ -52,6 +53,7 @@ PARTS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "crash": part_crash.measure,
     "crowd": part_crowd.measure,
     "many": part_many.measure,
+    "postgres": part_postgres.measure,
     "pages": part_pages.measure,
 }
 

@@ -1,20 +1,23 @@
 """A real server for measuring: its log is watched in the database itself, its cost is read from the kernel."""
 
+import itertools
 import json
 import os
 import re
 import sqlite3
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from tests.server import HostlerProcess, short_folder
 
 from bench.wire import Wire
+from hostler.testing.postgres import ThrowAwayPostgres, throw_away_postgres
 
 LOOK_SECONDS = 0.001
 PATIENCE = 60.0
@@ -27,7 +30,7 @@ class Stage:
 
     server: HostlerProcess
     wire: Wire
-    database: sqlite3.Connection
+    database: Any
     folder: Path
     environments: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -127,12 +130,57 @@ def commits_in(wal: Path) -> tuple[bytes, int]:
     return salt, count
 
 
+class Elsewhere:
+    """A Postgres database, asked as SQLite's are."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> Any:
+        """Run a query."""
+        return self._connection.execute(query.replace("?", "%s").encode(), values)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _database(server: HostlerProcess) -> Any:
+    if url := server.env.get("HOSTLER_DATABASE_URL"):
+        return Elsewhere(url)
+    return sqlite3.connect(f"file:{server.folder / 'hostler.db'}?mode=ro", uri=True)
+
+
+SCHEMAS = itertools.count(1)
+_postgres: list[ThrowAwayPostgres] = []
+
+
+@contextmanager
+def on_postgres() -> Generator[None]:
+    """Let every server in this block keep its rows in Postgres, each commit flushed to the disk."""
+    with throw_away_postgres(durable=True) as server:
+        _postgres.append(server)
+        try:
+            yield
+        finally:
+            _postgres.remove(server)
+
+
+def _place() -> dict[str, str]:
+    """Return what tells a new server where its rows are."""
+    if not _postgres:
+        return {}
+    schema = f"bench{next(SCHEMAS)}"
+    with psycopg.connect(_postgres[-1].url(), autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}".encode())
+    return {"HOSTLER_DATABASE_URL": _postgres[-1].url(schema)}
+
+
 @contextmanager
 def opened(server: HostlerProcess) -> Iterator[Stage]:
     """Yield what measures a server that runs."""
-    file = f"file:{server.folder / 'hostler.db'}?mode=ro"
     wire = Wire(server.url, server.token)
-    with closing(wire), closing(sqlite3.connect(file, uri=True)) as database:
+    with closing(wire), closing(_database(server)) as database:
         yield Stage(server, wire, database, server.folder.parent)
 
 
@@ -145,7 +193,7 @@ def serving(scripts: Mapping[str, Any], **env: str) -> Iterator[Stage]:
         data = folder / "data"
         data.mkdir(mode=0o711)
         scripted = {"HOSTLER_MODEL": f"scripted:{folder}/{next(iter(scripts))}.json"} if scripts else {}
-        server = HostlerProcess(data, env={**scripted, **env})
+        server = HostlerProcess(data, env={**scripted, **_place(), **env})
         server.start()
         try:
             with opened(server) as stage:
