@@ -10,7 +10,7 @@ PIP := $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-compil
 # A .venv that was moved, or whose Python has gone, does not work: make another one.
 $(shell [ ! -e $(STAMPS)/venv ] || { [ -x $(PY) ] && [ "$$(cat $(STAMPS)/venv)" = "$(CURDIR)" ]; } || rm -rf .venv)
 
-.PHONY: help install run test check ci sdk crash browser screenshots fuzz bench soak contract fix golden lock clean
+.PHONY: help install run test check ci sdk crash browser screenshots simulate crash-matrix fuzz bench soak contract fix golden lock clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ simulate: $(STAMPS)/dev ## simulate bad days: SEEDS=1000 runs so many, SEED=42 r
 
 fuzz: $(STAMPS)/dev ## shoot at the border for SECONDS (300); what breaks is printed as a curl command
 	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),300) $(ARGS)
+
+crash-matrix: $(STAMPS)/dev ## kill the server at every step of a story; writes docs/crash-matrix.md
+	$(PY) -m tests.crash.matrix --kills
 
 bench: $(STAMPS)/dev ## measure what Hostler costs on this machine; writes docs/benchmarks.md
 	$(PY) -m bench.run $(ARGS)

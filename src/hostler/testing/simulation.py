@@ -288,16 +288,10 @@ def simulate(seed: int, database: Path | None = None, shells: type[Shell] = Shel
     """Run one seed, on a store in memory or on SQLite in a folder (then threads have a say in the order of things)."""
     loop = JumpingLoop(patience=0.004 if database else 0.0)
     try:
-        asyncio.set_event_loop(loop)
         with structlog.testing.capture_logs() as logged:
             result = loop.run_until_complete(_simulate(seed, database, shells))
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+        loop.finish()
     result.wrong += loop.faults
     result.wrong += [str(entry) for entry in logged if str(entry["event"]).startswith(OWN_FAULTS)]
     return result

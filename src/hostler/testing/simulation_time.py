@@ -46,6 +46,18 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Return the seconds that have passed."""
         return self.jumping.now
 
+    def finish(self) -> None:
+        """End every task that is left, and the loop."""
+        left = asyncio.all_tasks(self)
+        for task in left:
+            task.cancel()
+
+        async def ended() -> None:
+            await asyncio.gather(*left, return_exceptions=True)
+
+        self.run_until_complete(ended())
+        self.close()
+
     def _fault(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
 
