@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hostler.core import events as ev
@@ -147,6 +147,7 @@ def play(history: History, move: tuple[Any, ...]) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(MOVES, min_size=5, max_size=30))
+@example([("register", "timer", True, False), ("outside", "n1"), ("plan", ""), ("outside", "n1")])
 def test_each_interest_fires_once_or_is_dropped_and_never_both(moves: list[tuple[Any, ...]]) -> None:
     history = History()
     history.add(STARTED, ev.EnvironmentReady("e", "i"))

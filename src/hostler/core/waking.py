@@ -99,6 +99,8 @@ def _check(one: Interest, command: Wake) -> None:
 def _heard(state: State, one: Interest, command: Wake, late: float, session: Session) -> tuple[Event, ...]:
     """Return the input that tells the agent, and the turn that takes it."""
     input_id = f"{one.id}@{(command.due or command.at).timestamp():.0f}"
+    if input_id in state.inputs:  # A caller told of a timer that repeats, twice within a second.
+        input_id = f"{input_id}.{state.seq}"
     known = any(name in command.block for name in PAYLOADS)
     text = told(one, command.block, late, outside=command.outside)
     left = [other for other in state.interests.open if other.id != one.id or one.repeats]
