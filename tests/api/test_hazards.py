@@ -208,6 +208,8 @@ async def test_hazard_6_a_repeat_of_what_failed_is_tried(api: Api) -> None:
         (b'{"name": 5}', "name"),
         (b'{"codeContext": {"projectId": "a", "environmentId": "b"}}', "exclude each other"),
         (b"\xff\xfe", ""),
+        (b'{"name": "half a character \xed\xa0\x80"}', "utf-8"),
+        ('{"name": "x"}'.encode("utf-16"), "utf-8"),
         (b'{"name": "half a character \\ud83d"}', "surrogates"),
         (b'{"annotations": {"\\uD800": "x"}}', "surrogates"),
         (b'{"name": "nul \\u0000"}', "name"),

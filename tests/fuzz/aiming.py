@@ -1,50 +1,47 @@
 """From what is served to the strategies that shoot at it; a new method or route is shot at without being named here."""
 
+import importlib
+import pkgutil
 import re
+from collections.abc import Iterator
 
 from hypothesis import strategies as st
-from protobuf import DescMethod
+from protobuf import DescMethod, DescService
 
-from hostler.contract.gitpod.v1 import (
-    agent_connect,
-    environment_connect,
-    event_connect,
-    identity_connect,
-    project_connect,
-    runner_configuration_connect,
-    runner_connect,
-    usage_connect,
-)
-from hostler.contract.supervisor.v1 import environment_ops_connect
+from hostler import contract
 from tests.fuzz import shots
 from tests.fuzz.range import Range
 from tests.fuzz.shots import Shot
 from tests.fuzz.values import Ids
 
-RARE = ("StartAgent", "CreateEnvironment", "CreateEnvironmentFromProject", "StopEnvironment", "DeleteEnvironment")
+RARE = (
+    "StartAgent",
+    "CreateEnvironment",
+    "CreateEnvironmentFromProject",
+    "StopEnvironment",
+    "DeleteEnvironment",
+    "SetSuspended",
+    "DeleteUser",
+)
 """Methods whose success takes long, or takes away what is shot at."""
 LEFT_ALONE = re.compile(r"/sign-in|/sign-out|/hostler/v1/(reload|webhooks|users|service-accounts|policy|tokens/)")
 """Routes that would change the range itself; they are shot at with what is no JSON object only."""
-SERVICES = (
-    agent_connect.AgentService,
-    environment_connect.EnvironmentService,
-    event_connect.EventService,
-    identity_connect.IdentityService,
-    project_connect.ProjectService,
-    runner_configuration_connect.RunnerConfigurationService,
-    runner_connect.RunnerService,
-    usage_connect.UsageService,
-    environment_ops_connect.EnvironmentOpsService,
-)
+
+
+def services() -> Iterator[DescService]:
+    """Yield the descriptor of every service that the contract's generated code has."""
+    for module in pkgutil.walk_packages(contract.__path__, f"{contract.__name__}."):
+        if module.name.endswith("_connect"):
+            found = vars(importlib.import_module(module.name))
+            yield from (one.desc() for name, one in found.items() if name.endswith("Service") and hasattr(one, "desc"))
+
+
+METHODS = {f"{one.type_name}/{method.name}": method for one in services() for method in one.methods}
 
 
 def described(path: str) -> DescMethod | None:
     """Return the descriptor of a method by its path."""
-    service, _, name = path.rpartition("/")
-    for one in SERVICES:
-        if one.desc().type_name == service.rpartition("/")[2]:
-            return next(method for method in one.desc().methods if method.name == name)
-    return None
+    return METHODS.get("/".join(path.split("/")[-2:]))
 
 
 def calls(range_: Range) -> list[tuple[str, DescMethod, Ids]]:

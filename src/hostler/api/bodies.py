@@ -1,11 +1,11 @@
 """The body of a request to Hostler's own API."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from starlette.requests import Request
 
+from hostler.api.codec import read
 from hostler.core.errors import InvalidArgument, ResourceExhausted
 
 MOST = 1 << 20
@@ -20,7 +20,7 @@ async def body_of(request: Request) -> Mapping[str, Any]:
 def object_in(raw: bytes) -> Mapping[str, Any]:
     """Return the JSON object that a body is, an empty one without a body; raises InvalidArgument."""
     try:
-        body: object = json.loads(raw or b"{}")
+        body: object = read(raw or b"{}")
     except (ValueError, RecursionError):
         raise InvalidArgument("the body is not JSON") from None
     if not isinstance(body, dict):

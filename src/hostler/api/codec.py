@@ -32,10 +32,16 @@ class StrictJson:
 
     def decode(self, data: bytes | bytearray, message_class: type[M]) -> M:
         """Return the message that a JSON text is."""
-        value = json.loads(data or b"{}")
-        if b"\\ud" in data or b"\\uD" in data:
-            json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be kept: UnicodeEncodeError
-        return from_json(message_class, value)
+        return from_json(message_class, read(data or b"{}"))
+
+
+def read(data: bytes | bytearray) -> Any:
+    """Return the value of a JSON text; ValueError when it is none, or has half a character, which cannot be kept."""
+    text = data.decode()  # json would take halves of characters that are written as bytes, and UTF-16
+    value = json.loads(text)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def from_json(message_class: type[M], value: object) -> M:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hostler.api.auth import Credentials
-from hostler.api.bodies import whole
+from hostler.api.bodies import object_in, whole
 from hostler.api.call import current
 from hostler.api.errors import body_of, wire_error
 from hostler.api.inside import Inside
@@ -54,7 +54,7 @@ class Streams:
     async def exec(self, request: Request) -> Response:
         """Run, join or replay a command; each line of the answer is a piece of output, the last one how it ended."""
         environment = await self._allowed(request)
-        asked = _asked(await whole(request, MOST_BODY))
+        asked = object_in(await whole(request, MOST_BODY))
         operation = operation_of(_text(asked, "operationId", self._parts.ambient.new_id()))
         command: Command = command_in(asked)
         known: dict[Stream, int] = {"out": _number(asked, "outOffset"), "err": _number(asked, "errOffset")}
@@ -177,16 +177,6 @@ def command_in(asked: Mapping[str, Any]) -> Command:
         more_input=asked.get("input") is True,
         exact=True,
     )
-
-
-def _asked(raw: bytes) -> Mapping[str, Any]:
-    try:
-        body: object = json.loads(raw or b"{}")
-    except (ValueError, RecursionError):
-        raise InvalidArgument("the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise InvalidArgument("the body must be a JSON object")
-    return cast("dict[str, Any]", body)
 
 
 def _text(asked: Mapping[str, Any], name: str, otherwise: str) -> str:
