@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hostler.cli import extras, places
+from hostler.cli import extras, places, runners
 from hostler.cli.client import Client
 from hostler.cli.options import AsJson, DataDir
 from hostler.cli.problems import DONE, FAILED, Problem, usage
@@ -125,4 +125,23 @@ def _report(client: Client) -> list[Finding]:
     except Problem:
         return []
     said = f"{report.get('version', '')}, model {report.get('model', '')}, {report.get('slots', '')} turns at once"
-    return [Finding("server runs", "ok", said)]
+    return [Finding("server runs", "ok", said), *_machines(client)]
+
+
+def _machines(client: Client) -> list[Finding]:
+    """Return how the machines are that share the database, where there are several."""
+    try:
+        found = runners.listed(client)
+    except Problem:
+        return []
+    if len(found) < 2:
+        return []
+    bad = [
+        f"{name} is {runners.health(one)}"
+        for one, name in zip(found, runners.names(found), strict=True)
+        if runners.health(one) != "active"
+    ]
+    if not bad:
+        return [Finding("machines", "ok", f"{len(found)}, all active")]
+    fix = "start its server again, or, when it is gone for good: hostler runner rm NAME"
+    return [Finding("machines", "wrong", "; ".join(bad), fix)]
