@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from hostler.core.changes import Changes
 from hostler.core.ports import Blobs
 from hostler.store.admission import StoredShares, StoredSignIns
-from hostler.store.audit import StoredAudit
 from hostler.store.attempts import StoredAttempts
+from hostler.store.audit import StoredAudit
 from hostler.store.beside import fill
 from hostler.store.blob_rows import BlobRows
 from hostler.store.blobs import StoredBlobs
