@@ -105,8 +105,6 @@ ROWS: Mapping[str, str] = {
     f"POST {ONE}/shares": "control",
     f"DELETE {ONE}/shares/{{share}}": "control",
     "GET /people": "administers",
-    "POST /people/{account}/suspend": "administers",
-    "POST /people/{account}/resume": "administers",
     f"{PAGE}": "see",
     f"{PAGE}/events": "see",
     f"{PAGE}/panel": "see",

@@ -1,14 +1,12 @@
-"""People, for administrators: who there is, in which role, when seen last; suspended and let in again from here."""
+"""People, for administrators: who there is, in which role, when seen last."""
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hostler.api.accounts import Accounts
-from hostler.api.call import current, only_admins
-from hostler.api.cookies import check_ours
-from hostler.core.people import PersonChange
-from hostler.web.site import HEADERS, Site
+from hostler.api.call import only_admins
+from hostler.web.site import Site
 
 
 class PeoplePages:
@@ -20,11 +18,7 @@ class PeoplePages:
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
-        return [
-            self._site.route("/people", self.show),
-            self._site.route("/people/{account}/suspend", self.suspend, ("POST",)),
-            self._site.route("/people/{account}/resume", self.resume, ("POST",)),
-        ]
+        return [self._site.route("/people", self.show)]
 
     async def show(self, request: Request) -> Response:
         """Show everybody."""
@@ -38,18 +32,3 @@ class PeoplePages:
                 seen[owner] = max(seen.get(owner, ""), f"{token.last_used_at:%Y-%m-%d %H:%M}")
         everybody = await self._accounts.find()
         return self._site.page("people.html", here="/people", everybody=everybody, seen=seen, tokens=tokens)
-
-    async def suspend(self, request: Request) -> Response:
-        """Suspend somebody; what he has running goes on."""
-        return await self._change(request, suspended=True)
-
-    async def resume(self, request: Request) -> Response:
-        """Let somebody in again."""
-        return await self._change(request, suspended=False)
-
-    async def _change(self, request: Request, *, suspended: bool) -> Response:
-        current().caller = await self._site.credentials.of(request.headers, changing=False)
-        only_admins()
-        check_ours(request.headers, form=True)
-        await self._accounts.change(str(request.path_params["account"]), PersonChange(suspended=suspended))
-        return RedirectResponse("/people", 303, headers=HEADERS)
