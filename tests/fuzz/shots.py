@@ -50,7 +50,15 @@ KINDS = (
     "application/jsonl",
     "GET",
 )
+UNARY = ("application/json", "application/json", "application/proto", "application/proto", "application/grpc-web+proto")
+STREAMED = ("application/connect+json", "application/connect+proto", "application/json", "application/grpc-web+proto")
+"""What methods of a kind are asked in, mostly."""
 HEADERS: Sequence[Headers] = (
+    (),
+    (),
+    (),
+    (),
+    (),
     (),
     (),
     (),
@@ -115,7 +123,8 @@ def query(draw: Draw) -> str:
 
 def rpc(draw: Draw, path: str, method: DescMethod, ids: Ids) -> Shot:
     """Return a call of a method in one of the protocols."""
-    kind, more = draw(st.sampled_from(KINDS)), draw(st.sampled_from(HEADERS))
+    fitting = STREAMED if method.method_kind == "server_streaming" else UNARY
+    kind, more = draw(st.sampled_from(KINDS if once_in(draw, 10) else fitting)), draw(st.sampled_from(HEADERS))
     data = binary(draw, method.input, ids) if kind.endswith("proto") else body(draw, method.input, ids)
     if kind == "GET":
         coded = base64.urlsafe_b64encode(data).decode()

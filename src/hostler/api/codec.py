@@ -49,7 +49,7 @@ def from_json(message_class: type[M], value: object) -> M:
     return message_from_json_value(message_class, _known(value, message_class.desc()))
 
 
-def own(message_class: type[M], value: object) -> M:
+def own(message_class: type[M], value: Any) -> M:
     """Return the message that a JSON value of our own making is, of which nothing has to be checked."""
     return message_from_json_value(message_class, value, ignore_unknown_fields=True)
 
