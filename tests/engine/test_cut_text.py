@@ -1,11 +1,13 @@
 """What was said when a turn was cut: the log has it once, and nobody sees more of it than the log."""
 
 import asyncio
+from dataclasses import replace
 
 from hostler.core import events as ev
 from hostler.core.events import Limits
 from hostler.models.script import Fault
 from hostler.testing.link import Link
+from hostler.testing.stage import said
 from tests.engine.test_shown_text import LONG, Watcher, check, held, watched
 
 
@@ -70,3 +72,33 @@ async def test_what_a_model_says_while_its_stop_is_written_is_shown_to_nobody() 
         assert list(watcher.said.values()) == [LONG[:20]]
         check(watcher, stage, execution, log)
         await stage.kill()
+
+
+async def test_a_reply_that_is_begun_again_in_the_same_life_has_another_block() -> None:
+    forever = asyncio.Event()
+
+    async def slow(line: str) -> tuple[int, str]:
+        await forever.wait()
+        return 0, ""
+
+    stage, gates = held(Fault("hold", after=5, reached="talking", until="go"))
+    stage.world.machine.shell = slow
+    await stage.boot()
+    execution = await stage.start("scripted:story", "go")
+    watcher = Watcher()
+    watching = asyncio.create_task(watched(stage, execution, watcher))
+    await gates.wait("talking")
+    await watcher.has(LONG[:20])
+    await stage.command(execution, replace(said("make", "typed"), local="shell"))
+    await stage.until(execution, lambda state: any(one.incarnation for one in state.memory.shells))
+    stage.world.machine.lose_supervisor()
+    gates.open("go")
+    await stage.rest(execution)
+    await watching
+    log = await stage.log(execution)
+    cut = [one.block for r in log if isinstance(r.event, ev.ModelCallCut) for one in r.event.said]
+    whole = [block for r in log if isinstance(r.event, ev.ModelReplied) for block in r.event.blocks]
+    assert len(cut) == 1
+    assert cut[0] not in whole
+    check(watcher, stage, execution, log)
+    await stage.kill()

@@ -149,7 +149,7 @@ class Effects:
         offered = [spec(TOOLS[name]) for name in modes_offered(state) if name in TOOLS]
         if self.servers is not None:
             offered.extend(await self.servers.offer(scene, emit))
-        saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, effect.attempt)
+        saying = self.live.begin(scene.execution, scene.position.fence, effect.call_id, _try_of(effect, scene))
         try:
             model = await self.models.prepare(state.begun.agent.model)
             reply = await model.call(request(state, scene.log, offered), saying.on_delta)
@@ -273,6 +273,12 @@ class Effects:
         """End every process of the execution in its environment."""
         await self.places.kill_group(scene.state.environment.id, scene.execution, scene.position.fence)
         return (Fact(f"group/{effect.turn}/{scene.position.fence}", ev.GroupGone(effect.turn)),)
+
+
+def _try_of(effect: CallModel, scene: Scene) -> str:
+    """Return the name of a try, other than that of every one that was cut off: its blocks have their ends already."""
+    cut = sum(isinstance(one.event, ev.ModelCallCut) and one.event.call_id == effect.call_id for one in scene.log)
+    return f"{effect.attempt}+{cut}" if cut else str(effect.attempt)
 
 
 def named(event: ev.Event, call_id: str) -> ev.Event:

@@ -39,7 +39,7 @@ class LiveText:
         self._talks: dict[str, _Talk] = {}
         self._listeners: dict[str, _Listeners] = {}
 
-    def begin(self, execution: str, fence: int, call_id: str, attempt: int) -> "Saying":
+    def begin(self, execution: str, fence: int, call_id: str, attempt: str) -> "Saying":
         """Begin to say what one try of one model call says; earlier tries of the execution are no longer shown."""
         self._spoken.forget(execution)
         talk = self._talks[execution] = _Talk()
@@ -145,7 +145,7 @@ def _grow(talk: _Talk, piece: Spoken, said: str) -> None:
 class Saying:
     """One try of one model call while it streams."""
 
-    def __init__(self, live: LiveText, talk: _Talk, name: tuple[str, int, str, int]) -> None:
+    def __init__(self, live: LiveText, talk: _Talk, name: tuple[str, int, str, str]) -> None:
         self._live = live
         self._talk = talk
         self._name = name
