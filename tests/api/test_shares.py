@@ -30,7 +30,8 @@ SEEN = {
     "/api/executions/{execution}/export",
 }
 """What is open to whoever may see a conversation; all else is closed to visitors."""
-OPEN_TO_ALL = {"/healthz", "/readyz", "/sign-in", "/open/{code}", "/s/{code}", "/xterm/{name}", "/{path:path}"}
+OPEN_TO_ALL = {"/healthz", "/readyz", "/metrics", "/sign-in", "/open/{code}", "/s/{code}", "/xterm/{name}", "/{path:path}"}
+"""The figures over loopback only, which the tests speak over."""
 
 
 async def share(browser: Browser, execution: str, token: str = "owner-token", **asked: Any) -> dict[str, Any]:
