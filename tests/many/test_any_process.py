@@ -23,6 +23,7 @@ def test_an_agent_is_started_seen_told_and_stopped_through_whichever_machine_is_
     read = {"path": "file"}
     path = f"/api/environments/{environment}/ops/supervisor.v1.EnvironmentOpsService/ReadFile"
     assert all(b"bWFkZQo" in one.request("POST", path, read) for one in all_three)
+    a.until(lambda: "WorkKept" in [kind for kind, _ in place.log(execution)])
     assert b"+made" in a.request("GET", f"/api/hostler/v1/executions/{execution}/diff")
     a.send(execution, "run: touch begun; sleep 600")
     c.until(lambda: (b.workspace(environment) / "begun").exists())

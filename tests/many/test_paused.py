@@ -1,5 +1,6 @@
 """A process that is paused neither writes nor acts when it goes on: others have decided for it meanwhile."""
 
+import contextlib
 import json
 import os
 import signal
@@ -67,7 +68,8 @@ def test_a_request_that_reaches_the_supervisor_after_the_lease_begins_nothing(pl
         c.send(execution, "run: echo second >> second")
     finally:
         for process in inside:
-            os.kill(process, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
         b.resume()
     assert a.rest(execution)["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
     assert counted(b.workspace(environment) / "ran") == []
