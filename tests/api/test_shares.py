@@ -30,8 +30,18 @@ SEEN = {
     "/api/executions/{execution}/export",
 }
 """What is open to whoever may see a conversation; all else is closed to visitors."""
-OPEN_TO_ALL = {"/healthz", "/readyz", "/metrics", "/sign-in", "/open/{code}", "/s/{code}", "/xterm/{name}", "/{path:path}"}
-"""The figures over loopback only, which the tests speak over."""
+OPEN_TO_ALL = {
+    "/healthz",
+    "/readyz",
+    "/metrics",  # over loopback only, which tests speak over
+    "/sign-in",
+    "/sign-in/start",
+    "/sign-in/callback",
+    "/open/{code}",
+    "/s/{code}",
+    "/xterm/{name}",
+    "/{path:path}",
+}
 
 
 async def share(browser: Browser, execution: str, token: str = "owner-token", **asked: Any) -> dict[str, Any]:
