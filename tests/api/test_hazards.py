@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from protobuf.wkt import Timestamp
 
 from hostler.contract.gitpod.v1 import agent_execution_requests_pb as req
+from hostler.contract.gitpod.v1 import pagination_pb, runner_configuration_pb, usage_pb
 from hostler.core import events as ev
 from hostler.core.errors import AlreadyExists, Conflict, NotFound, ResourceExhausted, Unavailable
 from tests.api.conftest import Api
@@ -223,6 +225,22 @@ async def test_hazard_7_bad_json_is_invalid_argument(api: Api, body: bytes, word
     refused = await api.refused("StartAgent", body)
     assert (refused["status"], refused["code"]) == (400, "invalid_argument")
     assert word in refused["message"]
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_801, 253_402_300_800, (1 << 63) - 1])
+@pytest.mark.parametrize("nanos", [0, 999_999_999, 1_000_000_000, -1])
+async def test_hazard_7_a_time_that_is_none_is_invalid_argument(api: Api, seconds: int, nanos: int) -> None:
+    time = Timestamp(seconds=seconds, nanos=nanos)
+    asked = runner_configuration_pb.CreateHostAuthenticationTokenRequest(expires_at=time)
+    headers = api.headers({"content-type": "application/proto"})
+    url = f"{api.url}/api/gitpod.v1.RunnerConfigurationService/CreateHostAuthenticationToken"
+    answer = await api.http.post(url, headers=headers, content=asked.to_binary())
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
+    usage = usage_pb.GetTopProjectsRequest(date_range=pagination_pb.DateRange(start_time=time, end_time=time))
+    url = f"{api.url}/api/gitpod.v1.UsageService/GetTopProjects"
+    answer = await api.http.post(url, headers=headers, content=usage.to_binary())
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_argument")
+    assert "no such time" in answer.json()["message"] or "date_range" in answer.json()["message"]
 
 
 async def test_hazard_7_unknown_fields_are_ignored_everywhere(api: Api) -> None:

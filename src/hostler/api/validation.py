@@ -1,16 +1,24 @@
-"""The contract's own rules, checked once for every request: protovalidate, enum numbers nobody has defined, and NUL."""
+"""The contract's own rules, checked once for every request: protovalidate, unknown enum numbers, no times, no NUL."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import protovalidate
 from protobuf import Enum, Message, Oneof, enum_is_unknown
+from protobuf.wkt import Duration, Timestamp
 
 from hostler.core.errors import InvalidArgument
 
 INITIALIZED = "initializer.specs.context_url.url"
 OURS = frozenset({"code_context.context_url.url", f"spec.content.{INITIALIZED}", INITIALIZED, "context_url"})
 """URLs that `hostler.core.context` reads: it refuses more than the contract's rule and says what is accepted."""
+
+
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
+"""The seconds of 0001-01-01 and of the end of 9999, since 1970."""
+LONGEST = 315_576_000_000
+"""Seconds of the longest duration."""
+NANOS = 999_999_999
 
 
 def check(request: Message) -> None:
@@ -24,6 +32,13 @@ def check(request: Message) -> None:
         raise InvalidArgument(proto.message or proto.rule_id, field=".".join(_named(element) for element in elements))
     for path, what in _faults(request, ""):
         raise InvalidArgument(what, field=path)
+
+
+def _is_time(value: Timestamp | Duration) -> bool:
+    """Return whether a time is one that protobuf allows; on the wire it may be any two numbers."""
+    if isinstance(value, Timestamp):
+        return EARLIEST <= value.seconds <= LATEST and 0 <= value.nanos <= NANOS
+    return abs(value.seconds) <= LONGEST and abs(value.nanos) <= NANOS
 
 
 def _named(element: Any) -> str:
@@ -41,6 +56,9 @@ def _faults(value: object, path: str) -> Iterator[tuple[str, str]]:
         case str():
             if "\0" in value:
                 yield path, "a text must not hold a NUL character"
+        case Timestamp() | Duration():
+            if not _is_time(value):
+                yield path, "there is no such time"
         case Message():
             for field in type(value).desc().fields:
                 if field in value:
