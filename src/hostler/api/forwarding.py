@@ -15,6 +15,7 @@ import structlog
 from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
 
+from hostler.api.call import current
 from hostler.api.parts import ApiParts
 from hostler.core.errors import Unavailable
 from hostler.core.runners import RunnerSeen
@@ -62,8 +63,9 @@ class Peer:
 
     def headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return a request's headers as they are passed on."""
-        kept = [(name, value) for name, value in headers if name.decode("latin-1") not in OF_ONE_HOP]
-        return [*kept, (MARK.encode(), self._me.encode())]
+        left_out = OF_ONE_HOP | {"x-request-id"}
+        kept = [(name, value) for name, value in headers if name.decode("latin-1") not in left_out]
+        return [*kept, (b"x-request-id", current().request_id.encode()), (MARK.encode(), self._me.encode())]
 
 
 class Forwarding:
