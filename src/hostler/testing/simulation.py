@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -22,8 +22,9 @@ import structlog.testing
 from hostler.core import commands as c
 from hostler.core.agents import GoalChange
 from hostler.core.approvals_events import Permission
+from hostler.core.desk import AgentDefinition
 from hostler.core.errors import HostlerError, NotFound, RequestError, StaleFence, Unavailable
-from hostler.core.events import InputQueued, Limits, encode
+from hostler.core.events import Agent, InputQueued, Limits, Local, encode
 from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State, evolve, fold
 from hostler.engine.engine import Identity
@@ -34,6 +35,7 @@ from hostler.testing.link import Died
 from hostler.testing.simulation_time import JumpingLoop, LoopClock
 from hostler.testing.simulation_world import Chance, OneModel, Shell, Talker, TroubledLink, TroubledWorld
 from hostler.testing.stage import Server, Stage, said
+from hostler.tools.registry import INSIDE, TOOLS
 
 PATIENCE = 6 * 3600.0
 """Seconds of simulated time after the last fault in which everything comes to rest."""
@@ -101,6 +103,9 @@ class Simulation:
             (1, self._lose_supervisor),
             (3, self._queue),
             (1, self._goal),
+            (2, self._type),
+            (1, self._compact),
+            (2, self._mode),
             (1, self._annotate),
             (1, self._delete),
         ]
@@ -162,13 +167,32 @@ class Simulation:
         change = GoalChange(action, "be done", token_budget=self.chance.random.choice((0, 3000)))
         await self._command(self._any(), c.ChangeGoal(self.stage.clock.new_id(), change))
 
+    async def _type(self) -> None:
+        """Type a command line, or clear the context."""
+        execution, input_id = self._any(), self.stage.clock.new_id()
+        local: Local = self.chance.random.choice(("shell", "shell", "clear"))
+        line = f"typed {input_id}"
+        if await self._command(execution, replace(said(line, input_id), local=local, expansion=line)):
+            self.sent[execution].add(input_id)
+
+    async def _compact(self) -> None:
+        await self._command(self._any(), c.Compact(self.stage.clock.new_id()))
+
+    async def _mode(self) -> None:
+        execution, input_id = self._any(), self.stage.clock.new_id()
+        mode = self.chance.random.choice(("planning", "spec", "ralph", "goal"))
+        if await self._command(execution, replace(said("work", input_id), modes=(mode,))):
+            self.sent[execution].add(input_id)
+
     async def _annotate(self) -> None:
         await self._command(self._any(), c.Annotate({"k": self.chance.random.choice(("", "v"))}))
 
     async def _delete(self) -> None:
         if self.chance.random.random() < 0.3 and len(self.executions) > 1:
             execution = self._any()
-            if await self._command(execution, c.Delete()):
+            done = await self._command(execution, c.Delete())
+            row = await self.stage.executions.row(execution)
+            if done or row is None or row.deleted_at is not None:  # a lost answer's repeat finds nothing
                 self.deleted.add(execution)
 
     async def _die(self) -> None:
@@ -212,8 +236,13 @@ class Simulation:
         end, restless = self.stage.clock.monotonic() + PATIENCE, ["nobody looked"]
         while restless and self.stage.clock.monotonic() < end:
             await asyncio.sleep(20)
-            restless = [said for one in self.executions if (said := await self._restless(one))]
+            restless = [words for one in await self._everyone() if (words := await self._restless(one))]
         return restless
+
+    async def _everyone(self) -> list[str]:
+        """Return every execution: those that people know, and those that came of them or of a lost answer."""
+        rows = await self.stage.executions.find(ExecutionQuery(), limit=1000)
+        return list(dict.fromkeys([*self.executions, *sorted(row.id for row in rows)]))
 
     async def _restless(self, execution: str) -> str:
         row = await self.stage.executions.row(execution)
@@ -230,14 +259,17 @@ class Simulation:
 
     async def _wrong(self) -> list[str]:
         wrong = [f"{line!r} ran {times} times" for line, times in self.shell.runs.items() if times > 1]
-        for execution in self.executions:
+        for execution in await self._everyone():
             log = await self.stage.log(execution)
             row = await self.stage.executions.row(execution)
             if row is None:
                 continue
             wrong += [f"{execution[-4:]} {one.rule} at {one.seq}: {one.text}" for one in check(log, row.view)]
-            queued = {r.event.input_id for r in log if isinstance(r.event, InputQueued)}
-            wrong += [f"input {lost} was acknowledged and is lost" for lost in sorted(self.sent[execution] - queued)]
+            lost = self.sent.get(execution, set()) - {r.event.input_id for r in log if isinstance(r.event, InputQueued)}
+            wrong += [
+                f"input {lost} was acknowledged and is lost"
+                for lost in sorted(self.sent.get(execution, set()) - queued)
+            ]
             state = fold(log)
             waits = [q.id for q in state.queue]
             if waits and state.phase != "STOPPED":
@@ -255,6 +287,9 @@ async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Re
     stage = Stage(OneModel(Talker(chance)), world=world, clock=LoopClock(), permissions=permissions)
     stage.settle = roll.choice((0.0, 1.0))
     stage.slots = roll.choice((1, 2, 8))
+    stage.window = roll.choice((0, 0, 4000))
+    below = Agent("below", "below", "builtin", "any:thing", tools=tuple(TOOLS), tools_inside=INSIDE)
+    stage.agents.known.append(AgentDefinition(below, "a sub-agent"))
     simulation = Simulation(chance, stage, shell)
     async with contextlib.AsyncExitStack() as opened:
         if database is not None:
