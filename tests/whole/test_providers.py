@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hostler.core.conversation import Usage
-from hostler.testing.answers import Broken, Called, Failure, Reply
+from hostler.testing.answers import Answer, Broken, Called, Failure, Garbage, Reply
 from hostler.testing.endpoints import Endpoint
 from tests.server import HostlerProcess
 
@@ -70,6 +70,34 @@ async def test_a_bad_hour_of_the_provider_is_sat_out(place: Path, wordcount: Pat
             failed = [body for kind, body in server.log(execution) if kind == "ModelCallFailed"]
             assert len(failed) == 3
             assert all(body["retry_at"] for body in failed)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+NOW = {"Retry-After": "0"}
+BAD: dict[str, list[Answer]] = {
+    "500 five times": [Failure(500, headers=NOW)] * 5,
+    "garbage, nothing, half a stream": [
+        Garbage(),
+        Garbage(b""),
+        Broken(LOOK, after=3),
+        Broken(DONE, after=1, how="ends"),
+    ],
+}
+
+
+@pytest.mark.parametrize("day", BAD)
+async def test_a_bad_day_of_the_provider_ends_with_the_answer(place: Path, wordcount: Path, day: str):
+    async with Endpoint([*BAD[day], DONE]) as endpoint:
+        server = await served(place, "anthropic:claude-sonnet-4-6", endpoint)
+        try:
+            execution = await asyncio.to_thread(server.start_agent, "What is the answer?", wordcount)
+            last = await asyncio.to_thread(server.rest, execution)
+            failed = [body for kind, body in server.log(execution) if kind == "ModelCallFailed"]
+            assert [body["call_id"] for body in failed] == ["c1"] * len(failed)
+            assert last["status"]["phase"] == "PHASE_WAITING_FOR_INPUT", last["status"]
+            assert len(failed) == len(BAD[day])
+            assert last["status"]["iterations"] == "1"
         finally:
             await asyncio.to_thread(server.stop)
 
