@@ -388,3 +388,14 @@ async def test_a_share_of_cost_needs_a_price_and_what_was_set_aside_for_a_refuse
     assert state.family.children == ()
     assert len(await rows(stage)) == 1
     await stage.kill()
+
+
+async def test_who_waits_for_what_a_sub_agent_has_set_aside_leaves_it_the_only_slot():
+    steps = Step(calls=(spawn("digger", "dig", budget={"iterations": 3}),)), Step(calls=(Call("todo", {"todos": []}),))
+    stage = stage_of(HEARD, DIG, Rule(match="^lead", steps=(*steps, Step(text="Started."))), slots=1)
+    await stage.boot()
+    parent = await stage.start("scripted:story", "lead", Limits(max_iterations=4))
+    await stage.until(parent, lambda state: bool(state.family.children) and not state.family.children[0].live)
+    await settled(stage)
+    assert heard(await stage.log(parent)) == ["I found gold."]
+    await stage.kill()

@@ -75,7 +75,7 @@ def wanted(state: State) -> frozenset[Effect]:
         effects.add(NotifyParent(family.owed[0].turn, family.owed[0].rest))
     if asks_share(state) and state.stop is None:
         effects.add(AskShare(family.grant + 1))
-    if short(state) and state.stop is None and not (state.call or state.tools):
+    if awaits_shares(state):
         effects.add(AwaitShares())
     return frozenset(effects)
 
@@ -96,6 +96,11 @@ def short(state: State) -> bool:
         return False
     limit = reached(state)
     return limit is not None and limit.name != "max_seconds" and only_set_aside(state)
+
+
+def awaits_shares(state: State) -> bool:
+    """Return whether all that a running turn does is to wait for its sub-agents, who may need its slot for that."""
+    return short(state) and state.stop is None and not (state.call or state.tools)
 
 
 def _live(state: State) -> tuple[Child, ...]:

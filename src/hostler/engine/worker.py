@@ -22,6 +22,7 @@ from hostler.core.ambient import Ambient
 from hostler.core.approvals_plan import DenyAtDeadline
 from hostler.core.errors import Conflict, StaleFence
 from hostler.core.events import Event, Recorded
+from hostler.core.family_plan import awaits_shares
 from hostler.core.interests_plan import BY_CLOCK
 from hostler.core.lease import Lease
 from hostler.core.memory_events import ContextCompacted, ShellFinished
@@ -103,7 +104,7 @@ class Worker:
     @property
     def waits_for_slot(self) -> bool:
         """Return whether the turn is queued behind others of this process."""
-        return self.state.phase == "RUNNING" and not self._has_slot
+        return self.state.phase == "RUNNING" and not self._has_slot and not awaits_shares(self.state)
 
     async def record(self, facts: tuple[Fact, ...], effect: Effect | None = None) -> None:
         """Have facts appended while their effect goes on, or of the running turn; raises StaleFence when it is over."""
@@ -125,7 +126,9 @@ class Worker:
         try:
             await self.catch_up()
             if adopt is not None and self.state.phase == "RUNNING":
-                await self._append_first(adopt(self.state), untried=blameless or not self._may_run())
+                await self._append_first(
+                    adopt(self.state), untried=blameless or awaits_shares(self.state) or not self._may_run()
+                )
             while await self._step():
                 await self._wait()
         finally:
@@ -177,13 +180,14 @@ class Worker:
         return True
 
     def _may_run(self) -> bool:
-        """Return whether effects may start: a running turn needs a slot, everything else does not."""
-        if self.state.phase != "RUNNING":
+        """Return whether effects may start: a turn that does anything itself needs a slot, everything else does not."""
+        free = self.state.phase != "RUNNING" or awaits_shares(self.state)
+        if free:
             self._tools.slots.give_back(self._id)
             self._has_slot = False
         elif not self._has_slot:
             self._has_slot = self._tools.slots.take(self._id, self.state.begun.creator_id, self.poke)
-        return self._has_slot or self.state.killing or self.state.phase != "RUNNING"
+        return self._has_slot or self.state.killing or free
 
     def _heard(self) -> list[Told]:
         """Return what was reported meanwhile by effects that are still wanted, or of a turn that still runs."""
