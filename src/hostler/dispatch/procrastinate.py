@@ -31,6 +31,8 @@ POLL = 1.0
 HEARTBEAT, STALLED = 5.0, 20.0
 PATIENCE = 10.0
 """Seconds that a nudge may take before it counts as lost."""
+ENDINGS, ENDING = 4, 2.0
+"""How often the worker is told to end, and how many seconds it has each time."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 3.0
 """Seconds between two attempts to get back to work."""
 CHATTY = ("procrastinate", "psycopg.pool")
@@ -73,9 +75,7 @@ class ProcrastinateDispatch:
             await asyncio.wait(self._nudging, timeout=PATIENCE)
         for task in (*self._nudging, self._working):
             if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await _ended(task)
         await self._close()
 
     def _deliver(self, execution: str) -> None:
@@ -153,13 +153,25 @@ class ProcrastinateDispatch:
         task.add_done_callback(self._nudging.discard)
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for it, again where the cancellation got lost between the library's own tasks."""
+    for _ in range(ENDINGS):
+        task.cancel()
+        await asyncio.wait({task}, timeout=ENDING)
+        if task.done():
+            if not task.cancelled() and (problem := task.exception()):
+                log.warning("the dispatcher ended badly", problem=str(problem))
+            return
+    log.warning("the dispatcher does not end; it is left behind")
+
+
 def _queue(runner: str) -> str:
     return f"runner:{runner}"
 
 
 def _said(problem: Exception) -> str:
     """Return what went wrong, from the error below where the library wraps it."""
-    return str(problem.__cause__ or problem).strip() or type(problem).__name__
+    return str(problem.__cause__ or problem).strip().split("\n")[0] or type(problem).__name__
 
 
 def _app(url: str, schema: str, deliver: Callable[[str], None]) -> App:
