@@ -227,6 +227,12 @@ async def test_hazard_7_bad_json_is_invalid_argument(api: Api, body: bytes, word
     assert word in refused["message"]
 
 
+async def test_hazard_7_a_number_that_no_enum_has_room_for_is_invalid_argument(api: Api) -> None:
+    refused = await api.refused("gitpod.v1.RunnerService/ListRunners", {"filter": {"providers": [1 << 31]}})
+    assert (refused["status"], refused["code"]) == (400, "invalid_argument")
+    assert refused["message"].startswith("filter.providers[0]: ")
+
+
 @pytest.mark.parametrize("seconds", [-62_135_596_801, 253_402_300_800, (1 << 63) - 1])
 @pytest.mark.parametrize("nanos", [0, 999_999_999, 1_000_000_000, -1])
 async def test_hazard_7_a_time_that_is_none_is_invalid_argument(api: Api, seconds: int, nanos: int) -> None:

@@ -1,6 +1,6 @@
 """The contract's own rules, checked once for every request: protovalidate, unknown enum numbers, no times, no NUL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import protovalidate
@@ -23,7 +23,7 @@ NANOS = 999_999_999
 
 def check(request: Message) -> None:
     """Raise InvalidArgument naming the field for a request that breaks a rule."""
-    for violation in protovalidate.collect_violations(request):
+    for violation in _violations(request):
         proto = violation.proto
         elements = list(proto.field.elements) if proto.field else []
         plain = ".".join(element.field_name for element in elements)
@@ -32,6 +32,14 @@ def check(request: Message) -> None:
         raise InvalidArgument(proto.message or proto.rule_id, field=".".join(_named(element) for element in elements))
     for path, what in _faults(request, ""):
         raise InvalidArgument(what, field=path)
+
+
+def _violations(request: Message) -> Sequence[Any]:
+    """Return the broken rules; none when a number fits nowhere, as one of an enum in a list may: `_faults` names it."""
+    try:
+        return protovalidate.collect_violations(request)
+    except OverflowError:
+        return ()
 
 
 def _is_time(value: Timestamp | Duration) -> bool:
