@@ -140,9 +140,9 @@ def test_git_commits_as_the_person_who_had_the_environment_made(hostler: Hostler
     line = "run: git commit -q --allow-empty -m one && git log -1 --format='%an <%ae>'"
     nobody = hostler.start_agent(line, wordcount)
     hostler.rest(nobody)
-    me = own(hostler, "GET", "/info")[1]["principal"]["id"]
-    status, answer = own(hostler, "PATCH", f"/users/{me}", {"git_name": "Ann", "git_email": "ann@example.org"})
-    assert status == 200, answer
+    argv, env = command(hostler, "user", "git", "me", "--name", "Ann", "--email", "ann@example.org")
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "commits as Ann <ann@example.org>" in said
     named = hostler.start_agent(line, wordcount)
     hostler.rest(named)
     texts = [body["text"] for one in (nobody, named) for kind, body in hostler.log(one) if kind == "ToolFinished"]

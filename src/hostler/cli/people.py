@@ -197,6 +197,42 @@ def role_account(
     _change(ACCOUNTS, who, {"role": _role(role)}, f"has role {role}", json, Client(places.find(data_dir)))
 
 
+@users.command("git")
+def git_user(
+    who: Who,
+    name: Annotated[str, typer.Option(help="The name that commits carry.")] = "",
+    email: Annotated[str, typer.Option(help="The address that commits carry.")] = "",
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say as whom git commits in the environments that somebody has made; `me` is you.
+
+    Pushes use the credentials that the same person has set with `hostler secret`.
+
+    Example:
+
+        hostler user git me --name Ann --email ann@example.org
+    """
+    _commits(USERS, who, name, email, json, Client(places.find(data_dir)))
+
+
+@accounts.command("git")
+def git_account(
+    who: Who,
+    name: Annotated[str, typer.Option(help="The name that commits carry.")] = "",
+    email: Annotated[str, typer.Option(help="The address that commits carry.")] = "",
+    json: AsJson = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say as whom git commits in the environments that a program has made.
+
+    Example:
+
+        hostler service-account git ci --name "CI" --email ci@example.org
+    """
+    _commits(ACCOUNTS, who, name, email, json, Client(places.find(data_dir)))
+
+
 @users.command("remove")
 def remove_user(who: Who, json: AsJson = False, data_dir: DataDir = None) -> None:
     """Remove a person with all tokens; what he has started stays.
@@ -269,6 +305,16 @@ def _change(room: str, who: str, change: Json, said: str, json: bool, client: Cl
     one = meant(client, room, who)
     changed = client.json("PATCH", f"{OWN}/{room}/{one['id']}", change)
     emit(changed) if json else say(f"{line(str(changed['name']))}: {said}")
+
+
+def _commits(room: str, who: str, name: str, email: str, json: bool, client: Client) -> None:
+    if not name and not email:
+        raise usage("name at least one of --name and --email")
+    given = {key: value for key, value in (("git_name", name), ("git_email", email)) if value}
+    me = client.json("GET", f"{OWN}/info")["principal"] if who == "me" else None
+    found = me or meant(client, room, who)
+    changed = client.json("PATCH", f"{OWN}/{room}/{found['id']}", given)
+    emit(changed) if json else say(f"{line(changed['name'])} commits as {changed['gitName']} <{changed['gitEmail']}>")
 
 
 def _remove(room: str, who: str, json: bool, client: Client) -> None:
