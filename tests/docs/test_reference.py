@@ -94,7 +94,7 @@ def lacks(shown: Any, answer: Any, path: str = "") -> list[str]:
             return [] if any(not lacks(one, other) for other in found) else [f"{path}[]: {answer!r}"]
         case "..." if isinstance(answer, str):
             return []
-        case 0 if type(shown) is int and isinstance(answer, int):
+        case 0 if type(shown) is int and isinstance(answer, int | float):
             return []
         case _:
             return [] if shown == answer else [f"{path}: {answer!r}"]
