@@ -40,7 +40,8 @@ def test_nothing_is_lost_while_the_database_is_restarted_every_few_seconds(
         postgres.restart()  # It ends with the thread that started it.
     assert len(started) == waves * AT_ONCE
     for execution, (machine, mark) in started.items():
-        assert machine.insist(lambda m=machine, e=execution: m.rest(e))["status"]["phase"] == "PHASE_WAITING_FOR_INPUT"
+        last = machine.insist(lambda m=machine, e=execution: m.rest(e))["status"]
+        assert last["phase"] == "PHASE_WAITING_FOR_INPUT", last
         kinds = Counter(kind for kind, _ in place.log(execution))
         assert (kinds["ToolStarted"], kinds["ToolFinished"], kinds["InputQueued"]) == (3, 3, 1)
         file = machine.workspace(machine.environment_of(execution)) / mark

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -15,6 +16,7 @@ from hostler.core.errors import (
     HostlerError,
     MachineLost,
     NotAuthenticated,
+    Unavailable,
 )
 from hostler.core.machines import Machine, Operation
 from hostler.core.ports import EnvironmentRow
@@ -28,6 +30,9 @@ from hostler.engine.environments.shape import Shapes, devcontainer_of, source_of
 from hostler.projections.status import stamp
 
 log = structlog.get_logger(__name__)
+
+TRIES, PAUSE = 60, timedelta(seconds=1)
+"""How often it is tried to make an environment while the database does not answer, and how long is waited between."""
 
 Bring = Callable[[Machine, EnvSpec, int], Awaitable[Workspace]]
 """Brings an environment's content into its workspace; raises EnvironmentFailed.
@@ -93,13 +98,27 @@ class Maker:
         return (await self._provider.observe(Handle.from_json(row.handle))).state == "absent"
 
     async def up(self, environment: str) -> EnvironmentRow:
-        """Make an environment run, from wherever it is; raises EnvironmentFailed with the reason, which is kept."""
+        """Make an environment run, from wherever it is; raises EnvironmentFailed with the reason, which is kept.
+
+        While the database does not answer, it is tried again: that is no failure of the environment.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._up(environment)
+            except Unavailable as problem:
+                if not left:
+                    raise
+                log.warning("an environment waits for the database", environment=environment, problem=problem.message)
+            await self._ambient.until(self._ambient.now() + PAUSE)
+        raise AssertionError("the last try returns or raises")
+
+    async def _up(self, environment: str) -> EnvironmentRow:
         row = await self._ledger.rows.get(environment)
         if row is None or row.phase in LEAVING:
             raise EnvironmentFailed(GONE)
         try:
             return await self._make(row)
-        except Fenced:
+        except (Fenced, Unavailable):
             raise
         except HostlerError as problem:
             if not isinstance(problem, EnvironmentError_):
