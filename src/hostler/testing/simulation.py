@@ -236,10 +236,10 @@ class Simulation:
         end, restless = self.stage.clock.monotonic() + PATIENCE, ["nobody looked"]
         while restless and self.stage.clock.monotonic() < end:
             await asyncio.sleep(20)
-            restless = [words for one in await self._everyone() if (words := await self._restless(one))]
+            restless = [words for one in await self.everyone() if (words := await self._restless(one))]
         return restless
 
-    async def _everyone(self) -> list[str]:
+    async def everyone(self) -> list[str]:
         """Return every execution: those that people know, and those that came of them or of a lost answer."""
         rows = await self.stage.executions.find(ExecutionQuery(), limit=1000)
         return list(dict.fromkeys([*self.executions, *sorted(row.id for row in rows)]))
@@ -259,17 +259,14 @@ class Simulation:
 
     async def _wrong(self) -> list[str]:
         wrong = [f"{line!r} ran {times} times" for line, times in self.shell.runs.items() if times > 1]
-        for execution in await self._everyone():
+        for execution in await self.everyone():
             log = await self.stage.log(execution)
             row = await self.stage.executions.row(execution)
             if row is None:
                 continue
             wrong += [f"{execution[-4:]} {one.rule} at {one.seq}: {one.text}" for one in check(log, row.view)]
             lost = self.sent.get(execution, set()) - {r.event.input_id for r in log if isinstance(r.event, InputQueued)}
-            wrong += [
-                f"input {lost} was acknowledged and is lost"
-                for lost in sorted(self.sent.get(execution, set()) - queued)
-            ]
+            wrong += [f"input {one} was acknowledged and is lost" for one in sorted(lost)]
             state = fold(log)
             waits = [q.id for q in state.queue]
             if waits and state.phase != "STOPPED":
@@ -307,11 +304,9 @@ async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Re
             wrong = await simulation.run()
         except (AssertionError, NotFound) as problem:
             wrong = [f"{type(problem).__name__}: {problem}"]
-        logs = [[encode(r.event) for r in await stage.log(one)] for one in simulation.executions]
-        rows = await stage.executions.find(ExecutionQuery(), limit=100)
-    if stray := {row.id for row in rows} - set(simulation.executions):
-        chance.tell(f"executions whose start was not acknowledged: {len(stray)}")
-    for execution, log in zip(simulation.executions, logs, strict=True):
+        everyone = await simulation.everyone()
+        logs = [[encode(r.event) for r in await stage.log(one)] for one in everyone]
+    for execution, log in zip(everyone, logs, strict=True):
         chance.told += [
             f"{execution[-4:]} {n:4} {kind} {json.dumps(body)[:150]}" for n, (kind, _, body) in enumerate(log, 1)
         ]

@@ -103,6 +103,7 @@ class Talker:
             "ask": {"questions": [{"question": "Which?"}]},
             "wait": {"duration": f"{roll.randrange(1, 300)}s"},
             "add_agent_execution_result": {"key": f"k{roll.randrange(3)}", "value": self.lines},
+            "spawn_agent": {"name": f"s{self.lines}", "task": "dig"},
             "no_such_tool": {},
         }
         usual = ("bash",) * 6 + ("write", "edit", "read", "todo")
