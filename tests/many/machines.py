@@ -86,7 +86,8 @@ def network() -> Iterator[Network]:
     try:
         yield made
     finally:
-        for name in made.names:
+        for number, name in enumerate(made.names, start=2):
+            _ip("link", "del", f"{made.bridge}v{number}")  # What still runs in a network would keep it.
             _ip("netns", "del", name)
         _ip("link", "del", made.bridge)
 
