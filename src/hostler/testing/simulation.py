@@ -269,7 +269,7 @@ class Simulation:
             wrong += [f"input {one} was acknowledged and is lost" for one in sorted(lost)]
             state = fold(log)
             waits = [q.id for q in state.queue]
-            if waits and state.phase != "STOPPED":
+            if waits and not state.failure:  # A stop drops what came before it; what comes after begins a turn.
                 wrong.append(f"{execution[-4:]} rests in {state.phase} with {len(waits)} inputs in its queue")
         return wrong
 
