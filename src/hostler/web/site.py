@@ -56,8 +56,10 @@ class Site:
         """Return a page; `styles` are further sources of styles for a page whose library makes some by itself."""
         caller = current().caller
         on = self.parts.operations.maintained()
-        html = templates().get_template(template).render(
-            version=self.parts.version, principal=_named(caller), maintenance=on.told if on else "", **shown
+        html = (
+            templates()
+            .get_template(template)
+            .render(version=self.parts.version, principal=_named(caller), maintenance=on.told if on else "", **shown)
         )
         return HTMLResponse(html, status, headers={**HEADERS, "content-security-policy": policy(styles)})
 
