@@ -17,6 +17,7 @@ from hostler.core.state import State, evolve
 from hostler.projections.row import project
 from hostler.store import Fold, Store, open_store
 from tests.corpus.logs import BEGAN, Writing, call, named, ready, started
+from tests.server import MADE_UP
 
 ELSEWHERE = "00000000-0000-4000-8000-00000000e15e"
 """The runner that planted executions belong to: a server shows them and leaves them alone."""
@@ -108,6 +109,7 @@ def many(count: int, last: datetime = BEGAN) -> Iterator[tuple[str, list[Recorde
 def plant(data: Path, logs: Iterable[tuple[str, Sequence[Recorded]]], commit: int = 1) -> None:
     """Write logs into the database of a data folder; `commit` events each share the time of the last of them."""
     asyncio.run(_plant(data, logs, commit))
+    (data / MADE_UP).touch()
 
 
 async def _plant(data: Path, logs: Iterable[tuple[str, Sequence[Recorded]]], commit: int) -> None:
