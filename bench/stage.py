@@ -193,7 +193,8 @@ def serving(scripts: Mapping[str, Any], **env: str) -> Iterator[Stage]:
         data = folder / "data"
         data.mkdir(mode=0o711)
         scripted = {"HOSTLER_MODEL": f"scripted:{folder}/{next(iter(scripts))}.json"} if scripts else {}
-        server = HostlerProcess(data, env={**scripted, **_place(), **env}, checked=False)
+        unlimited = {"HOSTLER_RATES__CALLER": "0", "HOSTLER_RATES__ADDRESS": "0"}
+        server = HostlerProcess(data, env={**scripted, **unlimited, **_place(), **env}, checked=False)
         server.start()
         try:
             with opened(server) as stage:
