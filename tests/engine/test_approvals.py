@@ -283,7 +283,7 @@ async def tell(stage: Stage, word: str) -> Sequence[Recorded]:
         execution = rows[0].id
         if not (await stage.state(execution)).inputs:
             await stage.send(execution, "push it")
-    for goal in (asked, done):
+    for goal in (asked, done, Stage.rest):
         reached, dead = asyncio.create_task(goal(stage, execution)), asyncio.create_task(stage.server.link.dead.wait())
         while not reached.done():
             await asyncio.wait({reached, dead}, return_when=asyncio.FIRST_COMPLETED)
@@ -291,7 +291,7 @@ async def tell(stage: Stage, word: str) -> Sequence[Recorded]:
                 dead.cancel()
                 await stage.restart()
                 dead = asyncio.create_task(stage.server.link.dead.wait())
-                if goal is done and not word:
+                if goal is not asked and not word:
                     await stage.server.engine.sweep()
         dead.cancel()
         await reached
@@ -303,7 +303,6 @@ async def tell(stage: Stage, word: str) -> Sequence[Recorded]:
             except Died:
                 await stage.restart()
                 await stage.send(execution, word, "the-word")
-    await stage.rest(execution)
     return await stage.log(execution)
 
 

@@ -121,6 +121,10 @@ class SightedExecutions:
             return ()
         return await self.behind.read(execution, after, limit)
 
+    def head(self, execution: str) -> int | None:
+        """Return nothing: whether somebody may know it is not known at once."""
+        return None
+
     async def row(self, execution: str) -> Row | None:
         """Return a row."""
         row = await self.behind.row(execution)

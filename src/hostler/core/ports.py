@@ -169,6 +169,14 @@ class Executions(Protocol):
         """Return the events behind seq `after` in order, all of them when `limit` is 0."""
         ...
 
+    def head(self, execution: str) -> int | None:
+        """Return the seq of the last event as far as this process has heard; None when it can only be read.
+
+        Every append of this process is heard before its caller goes on and before a watch tells of it; that of
+        another process may be on its way.
+        """
+        ...
+
     async def row(self, execution: str) -> Row | None:
         """Return the row, also of a deleted execution; None when there is none."""
         ...

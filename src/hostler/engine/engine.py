@@ -179,7 +179,8 @@ class Engine:
             while True:
                 changed = await watch.changed(SWEEP)
                 for execution in set(self._workers) if EVERYTHING in changed else changed:
-                    if execution in self._workers:
+                    worker = self._workers.get(execution)
+                    if worker is not None and self._executions.head(execution) != worker.state.seq:
                         self.look(execution)
                 if EVERYTHING in changed:
                     with contextlib.suppress(HostlerError):

@@ -69,6 +69,8 @@ class WebhookSender:
         self._tried = tried
         self._url_of = url_of
         self._poke = asyncio.Event()
+        self._some = True
+        """Whether there was anybody to tell at the last look."""
 
     def wake(self) -> None:
         """Look now."""
@@ -78,7 +80,7 @@ class WebhookSender:
         """Look whenever a log has grown here, for that is when something may be due."""
         async with self._executions.watch() as watch:
             while True:
-                if await watch.changed(60.0):
+                if await watch.changed(60.0) and self._some:
                     self.wake()
 
     async def run(self) -> None:
@@ -104,6 +106,7 @@ class WebhookSender:
     async def once(self) -> int:
         """Deliver what is due now, each once; return how many deliveries that were."""
         known = {one.id: one for one in await self._webhooks.all()}
+        self._some = bool(known)
         if not known:
             return 0
         now = self._ambient.now()

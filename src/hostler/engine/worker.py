@@ -85,6 +85,9 @@ class Worker:
         self._has_slot = False
         self._purged = False
         self._inherited = False
+        self._late = False
+        """Whether nobody told it anything for so long that it reads the log whatever it has heard."""
+        self._want: tuple[State, frozenset[Effect]] = (self.state, frozenset())
         self.naps_until: datetime | None = None
         """Until when nobody needs to work on the execution, where it only waits by the clock."""
 
@@ -141,7 +144,8 @@ class Worker:
         """Append facts and decisions, then make running what is wanted; return False when nothing is."""
         self._poke.clear()
         lingered = self.state.phase in ("WAITING_FOR_INPUT", "STOPPED")
-        await self.catch_up()
+        if self._late or self._tools.executions.head(self._id) != self.state.seq:
+            await self.catch_up()
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
         told = self._telling = self._heard()
@@ -149,7 +153,7 @@ class Worker:
         await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
         _answer(told)
         bind_contextvars(turn=self.state.turn)
-        want = wanted(self.state)
+        want = self._wanted()
         await self._drop(lambda effect: effect not in want)
         if not want or self._purged or self._naps(want):
             return False
@@ -162,12 +166,19 @@ class Worker:
                 self._running[effect] = task
         return True
 
+    def _wanted(self) -> frozenset[Effect]:
+        """Return what should be in flight in the present state."""
+        if self._want[0] is not self.state:
+            self._want = (self.state, wanted(self.state))
+        return self._want[1]
+
     async def _wait(self) -> None:
+        self._late = False
         try:
             async with asyncio.timeout(SLOW_POLL):
                 await self._poke.wait()
         except TimeoutError:
-            pass
+            self._late = True
 
     def _naps(self, want: frozenset[Effect]) -> bool:
         """Note until when nothing is to be done, and return whether that is worth leaving for."""
@@ -191,7 +202,7 @@ class Worker:
 
     def _heard(self) -> list[Told]:
         """Return what was reported meanwhile by effects that are still wanted, or of a turn that still runs."""
-        still, runs = wanted(self.state), self.state.phase == "RUNNING" and self.state.stop is None
+        still, runs = self._wanted(), self.state.phase == "RUNNING" and self.state.stop is None
         told, self._told = self._told, []
         _answer([one for one in told if not (one.effect in still if one.effect else runs)], StaleFence())
         return [one for one in told if not one.kept.done()]
@@ -203,7 +214,7 @@ class Worker:
 
     def _reported(self, told: list[Told]) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
         """Return what effects came to, if they are still wanted; else it is not believed any more."""
-        still, ahead = wanted(self.state), self.state
+        still, ahead = self._wanted(), self.state
         facts = [fact for one in told for fact in one.facts]
         ahead = self._ahead(tuple(facts), ahead)
         decisions: list[Callable[[State], tuple[Event, ...]]] = []

@@ -1,5 +1,6 @@
 """The log and the row of every execution: the port, over the writer, the readers and the watches."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from hostler.store.writer import Writer
 
 S = TypeVar("S")
 
+HEADS = 8192
+"""Executions of which it is remembered how long their logs are; of others it is read."""
 BEHIND = "~"
 """Sorts behind every character of an id."""
 
@@ -35,16 +38,21 @@ class StoredExecutions(Generic[S]):
         self._fold = fold
         self.heard: Callable[[str, Sequence[Recorded]], None] | None = None
         """Is told what this process has appended, once it is on the disk."""
+        self._heads: OrderedDict[str, int] = OrderedDict()
 
     async def create(
         self, execution: str, runner: str, events: Sequence[Event], at: datetime, once: Idempotency | None = None
     ) -> tuple[str, bool]:
         """Write a new execution, or return the one that this key started."""
         lines, at = [line(event) for event in events], at.astimezone(UTC)
-        made = await self._writer.do(lambda writing: self._log.create(writing, execution, runner, lines, at, once))
-        if made[1] and self.heard is not None:
-            self.heard(execution, [Recorded(seq, at, line.event) for seq, line in enumerate(lines, start=1)])
-        return made
+
+        def note(made: tuple[str, bool]) -> None:
+            if made[1]:
+                self._note(execution, [Recorded(seq, at, line.event) for seq, line in enumerate(lines, start=1)])
+
+        return await self._writer.do(
+            lambda writing: self._log.create(writing, execution, runner, lines, at, once), note
+        )
 
     async def append(
         self,
@@ -69,10 +77,30 @@ class StoredExecutions(Generic[S]):
             new_fence=new_fence,
             progress=progress,
         )
-        appended = await self._writer.do(lambda writing: self._log.append(writing, asked))
+        return await self._writer.do(
+            lambda writing: self._log.append(writing, asked), lambda appended: self._note(execution, appended.recorded)
+        )
+
+    def _note(self, execution: str, recorded: Sequence[Recorded]) -> None:
+        """Know how long a log is now, and tell who listens to this process."""
+        if recorded:
+            self._heads[execution] = recorded[-1].seq
+            self._heads.move_to_end(execution)
+            if len(self._heads) > HEADS:
+                self._heads.popitem(last=False)
         if self.heard is not None:
-            self.heard(execution, appended.recorded)
-        return appended
+            self.heard(execution, recorded)
+
+    def head(self, execution: str) -> int | None:
+        """Return the last seq that this process appended, if it has heard of no other one."""
+        return self._heads.get(execution)
+
+    def elsewhere(self, changed: frozenset[str] | None) -> None:
+        """Hear what other processes changed; None: anything."""
+        if changed is None:
+            self._heads.clear()
+        for execution in changed or ():
+            self._heads.pop(execution, None)
 
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Take the execution for this incarnation of its runner."""
@@ -118,6 +146,7 @@ class StoredExecutions(Generic[S]):
     async def purge(self, execution: str) -> None:
         """Remove every trace of an execution."""
         await self._writer.do(lambda writing: self._log.purge(writing, execution))
+        self._heads.pop(execution, None)
 
     async def rebuild(self, execution: str) -> Projection:
         """Return the projection folded from the first event on, whatever the row says; NotFound without a log."""

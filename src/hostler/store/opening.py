@@ -109,8 +109,13 @@ async def open_store(
     readers, stack = Readers(database), AsyncExitStack()
     try:
         await writer.open(prepare)
-        await stack.enter_async_context(database.listening(watches.announce))
         executions = StoredExecutions(writer, readers, watches, Log(fold, memory, database), fold)
+
+        def elsewhere(changed: frozenset[str] | None) -> None:
+            executions.elsewhere(changed)
+            watches.announce(changed)
+
+        await stack.enter_async_context(database.listening(elsewhere))
         stored: Blobs = BlobRows(writer, readers) if database.shared else StoredBlobs(blobs, writer, readers)
         yield Store(
             executions=executions,

@@ -48,6 +48,7 @@ class Writing:
 class _Job:
     work: Callable[[Writing], Any]
     future: "asyncio.Future[Any]"
+    then: Callable[[Any], None] | None = None
     result: Any = None
     error: Exception | None = None
     changed: frozenset[str] = frozenset()
@@ -92,11 +93,11 @@ class Writer:
         self._thread.start()
         await asyncio.wrap_future(self._opened)
 
-    async def do(self, work: Callable[[Writing], T]) -> T:
-        """Run work and return its result once it is on the disk."""
+    async def do(self, work: Callable[[Writing], T], then: Callable[[T], None] | None = None) -> T:
+        """Run work and return its result once it is on the disk; `then` gets it first, before anybody hears of it."""
         if self._closed:
             raise Unavailable("the store is closed")
-        job = _Job(work, self._loop.create_future())
+        job = _Job(work, self._loop.create_future(), then)
         self._queue.put(job)
         return await job.future
 
@@ -230,6 +231,8 @@ class Writer:
         if changing:
             self._followers.end(changing)
         for job in jobs:
+            if job.then is not None and job.error is None:
+                job.then(job.result)
             if job.future.done():
                 continue
             if job.error is not None:

@@ -127,6 +127,10 @@ class Link:
         self._alive()
         return await self._store.count(query, most)
 
+    def head(self, execution: str) -> int | None:
+        """Return what is known of the log's end."""
+        return self._store.head(execution)
+
     async def with_prefix(self, prefix: str, limit: int = 2, creator: str = "") -> tuple[Row, ...]:
         """Find by prefix."""
         self._alive()

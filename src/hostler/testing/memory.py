@@ -134,6 +134,11 @@ class MemoryExecutions:
         tail = kept.log[after:] if kept else []
         return tuple(tail[:limit] if limit else tail)
 
+    def head(self, execution: str) -> int | None:
+        """Return the last seq."""
+        kept = self._kept.get(execution)
+        return kept.row.last_seq if kept else None
+
     async def row(self, execution: str) -> Row | None:
         """Return the row."""
         kept = self._kept.get(execution)
