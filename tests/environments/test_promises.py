@@ -16,7 +16,7 @@ from hostler.environments.folders import FolderProvider
 from hostler.environments.local import local_provider
 from hostler.environments.machine import SupervisorMachine
 from hostler.environments.plain import plain_provider
-from hostler.environments.supervisor import frames
+from hostler.environments.supervisor import frames, landlock
 from hostler.environments.supervisor.commands import REMEMBERED
 from hostler.testing.environments_suite import Work, text
 
@@ -44,9 +44,34 @@ def provider(root: Path) -> FolderProvider:
 
 @pytest.mark.sandbox
 async def test_a_command_inherits_nothing_but_its_standard_streams(work: Work) -> None:
-    listing = text(await work.run("ls -l /proc/self/fd | grep -- '->'"))
-    held = {line.split(" -> ")[0].split()[-1] for line in listing.splitlines()}
-    assert held == {"0", "1", "2", "3"}, listing
+    script = "ls -l /proc/self/fd | grep -- '->'"
+    first = Command(("bash", "-c", script), stdin=b"said")
+    second = Command(("bash", "-c", script), read_only=landlock.enough())
+    for command in (script, first, script, second, script):  # One keeper sees to several, one after another.
+        listing = text(await work.run(command))
+        held = {line.split(" -> ")[0].split()[-1] for line in listing.splitlines()}
+        assert held == {"0", "1", "2", "3"}, listing
+
+
+@pytest.mark.sandbox
+async def test_nothing_of_a_command_is_there_for_the_next_that_its_keeper_has(work: Work) -> None:
+    told = "ps -o sid= -p $$ | grep -qw $$ && echo leads; echo ${MARK-none}; pwd; umask; ulimit -d; echo $PPID"
+    command = Command(("bash", "-c", f"{told}; umask 0; ulimit -d 100000"), cwd="/tmp", env={"MARK": "one"})
+    first, second = text(await work.run(command)).splitlines(), text(await work.run(told)).splitlines()
+    assert first[:3] == ["leads", "one", "/tmp"]
+    assert second == ["leads", "none", "/workspace", *first[3:]]
+
+
+@pytest.mark.sandbox
+async def test_a_daemon_keeps_its_keeper_to_itself(work: Work) -> None:
+    first = text(await work.run("setsid sleep 86409 >/dev/null 2>&1 & echo $PPID"))
+    second = text(await work.run("echo $PPID"))
+    assert first != second
+    assert await work.processes("86409") == 1
+    await work.machine.kill_group("work", 2)
+    assert await work.processes("86409") == 0
+    work.fence = 2
+    assert text(await work.run("echo $PPID")) in (first, second)
 
 
 @pytest.mark.parametrize("address", PRIVATE)

@@ -1,28 +1,33 @@
 """Keepers: small processes under which commands run, so that everything a command leaves behind can be found.
 
-The spawner is forked from the supervisor while that is still small, and forks one keeper for each command. A keeper is
-its command's subreaper: daemons, however often they fork, stay below it. On its pipe it says its pid, how the first
-process (the leader) ended, and, by closing it, that nothing below it is left.
+The spawner is forked from the supervisor while that is still small, and forks keepers. A keeper is its command's
+subreaper: daemons, however often they fork, stay below it. On its socket it says its pid, how the first process (the
+leader) ended, and that nothing below it is left; then the supervisor may give it another command, for forking a keeper
+costs more than running a small one. A socket that ends says that keeper, leader and daemons are gone.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
 import resource
 import signal
 import socket
+import struct
 import termios
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
-PID, ENDED, FAILED = b"P", b"E", b"X"
-"""What a report begins with; the first two are followed by four bytes, FAILED by four of length and the reason."""
+PID, ENDED, GONE, FAILED = b"P", b"E", b"G", b"X"
+"""What a report begins with; four bytes follow, which for FAILED are the length of the reason after them."""
+NOTHING_LEFT = GONE + bytes(4)
 NO_PROCESS = "the environment is at its limit of processes"
 
+_NUMBER = struct.Struct("i")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,14 +70,18 @@ class Spawner:
         return cls(ours)
 
     def order(self, spec: Spec, report: int, streams: tuple[int, int, int]) -> None:
-        """Have a command started; all that is to be known comes on the pipe `report`. Raises OSError."""
-        described = os.memfd_create("spec")
-        try:
-            os.write(described, json.dumps(spec).encode(errors="surrogateescape"))
-            os.lseek(described, 0, os.SEEK_SET)
-            socket.send_fds(self.orders, [b"s"], [described, report, *streams])
-        finally:
-            os.close(described)
+        """Have a command started by a new keeper, whose end of its socket `report` is. Raises OSError."""
+        order(self.orders, spec, (*streams, report))
+
+
+def order(orders: socket.socket, spec: Spec, descriptors: tuple[int, ...]) -> None:
+    """Hand a command on, with its three streams. Raises OSError."""
+    described = os.memfd_create("spec")
+    try:
+        os.write(described, json.dumps(spec).encode())
+        socket.send_fds(orders, [b"s"], [described, *descriptors])
+    finally:
+        os.close(described)
 
 
 class _Spawner:
@@ -107,15 +116,14 @@ class _Spawner:
             self._fork(self._wait, spare=True)
 
     def _start(self, descriptors: list[int]) -> None:
-        described, report, *streams = descriptors
-        if not self._fork(lambda: _keep(described, report, streams)):
-            os.write(report, failure(NO_PROCESS))
+        if not self._fork(lambda: _keep(descriptors)):
+            os.write(descriptors[-1], failure(NO_PROCESS))
 
     def _wait(self) -> None:
         """Be the spare keeper."""
-        described, report, *streams = _order(self._orders)
+        descriptors = _order(self._orders)
         os.write(self._told, os.getpid().to_bytes(4, "big"))
-        _keep(described, report, streams)
+        _keep(descriptors)
 
     def _fork(self, child: Callable[[], None], *, spare: bool = False) -> bool:
         """Fork a keeper; False at the limit of processes."""
@@ -157,11 +165,14 @@ class _Spawner:
 
 
 def _order(orders: socket.socket) -> list[int]:
-    """Wait for an order and return its descriptors; ends this process when there is nobody to give any."""
-    data, descriptors, _, _ = socket.recv_fds(orders, 16, 8)
+    """Wait for an order and return its descriptors; ends this process when there is nobody to give any.
+
+    They close themselves where something is executed; `socket.recv_fds` would not see to that.
+    """
+    data, passed, _, _ = orders.recvmsg(16, socket.CMSG_SPACE(8 * _NUMBER.size), socket.MSG_CMSG_CLOEXEC)
     if not data:
         os._exit(0)
-    return descriptors
+    return [number for _, _, numbers in passed for (number,) in _NUMBER.iter_unpack(numbers)]
 
 
 def _watch_over(spawner: int) -> None:
@@ -175,46 +186,119 @@ def _watch_over(spawner: int) -> None:
     os.setsid()
 
 
-def _keep(described: int, report: int, streams: list[int]) -> None:
-    """Be a keeper: never returns."""
+def _keep(descriptors: list[int]) -> None:
+    """Be a keeper, for one command after another: never returns."""
+    *descriptors, report = descriptors
     try:
         os.write(report, PID + os.getpid().to_bytes(4, "big"))
-        try:
-            leader = os.fork()
-        except OSError:
-            os.write(report, failure(NO_PROCESS))
-            os._exit(71)
-        if leader == 0:
-            _lead(described, report, streams)
-        os.closerange(0, report)
-        os.closerange(report + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _hold_only({report, *descriptors})
+        orders = socket.socket(fileno=report)
         while True:
-            pid, status = os.waitpid(-1, 0)
-            if pid == leader:
-                os.write(report, ENDED + status.to_bytes(4, "big"))
-    except ChildProcessError:  # Nothing is left below.
-        pass
+            _see_through(report, descriptors)
+            descriptors = _order(orders)
     finally:
         os._exit(0)
 
 
-def _lead(described: int, report: int, streams: list[int]) -> None:
+def _hold_only(descriptors: set[int]) -> None:
+    """Let go of all other descriptors; where the three standard ones were, nothing is read or heard."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in range(3):
+        os.dup2(nothing, number)
+    first = 3
+    for descriptor in sorted(descriptors):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _see_through(report: int, descriptors: list[int]) -> None:
+    """Run one command, and say how it ended, and when nothing is left of it."""
+    leader, said = _start_leader(report, descriptors), b""
+    for descriptor in descriptors:
+        os.close(descriptor)
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG if said else 0)
+        except ChildProcessError:
+            os.write(report, said + NOTHING_LEFT)
+            return
+        if pid == leader:
+            said = ENDED + status.to_bytes(4, "big")
+        elif pid == 0:  # Daemons are left, for nobody knows how long.
+            os.write(report, said)
+            said = b""
+
+
+def _start_leader(report: int, descriptors: list[int]) -> int:
+    """Return the pid of the command's first process; 0 where there is none, and it is said why."""
+    described, *streams = descriptors
+    spec = Spec(*json.loads(os.pread(described, os.fstat(described).st_size, 0)))
+    if spec.tty or spec.read_only:
+        return _fork_leader(report, spec, streams)
+    what = spec.cwd
+    try:
+        if spec.memory:
+            # It holds for this keeper too, which is therefore never given a command with another limit.
+            resource.setrlimit(resource.RLIMIT_DATA, (spec.memory, spec.memory))
+        os.chdir(spec.cwd)
+        what = spec.argv[0]
+        return _spawn(spec, streams)
+    except BlockingIOError:
+        os.write(report, failure(NO_PROCESS))
+    except (OSError, ValueError) as error:
+        os.write(report, failure(f"{what}: {_reason(error)}"))
+    finally:
+        os.chdir("/")
+    return 0
+
+
+def _spawn(spec: Spec, streams: list[int]) -> int:
+    """Start the leader without copying this process, which is what costs most of a fork.
+
+    The search is that of `execvpe`, in the command's own PATH. All descriptors but the streams close themselves. What a
+    killed keeper leaves is ended by the spawner, the leader too.
+    """
+    name, env = spec.argv[0], dict(spec.env)
+    places = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(streams)]
+    folders = [""] if "/" in name else env.get("PATH", os.defpath).split(os.pathsep)
+    problem: OSError | None = None
+    for folder in folders:
+        path = os.path.join(folder, name)
+        try:
+            os.lstat(path)
+            return os.posix_spawn(path, list(spec.argv), env, file_actions=places, setsid=True)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            problem = problem or error
+    raise problem or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _fork_leader(report: int, spec: Spec, streams: list[int]) -> int:
+    """Start a leader that has more to do than can be said to `posix_spawn`."""
+    try:
+        leader = os.fork()
+    except OSError:
+        os.write(report, failure(NO_PROCESS))
+        return 0
+    if leader == 0:
+        _lead(report, spec, streams)
+    return leader
+
+
+def _lead(report: int, spec: Spec, streams: list[int]) -> None:
     """Be the leader: execute the command, or say why not."""
-    what = "command"
+    what = spec.argv[0]
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
-        with open(described, closefd=False) as file:
-            spec = Spec(*json.load(file))
-        what = spec.argv[0]
         if spec.tty:
             fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
-        # What came over the socket survives an exec, as the listening socket does: nothing of it is for the command.
-        os.set_inheritable(report, False)
-        os.closerange(3, report)
-        os.closerange(report + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         if spec.memory:
             resource.setrlimit(resource.RLIMIT_DATA, (spec.memory, spec.memory))
         what = spec.cwd
@@ -226,10 +310,13 @@ def _lead(described: int, report: int, streams: list[int]) -> None:
             forbid_writing()
         os.execvpe(what, list(spec.argv), dict(spec.env))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        os.write(report, failure(f"{what}: {reason}"))
+        os.write(report, failure(f"{what}: {_reason(error)}"))
     finally:
         os._exit(127)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def failure(reason: str) -> bytes:

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 
-from .keepers import ENDED, FAILED, PID, Spawner, Spec, freeze, send
+from .keepers import ENDED, FAILED, GONE, PID, Spawner, Spec, freeze, order, send
 
 LAST_WORDS_SECONDS = 0.05
+MOST_IDLE = 3
+"""Keepers without a command that are kept for the next ones."""
 
 
 class SpawnFailed(Exception):
@@ -20,54 +23,97 @@ class SpawnFailed(Exception):
 class Child:
     """One started command: its keeper's pid, how its leader ended, and whether all below the keeper are gone."""
 
-    def __init__(self, group: str, report: int) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(self, group: str, pid: int = 0) -> None:
         self.group = group
-        self.pid = 0
-        self.ended: asyncio.Future[int | None] = loop.create_future()
+        self.pid = pid
+        self.ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         """The leader's wait status; None when its keeper was killed. Raises SpawnFailed when it never started."""
         self.ended.add_done_callback(asyncio.Future[int | None].exception)
         self.known = asyncio.Event()
         self.gone = asyncio.Event()
+        if pid:
+            self.known.set()
+
+    def settle(self, status: int | None) -> None:
+        """Take how the leader ended, if that is not known yet."""
+        if not self.ended.done():
+            self.ended.set_result(status)
+
+    def fail(self, reason: str) -> None:
+        """Take why there is no leader."""
+        if not self.ended.done():
+            self.ended.set_exception(SpawnFailed(reason))
+
+    def left(self) -> None:
+        """Take that nothing is left of it."""
+        self.known.set()
+        self.gone.set()
+
+
+class Keeper:
+    """The supervisor's end of a keeper, and the command that it keeps now.
+
+    No other command is given to it before nothing is left of the last one, and that is known here: so whoever kills
+    what is below a keeper never meets the next command.
+    """
+
+    def __init__(self, report: socket.socket, memory: int, child: Child, idle: Callable[[Keeper], None]) -> None:
+        self.memory = memory
+        """The limit that it has taken with its first command."""
         self._report = report
+        self._child = child
+        self._idle = idle
+        self._pid = 0
         self._text: bytes = b""
-        os.set_blocking(report, False)
-        loop.add_reader(report, self._collect)
+        self.ended = False
+        report.setblocking(False)
+        asyncio.get_running_loop().add_reader(report, self._collect)
+
+    def give(self, group: str, spec: Spec, streams: tuple[int, int, int]) -> Child:
+        """Have it keep another command. Raises OSError when it is not there any more."""
+        order(self._report, spec, streams)
+        self._child = Child(group, self._pid)
+        return self._child
+
+    def let_go(self) -> None:
+        """Let it end."""
+        if not self.ended:
+            self.ended = True
+            asyncio.get_running_loop().remove_reader(self._report)
+            self._report.close()
 
     def _collect(self) -> None:
-        """Read what the keeper reported so far; the end of the pipe is the end of all below it."""
+        """Read what it reported so far; the end of the socket is the end of all below it."""
         try:
-            data = os.read(self._report, 4096)
+            data = self._report.recv(4096)
         except BlockingIOError:
             return
+        except OSError:
+            data = b""
         self._text += data
         self._understand()
         if not data:
-            asyncio.get_running_loop().remove_reader(self._report)
-            os.close(self._report)
-            if not self.ended.done():
+            self.let_go()
+            if not self._child.ended.done():
                 # If the spawner died as well, this supervisor ends before it can tell a half-truth.
-                asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._give_up)
-            self.known.set()
-            self.gone.set()
-
-    def _give_up(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+                asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._child.settle, None)
+            self._child.left()
 
     def _understand(self) -> None:
         while len(self._text) >= 5:
             kind, value, rest = self._text[:1], int.from_bytes(self._text[1:5], "big"), self._text[5:]
             if kind == PID:
-                self.pid = value
-                self.known.set()
-            elif kind == ENDED and not self.ended.done():
-                self.ended.set_result(value)
+                self._pid = self._child.pid = value
+                self._child.known.set()
+            elif kind == ENDED:
+                self._child.settle(value)
+            elif kind == GONE:
+                self._child.left()
+                self._idle(self)
             elif kind == FAILED:
                 if len(rest) < value:
                     return
-                if not self.ended.done():
-                    self.ended.set_exception(SpawnFailed(rest[:value].decode(errors="replace")))
+                self._child.fail(rest[:value].decode(errors="replace"))
                 rest = rest[value:]
             self._text = rest
 
@@ -78,6 +124,7 @@ class Processes:
     def __init__(self, spawner: Spawner) -> None:
         self._spawner = spawner
         self._children: set[Child] = set()
+        self._idle: list[Keeper] = []
 
     def need_spawner(self) -> None:
         """End at once when the spawner dies: the keepers die with it, and nobody knows how commands end."""
@@ -85,17 +132,37 @@ class Processes:
 
     def start(self, group: str, spec: Spec, streams: tuple[int, int, int]) -> Child:
         """Start a command in a group; raises SpawnFailed."""
-        read, write = os.pipe()
-        try:
-            self._spawner.order(spec, write, streams)
-        except OSError as error:
-            os.close(read)
-            raise SpawnFailed(f"the spawner takes no orders: {error.strerror}") from error
-        finally:
-            os.close(write)
-        child = Child(group, read)
+        child = self._again(group, spec, streams) or self._anew(group, spec, streams)
         self._children = {known for known in self._children if not known.gone.is_set()} | {child}
         return child
+
+    def _again(self, group: str, spec: Spec, streams: tuple[int, int, int]) -> Child | None:
+        """Give the command to a keeper that has none; None when there is no such one."""
+        for keeper in [keeper for keeper in reversed(self._idle) if keeper.memory == spec.memory]:
+            self._idle.remove(keeper)
+            with contextlib.suppress(OSError):
+                return keeper.give(group, spec, streams)
+            keeper.let_go()
+        return None
+
+    def _anew(self, group: str, spec: Spec, streams: tuple[int, int, int]) -> Child:
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._spawner.order(spec, its.fileno(), streams)
+        except OSError as error:
+            ours.close()
+            raise SpawnFailed(f"the spawner takes no orders: {error.strerror}") from error
+        finally:
+            its.close()
+        child = Child(group)
+        Keeper(ours, spec.memory, child, self._rest)
+        return child
+
+    def _rest(self, keeper: Keeper) -> None:
+        """Keep a keeper for the next command, or let it end when there are enough."""
+        self._idle = [*(known for known in self._idle if not known.ended), keeper]
+        if len(self._idle) > MOST_IDLE:
+            self._idle.pop(0).let_go()
 
     async def kill(self, children: Iterable[Child]) -> None:
         """Kill everything below the keepers, however it forks meanwhile; return when all are gone."""
