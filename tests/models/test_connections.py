@@ -63,11 +63,12 @@ async def test_calls_share_a_pool_up_to_its_size_and_open_the_next_one_then(name
         assert isinstance(model, RemoteModel)
         calls = [asyncio.ensure_future(ask(model)) for _ in range(2 * CALLS_A_POOL + 10)]
         await endpoint.until(lambda each: each.in_flight == len(calls))
-        assert model.pools == 3
+        pools = 3 if name.startswith("openai-responses") else 1  # the others need the library for the first call only
+        assert model.pools == pools
         hold.gate.set()
         await asyncio.gather(*calls)
         await asyncio.gather(*(ask(model) for _ in range(CALLS_A_POOL)))
-        assert model.pools == 3
+        assert model.pools == pools
         await models.close()
         assert model.pools == 0
 

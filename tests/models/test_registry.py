@@ -9,6 +9,7 @@ import pytest
 from hostler.contract.gitpod.v1.agent_settings_pb import SupportedModel
 from hostler.core.errors import FailedPrecondition
 from hostler.models.registry import FAMILIES, Registry
+from hostler.models.remote import RemoteModel
 from hostler.models.script import Rule, Script, Step
 from hostler.models.settings import Override
 from hostler.models.supported import SUPPORTED, UNSPECIFIED, supported_model
@@ -131,15 +132,51 @@ def test_a_scripted_model_loads_no_library_of_a_provider() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_one_provider_does_not_load_the_other() -> None:
+def test_a_model_that_nobody_calls_loads_no_library() -> None:
     code = (
         "import sys\n"
         "from hostler.models.registry import Registry\n"
-        "Registry({'ANTHROPIC_API_KEY': 'k'}).get('anthropic:claude-opus-4-6')\n"
-        "print('openai' in sys.modules, 'anthropic' in sys.modules)"
+        "models = Registry({'ANTHROPIC_API_KEY': 'k', 'OPENAI_API_KEY': 'k'})\n"
+        "names = ('anthropic:claude-opus-4-6', 'openai-chat:gpt-5', 'openai-responses:gpt-5')\n"
+        "print([models.get(name).info.context_window > 0 for name in names])\n"
+        "print([name for name in ('pydantic_ai', 'openai', 'anthropic') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["[True, True, True]", "[]"]
+
+
+def test_one_provider_does_not_load_the_other() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from hostler.core.conversation import ModelRequest, Text, UserMessage\n"
+        "from hostler.core.errors import ModelUnavailable\n"
+        "from hostler.models.registry import Registry\n"
+        "from hostler.models.settings import Override\n"
+        "name = 'anthropic:claude-opus-4-6'\n"
+        "models = Registry({}, overrides={name: Override(base_url='http://127.0.0.1:9', api_key='k')})\n"
+        "asked = ModelRequest('', (UserMessage(parts=(Text('x'),)),))\n"
+        "try: asyncio.run(models.get(name).call(asked, print))\n"
+        "except ModelUnavailable: print('openai' in sys.modules, 'anthropic' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False True"
+
+
+@pytest.mark.parametrize(
+    "name", ["claude-sonnet-4-5-20250929", "gpt-4o", "gpt-5", "llama3", "anthropic/claude-sonnet-4"]
+)
+@pytest.mark.parametrize(
+    "url", ["", "http://127.0.0.1:9/v1", "https://openrouter.ai/api/v1", "https://api.openai.com/v1"]
+)
+@pytest.mark.parametrize("provider", FAMILIES)
+async def test_a_context_window_is_what_the_library_says(provider: str, url: str, name: str) -> None:
+    full = f"{provider}:{name}"
+    models = Registry({}, overrides={full: Override(base_url=url, api_key="k")})
+    model = models.get(full)
+    assert isinstance(model, RemoteModel)
+    await model._load()
+    assert model.info.context_window == (model._pools.first().caller.context_window or 0)
+    await models.close()
 
 
 @pytest.mark.parametrize(

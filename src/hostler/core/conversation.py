@@ -114,6 +114,8 @@ class ModelRequest:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     effort: Literal["", "low", "medium", "high", "max"] = ""
+    kept: dict[object, object] = field(default_factory=dict[object, object], compare=False, repr=False)
+    """What whoever sends it may keep for the next request of the same conversation; it lives as long as that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,16 @@ word that is not known, goes to the library from the first byte on, as if it had
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx2
 import pydantic_core
 
-from hostler.core.conversation import Delta, ModelReply, ModelRequest
+from hostler.core.conversation import Delta, ModelReply, ModelRequest, ToolSpec
+from hostler.models.direct_http import Connection, Connections, Origin
 
 ODD_BYTES = tuple(
     mark.encode()
@@ -50,23 +50,11 @@ END_SECONDS = 0.2
 """How long the end of an answer may take after its last word; longer than that, a new connection is quicker."""
 MOST = 64
 """Templates that are kept."""
-OF_THE_CALL = frozenset({"content-length", "host", "transfer-encoding"})
-OF_THE_TRANSFER = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+OF_THE_CALL = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
+OF_THE_TRANSFER = frozenset({b"content-length", b"transfer-encoding"})
 
 Shape = tuple[str, bool, bytes]
 Body = dict[str, Any]
-sent: ContextVar[list[httpx2.Request] | None] = ContextVar("sent", default=None)
-"""Where requests of the library are noted while it is watched."""
-
-
-@contextmanager
-def watched(noted: list[httpx2.Request]) -> Generator[None]:
-    """Note the requests that are sent in this block."""
-    before = sent.set(noted)
-    try:
-        yield
-    finally:
-        sent.reset(before)
 
 
 class Odd(Exception):
@@ -91,8 +79,8 @@ class Reader(Protocol):
 class Dialect(Protocol):
     """A provider's protocol, as far as common calls need it."""
 
-    def body(self, request: ModelRequest) -> Body | None:
-        """Return the fields that follow from a conversation; None when something in it is left to the library."""
+    def fields(self, request: ModelRequest) -> Mapping[str, bytes] | None:
+        """Return the fields that follow from a conversation, as JSON; None when something is left to the library."""
         ...
 
     def reader(self) -> Reader:
@@ -102,47 +90,58 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What calls of one shape have in common; `body` has the library's own order of the fields."""
+    """What calls of one shape have in common; `body` has the library's own order of the fields, None for ours."""
 
-    url: httpx2.URL
-    headers: tuple[tuple[str, str], ...]
-    body: Body
+    origin: Origin
+    head: bytes
+    body: tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
     """A call that is ready."""
 
-    url: httpx2.URL
-    headers: tuple[tuple[str, str], ...]
-    content: bytes
+    origin: Origin
+    data: bytes
 
 
 @dataclass(slots=True)
 class Heard(httpx2.AsyncBaseTransport):
     """What came of a call, to be heard once more by the library; `told` is how much of each part was shown already."""
 
-    response: httpx2.Response | None = None
+    connection: Connection | None = None
     chunks: list[bytes] = field(default_factory=list[bytes])
-    rest: AsyncIterator[bytes] | None = None
     error: Exception | None = None
     told: dict[int, int] = field(default_factory=dict[int, int])
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the provider sends us to another address, where only the library goes."""
+        return self.connection is not None and 300 <= self.connection.status < 400
+
+    async def next(self) -> bytes:
+        """Return the next bytes and keep them; empty at the end, or when the connection broke."""
+        assert self.connection
+        try:
+            chunk = await self.connection.read()
+        except httpx2.HTTPError as error:
+            self.error = error
+            return b""
+        self.chunks.append(chunk)
+        return chunk
+
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer the library as the provider answered."""
-        if self.response is None:
+        if self.connection is None or not self.connection.status:
             raise self.error or httpx2.ReadError("nothing came")
-        headers = [one for one in self.response.headers.multi_items() if one[0].lower() not in OF_THE_TRANSFER]
-        return httpx2.Response(self.response.status_code, headers=headers, stream=_Again(self))
+        headers = [one for one in self.connection.headers if one[0].lower() not in OF_THE_TRANSFER]
+        return httpx2.Response(self.connection.status, headers=headers, stream=_Again(self))
 
-    def telling(self, on_delta: Callable[[Delta], None]) -> Callable[[Delta], None]:
-        """Return what notes how far a reply was told."""
-
-        def tell(delta: Delta) -> None:
+    def tell(self, deltas: list[Delta], on_delta: Callable[[Delta], None]) -> None:
+        """Show pieces, and note how far a reply was told."""
+        for delta in deltas:
             self.told[delta.part] = self.told.get(delta.part, 0) + len(delta.text)
             on_delta(delta)
-
-        return tell
 
     def going_on(self, on_delta: Callable[[Delta], None]) -> Callable[[Delta], None]:
         """Return what leaves out what was told already."""
@@ -168,9 +167,9 @@ class _Again(httpx2.AsyncByteStream):
             yield chunk
         if self._heard.error is not None:
             raise self._heard.error
-        if self._heard.rest is not None:
-            async for chunk in self._heard.rest:
-                yield chunk
+        assert self._heard.connection
+        while chunk := await self._heard.connection.read():
+            yield chunk
 
 
 class Direct:
@@ -180,91 +179,102 @@ class Direct:
         self._dialect = dialect
         self._model = model
         self._templates: OrderedDict[Shape, Template] = OrderedDict()
+        self._connections = Connections()
+        self._tools: OrderedDict[tuple[int, ...], tuple[tuple[ToolSpec, ...], bytes]] = OrderedDict()
 
     def learn(self, request: ModelRequest, library: httpx2.Request) -> None:
-        """Keep what the library sent for a request, if its conversation is in the words that we would use."""
-        ours, theirs = self._dialect.body(request), json.loads(library.content)
-        if ours is None or any(theirs.get(name) != value for name, value in json.loads(json.dumps(ours)).items()):
+        """Keep what the library sends for a request, if its conversation is in the words that we would use."""
+        ours, theirs = self._dialect.fields(request), json.loads(library.content)
+        if ours is None or any(theirs.get(name) != json.loads(value) for name, value in ours.items()):
             return
-        headers = tuple(one for one in library.headers.multi_items() if one[0].lower() not in OF_THE_CALL)
-        self._templates[_shape(request)] = Template(library.url, headers, theirs)
+        body = tuple((name, None if name in ours else pydantic_core.to_json(value)) for name, value in theirs.items())
+        if any(value and odd(value) for _, value in body):
+            return
+        self._templates[self.shape(request)] = Template(Origin.of(library.url), _head(library), body)
         while len(self._templates) > MOST:
             self._templates.popitem(last=False)
 
     def ready(self, request: ModelRequest) -> Sending | None:
         """Return the call for a request; None when it must go the library's way."""
-        template = self._templates.get(_shape(request))
-        if template is None or (ours := self._dialect.body(request)) is None:
+        template = self._templates.get(self.shape(request))
+        if template is None or (ours := self._dialect.fields(request)) is None:
             return None
-        content = pydantic_core.to_json({**template.body, **ours})
-        return None if any(mark in content for mark in ODD_BYTES) else Sending(template.url, template.headers, content)
+        fields = b",".join([b'"%s":%s' % (name.encode(), value or ours[name]) for name, value in template.body])
+        return Sending(template.origin, b"%s%d\r\n\r\n{%s}" % (template.head, len(fields) + 2, fields))
 
-    async def ask(
-        self,
-        client: httpx2.AsyncClient,
-        sending: Sending,
-        on_delta: Callable[[Delta], None],
-        heard: Heard,
-        stack: AsyncExitStack,
-    ) -> ModelReply | None:
+    def shape(self, request: ModelRequest) -> Shape:
+        """Return what calls with one template have in common; the library writes the tools' schemas in its own way."""
+        name = tuple(map(id, request.tools))
+        if (known := self._tools.get(name)) is None:
+            tools = [(tool.name, tool.description, tool.parameters) for tool in request.tools]
+            known = self._tools[name] = (request.tools, pydantic_core.to_json(tools))  # they are kept, so are their ids
+            while len(self._tools) > MOST:
+                self._tools.popitem(last=False)
+        return request.effort, bool(request.system), known[1]
+
+    async def ask(self, sending: Sending, on_delta: Callable[[Delta], None], heard: Heard) -> ModelReply | None:
         """Make a call; None when the library must say what `heard` means. What `on_delta` raises comes out."""
-        request = client.build_request("POST", sending.url, headers=sending.headers, content=sending.content)
         try:
-            heard.response = await client.send(request, stream=True)
-        except (httpx2.HTTPError, OSError) as error:
+            heard.connection = connection = await self._connections.take(sending.origin)
+            connection.ask(sending.data)
+            await connection.answered()
+        except httpx2.HTTPError as error:
             heard.error = error
             return None
-        stack.push_async_callback(heard.response.aclose)
-        heard.rest = heard.response.aiter_bytes()
-        if heard.response.status_code != 200 or not _streams(heard.response.headers):
+        if connection.status != 200 or not _streams(connection):
             return None
-        reader, tell = self._dialect.reader(), heard.telling(on_delta)
-        async for deltas in _pieces(reader, heard):
-            for delta in deltas:
-                tell(delta)
+        reader = self._dialect.reader()
+        await self._listen(reader, heard, on_delta)
         try:
             reply = reader.reply(self._model) if reader.over else None
         except Odd:
             return None
-        if reply:
-            await _drained(heard.rest)
+        if reply and not connection.complete:
+            await _drained(connection)
         return reply
 
-
-async def _pieces(reader: Reader, heard: Heard) -> AsyncGenerator[list[Delta]]:
-    """Yield what a stream says, up to its end or to the first thing in it that is odd."""
-    data = b""
-    while not reader.over and (chunk := await _next(heard)):
-        data += chunk
-        *events, data = data.split(b"\n\n")
-        for event in events:
+    async def _listen(self, reader: Reader, heard: Heard, on_delta: Callable[[Delta], None]) -> None:
+        """Tell what a stream says, up to its end or to the first thing in it that is odd."""
+        data = b""
+        while not reader.over and (chunk := await heard.next()):
+            *events, data = (data + chunk).split(b"\n\n")
+            deltas: list[Delta] = []
+            odd = False
             try:
-                deltas = [delta for line in _data(event) for delta in reader.feed(line)]
+                for event in events:
+                    for line in _data(event):
+                        deltas += reader.feed(line)
+                    if reader.over:
+                        break
             except (Odd, ValueError, LookupError, TypeError, AttributeError):
-                return
-            yield deltas
-            if reader.over:
+                odd = True
+            heard.tell(deltas, on_delta)
+            if odd:
                 return
 
+    def done(self, sending: Sending, heard: Heard) -> None:
+        """Let go of a call's connection."""
+        if heard.connection:
+            self._connections.give_back(sending.origin, heard.connection)
 
-async def _drained(rest: AsyncIterator[bytes]) -> None:
+    def close(self) -> None:
+        """Close every connection; repeating it is fine."""
+        self._connections.close()
+
+
+async def _drained(connection: Connection) -> None:
     """Read the end of an answer whose content is known, so that its connection can be used again; no reason to wait."""
-    with suppress(httpx2.HTTPError, OSError, TimeoutError):
+    with suppress(httpx2.HTTPError, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
-            async for _ in rest:
+            while await connection.read():
                 pass
 
 
-async def _next(heard: Heard) -> bytes:
-    """Return the next bytes and keep them; empty at the end, or when the connection broke."""
-    assert heard.rest is not None
-    try:
-        chunk = await anext(heard.rest, b"")
-    except (httpx2.HTTPError, OSError) as error:
-        heard.error = error
-        return b""
-    heard.chunks.append(chunk)
-    return chunk
+def _head(library: httpx2.Request) -> bytes:
+    """Return the beginning of a request like the library's, up to its length."""
+    lines = [b"POST %s HTTP/1.1" % library.url.raw_path, b"host: " + library.url.netloc]
+    lines += [name + b": " + value for name, value in library.headers.raw if name.lower().decode() not in OF_THE_CALL]
+    return b"\r\n".join([*lines, b"accept-encoding: identity", b"connection: keep-alive", b"content-length: "])
 
 
 def _data(event: bytes) -> list[bytes]:
@@ -280,24 +290,30 @@ def _data(event: bytes) -> list[bytes]:
     return found
 
 
+def odd(data: bytes) -> bool:
+    """Return whether there may be a control word of a model in a piece of a request."""
+    return any(mark in data for mark in ODD_BYTES)
+
+
 def plain(piece: str) -> str:
     """Return a piece of a reply; Odd when the library would change it."""
+    if piece.isascii() and "\\" not in piece and "<" not in piece:
+        return piece
     if any(mark in piece for mark in ODD_PIECES):
         raise Odd
     return piece
 
 
-def needed(given: Mapping[str, Any], *known: str) -> None:
+def needed(given: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise Odd when there is something in an object beside what is known, and it is not empty."""
+    if given.keys() <= known:
+        return
     if any(value not in (None, 0, "", [], {}) for name, value in given.items() if name not in known):
         raise Odd
 
 
-def _streams(headers: httpx2.Headers) -> bool:
-    return headers.get("content-type", "").startswith("text/event-stream")
-
-
-def _shape(request: ModelRequest) -> Shape:
-    """Return what calls with one template have in common; the library writes the tools' schemas anew in its own way."""
-    tools = [(tool.name, tool.description, tool.parameters) for tool in request.tools]
-    return request.effort, bool(request.system), pydantic_core.to_json(tools)
+def _streams(connection: Connection) -> bool:
+    """Return whether an answer is a stream of events, as it is."""
+    fields = {name.lower(): value for name, value in connection.headers}
+    plainly = fields.get(b"content-encoding", b"identity") == b"identity"
+    return plainly and fields.get(b"content-type", b"").startswith(b"text/event-stream")

@@ -5,11 +5,28 @@ from typing import Any
 
 import pydantic_core
 
-from hostler.core.conversation import Delta, ModelReply, ModelRequest, Text, Usage, UserMessage
-from hostler.models.direct import Body, Odd, Reader, needed
-from hostler.models.direct_parts import Finish, Growing, arguments_of, said_before
+from hostler.core.conversation import (
+    Delta,
+    Message,
+    ModelMessage,
+    ModelReply,
+    ModelRequest,
+    Text,
+    Usage,
+    UserMessage,
+)
+from hostler.models.direct import Body, Odd, Reader, needed, odd
+from hostler.models.direct_parts import Finish, Growing, arguments_of, joined, said_before
 
 PROVIDER = "openai-chat"
+IN_CHOICE = frozenset({"delta", "finish_reason", "index", "logprobs"})
+IN_DELTA = frozenset({"role", "content", "tool_calls"})
+IN_CALL = frozenset({"index", "id", "type", "function"})
+IN_FUNCTION = frozenset({"name", "arguments"})
+IN_USAGE = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+)
+IN_DETAILS = frozenset({"cached_tokens", "cache_write_tokens"})
 FINISHES: Mapping[str, Finish] = {"stop": "stop", "tool_calls": "tools", "length": "length"}
 
 
@@ -19,35 +36,42 @@ class Chat:
     def __init__(self, provider_name: str) -> None:
         self._provider_name = provider_name
 
-    def body(self, request: ModelRequest) -> Body | None:
+    def fields(self, request: ModelRequest) -> Mapping[str, bytes] | None:
         """Return the messages."""
-        messages: list[Any] = [{"role": "system", "content": request.system}] if request.system else []
-        for message in request.messages:
-            if isinstance(message, UserMessage):
-                if (asked := _user(message)) is None:
-                    return None
-                messages += asked
-                continue
-            if (said := said_before(message, PROVIDER)) is None:
+        if (told := joined(request, self, _piece, len(request.messages) - 1)) is None:
+            return None
+        if request.system:
+            system = pydantic_core.to_json({"role": "system", "content": request.system})
+            if odd(system):
                 return None
-            one: Body = {"role": "assistant"}
-            calls: list[Any] = []
-            for part in said:
-                if isinstance(part, Text):
-                    one["content"] = part.text
-                elif (given := arguments_of(part)) is None:
-                    return None
-                else:
-                    function = {"name": part.name, "arguments": pydantic_core.to_json(given).decode()}
-                    calls.append({"id": part.id, "type": "function", "function": function})
-            if calls:
-                one = {"content": None, **one, "tool_calls": calls}
-            messages.append(one)
-        return {"messages": messages}
+            told.insert(0, system)
+        return {"messages": b"[%s]" % b",".join(told)}
 
     def reader(self) -> Reader:
         """Return a reader of chunks."""
         return _Chunks(self._provider_name)
+
+
+def _piece(message: Message, _: int) -> bytes | None:
+    """Return a message as it is sent."""
+    told = _user(message) if isinstance(message, UserMessage) else _model(message)
+    return None if told is None else pydantic_core.to_json(told)[1:-1]
+
+
+def _model(message: ModelMessage) -> list[Any] | None:
+    if (said := said_before(message, PROVIDER)) is None:
+        return None
+    one: Body = {"role": "assistant"}
+    calls: list[Any] = []
+    for part in said:
+        if isinstance(part, Text):
+            one["content"] = part.text
+        elif (given := arguments_of(part)) is None:
+            return None
+        else:
+            function = {"name": part.name, "arguments": pydantic_core.to_json(given).decode()}
+            calls.append({"id": part.id, "type": "function", "function": function})
+    return [{"content": None, **one, "tool_calls": calls} if calls else one]
 
 
 def _user(message: UserMessage) -> list[Any] | None:
@@ -91,11 +115,11 @@ class _Chunks:
         return deltas
 
     def _choice(self, choice: Any) -> list[Delta]:
-        needed(choice, "delta", "finish_reason", "index", "logprobs")
+        needed(choice, IN_CHOICE)
         if choice.get("index", 0) != 0:
             raise Odd
         delta = choice["delta"]
-        needed(delta, "role", "content", "tool_calls")
+        needed(delta, IN_DELTA)
         deltas = self._growing.text(delta.get("content") or "")
         for call in delta.get("tool_calls") or ():
             deltas += self._call(call)
@@ -106,9 +130,9 @@ class _Chunks:
         return deltas
 
     def _call(self, call: Any) -> list[Delta]:
-        needed(call, "index", "id", "type", "function")
+        needed(call, IN_CALL)
         function: Body = call.get("function") or {}
-        needed(function, "name", "arguments")
+        needed(function, IN_FUNCTION)
         if call["index"] not in self._places:
             self._places[call["index"]] = self._growing.call(call.get("id") or "", function.get("name") or "")
         elif call.get("id") or function.get("name"):
@@ -125,8 +149,7 @@ class _Chunks:
 
 def _usage(counted: Any) -> Usage:
     details: Body = counted.get("prompt_tokens_details") or {}
-    needed(counted, "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details",
-           "completion_tokens_details")  # fmt: skip
-    needed(details, "cached_tokens", "cache_write_tokens")
+    needed(counted, IN_USAGE)
+    needed(details, IN_DETAILS)
     cached, written = details.get("cached_tokens") or 0, details.get("cache_write_tokens") or 0
     return Usage(max(0, counted["prompt_tokens"] - cached - written), cached, written, counted["completion_tokens"])

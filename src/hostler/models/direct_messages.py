@@ -1,18 +1,29 @@
 """Messages on the short way."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pydantic_core
 
-from hostler.core.conversation import Delta, ModelMessage, ModelReply, ModelRequest, Text, Usage, UserMessage
-from hostler.models.direct import Body, Odd, Reader, needed
-from hostler.models.direct_parts import Finish, Growing, arguments_of, said_before
+from hostler.core.conversation import (
+    Delta,
+    Message,
+    ModelMessage,
+    ModelReply,
+    ModelRequest,
+    Text,
+    Usage,
+    UserMessage,
+)
+from hostler.models.direct import Odd, Reader, needed, odd
+from hostler.models.direct_parts import Finish, Growing, arguments_of, joined, said_before
 
 PROVIDER = "anthropic"
 FINISHES: Mapping[str, Finish] = {
     "end_turn": "stop", "stop_sequence": "stop", "tool_use": "tools", "max_tokens": "length"
 }  # fmt: skip
+IN_END = frozenset({"stop_reason"})
 CACHED = {"type": "ephemeral", "ttl": "5m"}
 """What marks where the provider may cache up to; as the library does, and compared with it before it is used."""
 
@@ -20,27 +31,33 @@ CACHED = {"type": "ephemeral", "ttl": "5m"}
 class Messages:
     """See the protocol."""
 
-    def body(self, request: ModelRequest) -> Body | None:
+    def fields(self, request: ModelRequest) -> Mapping[str, bytes] | None:
         """Return messages and system prompt, with marks where each call finds what the one before cached."""
-        messages: list[Any] = []
-        for message in request.messages:
-            blocks = _user(message) if isinstance(message, UserMessage) else _model(message)
-            if not blocks:
-                return None
-            messages.append({"role": "user" if isinstance(message, UserMessage) else "assistant", "content": blocks})
-        asked = [number for number, message in enumerate(messages) if message["role"] == "user"]
-        if not asked or asked != list(range(0, len(messages), 2)):
+        count = len(request.messages)
+        if count % 2 == 0 or (told := joined(request, self, partial(_piece, count), max(0, count - 3))) is None:
             return None
-        for number in asked[-2:]:
-            messages[number]["content"][-1]["cache_control"] = CACHED
-        body: Body = {"messages": messages}
+        fields = {"messages": b"[%s]" % b",".join(told)}
         if request.system:
-            body["system"] = [{"type": "text", "text": request.system, "cache_control": CACHED}]
-        return body
+            system = [{"type": "text", "text": request.system, "cache_control": CACHED}]
+            fields["system"] = pydantic_core.to_json(system)
+            if odd(fields["system"]):
+                return None
+        return fields
 
     def reader(self) -> Reader:
         """Return a reader of events."""
         return _Events()
+
+
+def _piece(count: int, message: Message, number: int) -> bytes | None:
+    """Return a message as it is sent; people and the model take turns, and the last two of people are marked."""
+    asked = isinstance(message, UserMessage)
+    blocks = _user(message) if isinstance(message, UserMessage) else _model(message)
+    if not blocks or asked != (number % 2 == 0):
+        return None
+    if asked and number >= count - 3:
+        blocks[-1]["cache_control"] = CACHED
+    return pydantic_core.to_json({"role": "user" if asked else "assistant", "content": blocks})
 
 
 def _user(message: UserMessage) -> list[Any] | None:
@@ -97,7 +114,7 @@ class _Events:
             case "content_block_stop":
                 self._open = None
             case "message_delta":
-                needed(event["delta"], "stop_reason")
+                needed(event["delta"], IN_END)
                 self._finish = FINISHES[event["delta"]["stop_reason"]]
                 self._count(event.get("usage") or {})
             case "message_stop":

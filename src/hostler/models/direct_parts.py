@@ -1,13 +1,24 @@
 """What both dialects of the short way have in common: parts as they grow, and as they go back to the provider."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import is_not
 from typing import Any, Literal, cast
 
-from hostler.core.conversation import Delta, ModelMessage, ModelPart, ModelReply, Text, ToolCall, Usage
-from hostler.models.direct import Odd, plain
-from hostler.models.wire import FORMAT
+from hostler.core.conversation import (
+    Delta,
+    Message,
+    ModelMessage,
+    ModelPart,
+    ModelReply,
+    ModelRequest,
+    Text,
+    ToolCall,
+    Usage,
+)
+from hostler.models.direct import Odd, odd, plain
+from hostler.models.native import FORMAT
 
 Finish = Literal["stop", "tools", "length"]
 NATIVE_FINISH: Mapping[Finish, str] = {"stop": "stop", "tools": "tool_call", "length": "length"}
@@ -65,6 +76,37 @@ class Growing:
         message = {"parts": kept, "kind": "response", **native, "finish_reason": NATIVE_FINISH[finish]}
         form = {"format": FORMAT, "provider": provider, "message": {**message, "state": "complete"}}
         return ModelReply(tuple(parts), usage, finish, form)
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What was made of the messages that a conversation begins with."""
+
+    messages: list[Message] = field(default_factory=list[Message])
+    told: list[bytes] = field(default_factory=list[bytes])
+
+
+def joined(
+    request: ModelRequest, dialect: object, piece: Callable[[Message, int], bytes | None], lasting: int
+) -> list[bytes] | None:
+    """Return the messages as they are sent; None when one of them is left to the library.
+
+    The first `lasting` are the same in later requests of the conversation: what is made of them is kept for those.
+    """
+    begun = request.kept.get(dialect)
+    known = len(begun.messages) if isinstance(begun, _Begun) else 0
+    if not isinstance(begun, _Begun) or known > lasting or any(map(is_not, begun.messages, request.messages)):
+        begun, known = _Begun(), 0
+        request.kept[dialect] = begun
+    told = list(begun.told)
+    for number, message in enumerate(request.messages[known:], known):
+        if (each := piece(message, number)) is None or odd(each):
+            return None
+        told.append(each)
+        if number < lasting:
+            begun.messages.append(message)
+            begun.told.append(each)
+    return list(filter(None, told))
 
 
 def said_before(message: ModelMessage, provider: str) -> Sequence[Text | ToolCall] | None:

@@ -2,15 +2,14 @@
 
 import os
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
 
 import httpx2
-
-from hostler.models.direct import sent
 
 CALLS_A_POOL = 10
 CONNECT_SECONDS = 10.0
@@ -26,18 +25,36 @@ def _certificates(*_: str | None) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+def certificates() -> ssl.SSLContext:
+    """Return the trusted certificates of the server as it is now."""
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
 def http_client() -> httpx2.AsyncClient:
     """Return a client for one pool; it honours the server's HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE."""
     limits = httpx2.Limits(max_connections=CALLS_A_POOL, max_keepalive_connections=CALLS_A_POOL)
-    trusted = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    trusted = certificates()
     hooks = {"request": [_note]}
     return httpx2.AsyncClient(timeout=TIMEOUT, limits=limits, verify=trusted, follow_redirects=True, event_hooks=hooks)
 
 
+_watching: ContextVar[Callable[[httpx2.Request], None] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched(note: Callable[[httpx2.Request], None]) -> Generator[None]:
+    """Show the requests of this block, each just before it is sent."""
+    before = _watching.set(note)
+    try:
+        yield
+    finally:
+        _watching.reset(before)
+
+
 async def _note(request: httpx2.Request) -> None:
     """Show a request to whoever watches what is sent in this task."""
-    if (noted := sent.get()) is not None:
-        noted.append(request)
+    if (note := _watching.get()) is not None:
+        note(request)
 
 
 C = TypeVar("C")

@@ -1,7 +1,7 @@
 """The registry of models: PROVIDER:NAME to a model that is opened once and kept.
 
-A family is one module and one line in `FAMILIES`; its module is imported when its first model is asked for, since the
-providers' libraries are slow to import.
+A family is one module and one line in `FAMILIES`; its module is imported when its first model is asked for. The
+providers' libraries, which are slow to import and large, come with the first call.
 """
 
 import asyncio
@@ -83,8 +83,8 @@ class Registry:
         return Opening(provider, model, self._environ, self._overrides.get(name, Override()), self._ambient)
 
     async def prepare(self, name: str) -> Model:
-        """Return what `get` returns, without holding up the event loop for the seconds that a first import takes."""
-        return await asyncio.to_thread(self.get, name)
+        """Return what `get` returns, without holding up the event loop for what a first import takes."""
+        return self._scripted.get(name) or self._open.get(name) or await asyncio.to_thread(self.get, name)
 
     def register(self, name: str, plan: Plan) -> None:
         """Make a script known as `scripted:NAME`, in place of an earlier one."""

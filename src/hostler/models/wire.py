@@ -31,8 +31,8 @@ from hostler.core.conversation import (
     UserMessage,
 )
 from hostler.core.errors import ModelRefused, ModelUnavailable
+from hostler.models.native import FORMAT
 
-FORMAT = "pydantic-ai/2"
 _NOT_KEPT = ("usage", "timestamp", "provider_url")
 
 
