@@ -28,11 +28,13 @@ CANCELLED = {"kind": "cancelled"}
 FORGOTTEN = {"kind": "unknown", "reason": "it ended, but so many have since that its result is not kept"}
 REMEMBERED = 1000
 """Finished commands whose results are kept."""
+INHERITED = dict(os.environ)
+"""The variables that every command has; read once, for each look into the environment decodes it."""
 
 
 def spec_of(call: Call, workspace: str, memory: int) -> Spec:
     """Return what to execute, read from a request."""
-    env = {**os.environ, **call.table("env")}
+    env = {**INHERITED, **call.table("env")}
     read_only = call.header.get("read_only") is True
     cwd = os.path.join(workspace, call.get("cwd", str))
     return Spec(call.words("argv") or ["true"], cwd, env, memory, read_only=read_only)
@@ -98,8 +100,14 @@ class Running:
         self.out = Recording(os.path.join(folder, "out"), KEEP, cap // 2)
         self.err = None if merge else Recording(os.path.join(folder, "err"), KEEP, cap // 2)
         self.child: Child | None = None
-        self.cancelled = asyncio.Event()
-        self.result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._stop: asyncio.Future[None] = loop.create_future()
+        self.result: asyncio.Future[dict[str, Any]] = loop.create_future()
+
+    def cancel(self) -> None:
+        """Have it killed."""
+        if not self._stop.done():
+            self._stop.set_result(None)
 
     async def run(self, processes: Processes, spec: Spec, timeout: float) -> None:
         """Run to the end, whatever the end is, and publish the result."""
@@ -122,10 +130,9 @@ class Running:
     async def _run(self, processes: Processes, spec: Spec, timeout: float) -> dict[str, Any]:
         child, pumps, feed = self._start(processes, spec)
         feeding = asyncio.ensure_future(self.input.give(feed)) if feed and self.input else None
-        stop = asyncio.ensure_future(self.cancelled.wait())
         try:
-            await asyncio.wait({child.ended, stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if self.cancelled.is_set():
+            await asyncio.wait({child.ended, self._stop}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.done():
                 await processes.kill([child])
                 return CANCELLED
             if not child.ended.done():
@@ -134,9 +141,8 @@ class Running:
                 return {"kind": "timed_out"}
             status = child.ended.result()
             await _drain(pumps)
-            return CANCELLED if self.cancelled.is_set() else outcome_of(status)
+            return CANCELLED if self._stop.done() else outcome_of(status)
         finally:
-            stop.cancel()
             if feeding:
                 feeding.cancel()
 
@@ -174,7 +180,8 @@ class Running:
 
 
 async def _drain(pumps: list[Pump]) -> None:
-    await asyncio.gather(*(pump.drain(DRAIN_SECONDS) for pump in pumps))
+    if open_still := [pump for pump in pumps if not pump.finished.is_set()]:
+        await asyncio.gather(*(pump.drain(DRAIN_SECONDS) for pump in open_still))
 
 
 def _cut(recording: Recording | None) -> dict[str, Any]:
@@ -191,8 +198,8 @@ def _cut(recording: Recording | None) -> dict[str, Any]:
 def save(folder: str, result: dict[str, Any]) -> None:
     """Journal a result; a disk that is full costs the replay, not the answer."""
     with contextlib.suppress(OSError):
-        with open(fresh(os.path.join(folder, "result.part")), "w") as file:
-            json.dump(result, file)
+        with open(fresh(os.path.join(folder, "result.part")), "wb", buffering=0) as file:
+            file.write(json.dumps(result).encode())
         os.replace(os.path.join(folder, "result.part"), os.path.join(folder, "result.json"))
 
 
@@ -321,7 +328,7 @@ class Commands:
         self._fences.bury(*key)
         running = self._running.get(key)
         if running:
-            running.cancelled.set()
+            running.cancel()
             await asyncio.shield(running.result)
 
     def cancel_all(self, execution: str) -> None:
@@ -329,7 +336,7 @@ class Commands:
         for running in self._running.values():
             if running.key.execution == execution:
                 self._fences.bury(*running.key)
-                running.cancelled.set()
+                running.cancel()
 
     async def settled(self, execution: str) -> None:
         """Return when no command of the execution is under way."""

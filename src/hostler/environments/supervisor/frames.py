@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
 from typing import Any
@@ -25,7 +24,9 @@ def pack(header: Header, body: bytes = b"") -> bytes:
     return LENGTHS.pack(len(text), len(body)) + text + body
 
 
-def lengths(prefix: bytes, header_limit: int = HEADER_LIMIT, body_limit: int = BODY_LIMIT) -> tuple[int, int]:
+def lengths(
+    prefix: bytes | bytearray, header_limit: int = HEADER_LIMIT, body_limit: int = BODY_LIMIT
+) -> tuple[int, int]:
     """Return the sizes of header and body; raises BadFrame when either is over its limit."""
     header, body = LENGTHS.unpack(prefix)
     if header > header_limit or body > body_limit:
@@ -33,7 +34,7 @@ def lengths(prefix: bytes, header_limit: int = HEADER_LIMIT, body_limit: int = B
     return header, body
 
 
-def parse(text: bytes) -> Header:
+def parse(text: bytes | bytearray) -> Header:
     """Return the header; raises BadFrame when it is not a JSON object."""
     try:
         header = json.loads(text)
@@ -44,7 +45,14 @@ def parse(text: bytes) -> Header:
     return header  # pyright: ignore[reportUnknownVariableType]
 
 
-async def read(reader: asyncio.StreamReader) -> Frame:
-    """Read one frame; raises BadFrame, or IncompleteReadError at the end of the stream."""
-    header, body = lengths(await reader.readexactly(LENGTHS.size))
-    return parse(await reader.readexactly(header)), await reader.readexactly(body)
+def take(waiting: bytearray) -> Frame | None:
+    """Take one frame from what has come; None when that is not all of it yet. Raises BadFrame."""
+    if len(waiting) < LENGTHS.size:
+        return None
+    header, body = lengths(waiting[: LENGTHS.size])
+    begin, end = LENGTHS.size + header, LENGTHS.size + header + body
+    if len(waiting) < end:
+        return None
+    frame = parse(waiting[LENGTHS.size : begin]), bytes(waiting[begin:end])
+    del waiting[:end]
+    return frame

@@ -1,9 +1,8 @@
-"""Answers requests: one connection, one request, then frames back until the answer is complete."""
+"""Answers requests: each with frames until the answer is complete."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import time
@@ -17,6 +16,7 @@ from .files import Files
 from .git import Git
 from .keep import Keep
 from .keepers import Spawner
+from .lines import Line, Send
 from .processes import Processes
 from .requests import Call
 from .terminals import Terminals
@@ -71,7 +71,7 @@ class Supervisor:
 
     async def serve(self, listener: socket.socket) -> asyncio.AbstractServer:
         """Begin to answer on a socket that was made outside."""
-        return await asyncio.start_unix_server(self._answer, sock=listener)
+        return await asyncio.get_running_loop().create_unix_server(lambda: Line(self._answer), sock=listener)
 
     async def idle(self, limit: float) -> None:
         """Return when nobody has asked for anything and nothing has run for `limit` seconds."""
@@ -83,49 +83,29 @@ class Supervisor:
                 return
             await asyncio.sleep(min(left, 60.0))
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, header: frames.Header, body: bytes, send: Send) -> None:
         self._open += 1
-        self._contact = time.monotonic()
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, frames.BadFrame):
-                header, body = await frames.read(reader)
-                handling = asyncio.ensure_future(self._handle(header, body, writer))
-                # The end of the stream means that nobody listens any more; the operation itself goes on.
-                leaving = asyncio.ensure_future(reader.read(1))
-                await asyncio.wait({handling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                leaving.cancel()
-                handling.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await handling
+            await self._handle(Call(header, body, send))
         finally:
             self._open -= 1
             self._contact = time.monotonic()
-            writer.close()
 
-    async def _handle(self, header: frames.Header, body: bytes, writer: asyncio.StreamWriter) -> None:
-        lock = asyncio.Lock()
-
-        async def send(answer: frames.Header, data: bytes = b"") -> None:
-            async with lock:
-                writer.write(frames.pack(answer, data))
-                await writer.drain()
-
-        call = Call(header, body, send)
+    async def _handle(self, call: Call) -> None:
         try:
             handler = self._handlers.get(call.get("call", str))
             if handler is None:
                 raise Refused("bad", "call: not known here")
-            if "until" in header:
+            if "until" in call.header:
                 self.fences.in_time(call.get("until", float))
             await handler(call)
         except Refused as refusal:
-            await send({"type": "error", "kind": refusal.kind, "message": str(refusal), **refusal.more})
+            await call.send({"type": "error", "kind": refusal.kind, "message": str(refusal), **refusal.more})
         except (ValueError, OverflowError) as error:
             # Names that no file can have, numbers that no call takes: the request is at fault, and is told so.
-            await send({"type": "error", "kind": "bad", "message": f"cannot be done: {error}"})
+            await call.send({"type": "error", "kind": "bad", "message": f"cannot be done: {error}"})
         except OSError as error:
-            if not writer.is_closing():
-                await send({"type": "error", "kind": "failed", "message": error.strerror or str(error)})
+            await call.send({"type": "error", "kind": "failed", "message": error.strerror or str(error)})
 
     async def _find(self, call: Call) -> None:
         from .finding import Finding  # Only now, as with watching: not every environment needs it.
