@@ -22,7 +22,7 @@ def stage_of(*steps: Step, **fields: Any) -> Stage:
 class Forgetful(Worker):
     """A worker that throws all memory away after every append and reads the log anew."""
 
-    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
+    async def catch_up(self, known: tuple[Recorded, ...] = (), after: object = None) -> None:
         self.state, self.log = State(), []
         await super().catch_up()
 

@@ -196,13 +196,13 @@ def _wanted_in_turn(state: State) -> frozenset[Effect]:
 
 def idle(state: State) -> bool:
     """Return whether a running turn has nothing left to do."""
-    if any(part.holds(state) for part in PARTS):
-        return False
     if state.begun.agent.driver != "builtin":
-        return idle_agent(state)
-    if approvals_plan.waits(state):
-        return not state.call
-    return not (state.call or state.tools or state.fresh or state.queue)
+        rests = idle_agent(state)
+    elif state.call:
+        rests = False
+    else:
+        rests = approvals_plan.waits(state) or not (state.tools or state.fresh or state.queue)
+    return rests and not any(part.holds(state) for part in PARTS)
 
 
 def due(state: State, session: Session) -> tuple[Event, ...]:

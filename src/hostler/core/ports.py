@@ -92,11 +92,15 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did: `recorded` are the new events in order; `decided` is False when only the facts were kept."""
+    """What an append did: `recorded` are the new events in order; `decided` is False when only the facts were kept.
+
+    `state` is what the whole log folds to after it, where the store had to fold it.
+    """
 
     position: Position
     recorded: tuple[Recorded, ...]
     decided: bool
+    state: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ class Worker:
         if lingered and self.state.phase == "RUNNING":
             return False  # Whoever started this turn took the fence; it begins with a worker of its own.
         told = self._telling = self._heard()
-        facts, ripe = self._reported(told)
-        await self._append(facts, lambda state: due(state, self._tools.session) or ripe(state))
+        facts, ahead, ripe = self._reported(told)
+        await self._append(facts, ahead, lambda state: due(state, self._tools.session) or ripe(state))
         _answer(told)
         bind_contextvars(turn=self.state.turn)
         want = self._wanted()
@@ -212,8 +212,8 @@ class Worker:
         facts = [fact for one in (*self._telling, *self._told) for fact in one.facts]
         return self._ahead(tuple(facts)) if self.state.phase == "RUNNING" else self.state
 
-    def _reported(self, told: list[Told]) -> tuple[tuple[Fact, ...], Callable[[State], tuple[Event, ...]]]:
-        """Return what effects came to, if they are still wanted; else it is not believed any more."""
+    def _reported(self, told: list[Told]) -> tuple[tuple[Fact, ...], State, Callable[[State], tuple[Event, ...]]]:
+        """Return what effects came to, if they are still wanted, and the state after it; else it is not believed."""
         still, ahead = self._wanted(), self.state
         facts = [fact for one in told for fact in one.facts]
         ahead = self._ahead(tuple(facts), ahead)
@@ -232,12 +232,14 @@ class Worker:
         def ripe(state: State) -> tuple[Event, ...]:
             return next((events for decide in decisions if (events := decide(state))), ())
 
-        return tuple(facts), ripe
+        return tuple(facts), ahead, ripe
 
-    async def _append(self, facts: tuple[Fact, ...], decide: Callable[[State], tuple[Event, ...]]) -> None:
-        """Append facts, and decisions made from the state they lead to, until no decision is due."""
+    async def _append(
+        self, facts: tuple[Fact, ...], ahead: State, decide: Callable[[State], tuple[Event, ...]]
+    ) -> None:
+        """Append facts, and decisions made from the state `ahead` that they lead to, until no decision is due."""
         while True:
-            decisions = self._with_estimates(self._with_cut_text(decide(self._ahead(facts)), facts))
+            decisions = self._with_estimates(self._with_cut_text(decide(ahead), facts))
             if not facts and not decisions:
                 return
             try:
@@ -252,6 +254,7 @@ class Worker:
                 )
             except Conflict:
                 await self.catch_up()
+                ahead = self._ahead(facts)
                 continue
             facts = ()
             self._position = Position(appended.position.fence, self.state.seq)
@@ -261,7 +264,8 @@ class Worker:
                 and any(isinstance(event, ev.TurnEnded | ev.Stopped) for event in decisions)
             ):
                 self._calls.cut_now(self._id)
-            await self.catch_up(appended.recorded)
+            await self.catch_up(appended.recorded, appended.state)
+            ahead = self.state
 
     @property
     def _calls(self) -> OpenCalls | None:
@@ -328,13 +332,16 @@ class Worker:
             state = evolve(state, Recorded(state.seq + 1, now, fact.event))
         return state
 
-    async def catch_up(self, known: tuple[Recorded, ...] = ()) -> None:
-        """Fold what was appended since; `known` spares a read when it is the very next part of the log."""
+    async def catch_up(self, known: tuple[Recorded, ...] = (), after: object = None) -> None:
+        """Fold what was appended since; `known` spares a read when it is the very next part of the log.
+
+        `after` is what the store folded when it appended that, and spares doing so again.
+        """
         fresh = known
         if not known or known[0].seq != self.state.seq + 1:
-            fresh = await self._tools.executions.read(self._id, self.state.seq)
+            fresh, after = await self._tools.executions.read(self._id, self.state.seq), None
         self.log.extend(fresh)
-        self.state = fold(fresh, self.state)
+        self.state = after if isinstance(after, State) else fold(fresh, self.state)
         self._quieten(fresh)
         self._position = Position(self._position.fence, self.state.seq)
 

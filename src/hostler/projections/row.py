@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from hostler.core.plan import Session, due, wanted
+from hostler.core.plan import Effect, Session, due, wanted
 from hostler.core.ports import Projection
 from hostler.core.state import State
 from hostler.projections.standing import standing, words
@@ -18,12 +18,12 @@ def project(state: State) -> Projection:
     """Return what the store keeps beside the log; it is a function of the log alone."""
     begun = state.begun
     context: Mapping[str, Any] = begun.request.get("codeContext", {})
-    shown = view(state)
+    shown, effects = view(state), wanted(state)
     return Projection(
         phase=state.phase,
         turn=state.turn,
-        busy=bool(wanted(state) or due(state, NOBODY)),
-        due_at=due_at(state),
+        busy=bool(effects or due(state, NOBODY)),
+        due_at=_earliest(effects),
         agent_id=begun.agent.id,
         environment_ids=tuple(one for one in (state.environment.id, *state.forge.environments) if one),
         project_id=str(context.get("projectId", "")),
@@ -40,5 +40,9 @@ def project(state: State) -> Projection:
 
 def due_at(state: State) -> datetime | None:
     """Return the earliest moment at which something is to happen by the clock alone."""
-    times = (getattr(effect, "not_before", None) for effect in wanted(state))
+    return _earliest(wanted(state))
+
+
+def _earliest(effects: frozenset[Effect]) -> datetime | None:
+    times = (getattr(effect, "not_before", None) for effect in effects)
     return min((time for time in times if time), default=None)

@@ -199,7 +199,7 @@ class Log(Generic[S]):
         connection.execute(UPDATE_EXECUTION, {**columns_of(projection), **taken, **moved})
         write_beside(connection, execution, projection, before)
         self._remember(execution, lines, last_seq, state, projection)
-        return Appended(Position(fence, last_seq), recorded, decided)
+        return Appended(Position(fence, last_seq), recorded, decided, state)
 
     def claim(self, writing: Writing, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Take the execution for an incarnation that is its runner's present one."""
