@@ -1,4 +1,4 @@
-"""Connections as the supervisor sees them: requests one after another, each answered before the next is taken."""
+"""Connections as the supervisor sees them: one request each, then frames back until the answer is complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take a request; another one before this is answered is against the rules."""
+        """Take the request; there is only one."""
         self._waiting += data
         if self._handling:
             self._transport.close()
@@ -45,10 +45,8 @@ class Line(asyncio.Protocol):
         try:
             with contextlib.suppress(OSError):
                 await self._handle(header, body, self._send)
-                self._handling = None
         finally:
-            if self._handling or self._waiting:
-                self._transport.close()
+            self._transport.close()
 
     async def _send(self, answer: frames.Header, data: bytes = b"") -> None:
         if self._transport.is_closing():
