@@ -28,6 +28,8 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: tuple[str, ...] = ()
         self._beginnings: dict[str, tuple[str, ...]] = {}
+        self._letters: re.Pattern[str] | None = None
+        """What a secret may begin with."""
         self._endings: dict[str, tuple[str, ...]] = {}
         self.add(secrets)
 
@@ -40,6 +42,7 @@ class Redactor:
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         first, last = {form[0] for form in forms}, {form[-1] for form in forms}
         self._beginnings = {letter: tuple(form for form in self._forms if form[0] == letter) for letter in first}
+        self._letters = re.compile(f"[{re.escape(''.join(sorted(first)))}]") if first else None
         self._endings = {letter: tuple(form for form in self._forms if form[-1] == letter) for letter in last}
 
     @property
@@ -82,15 +85,23 @@ class Redactor:
         return tail
 
     def json(self, value: Any) -> Any:
-        """Return a JSON value with every string in it, keys included, masked."""
+        """Return a JSON value with every string in it, keys included, masked; one without a secret as it is."""
         if not self._forms:
             return value
+        strings: list[str] = []
+        _gather(value, strings)
+        whole = "\0".join(strings)
+        if not any(form in whole for form in self._forms) and not any(sign in whole for sign in SIGNS):
+            return value
+        return self._masked(value)
+
+    def _masked(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.text(str(k)): self.json(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            return {self.text(str(k)): self._masked(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if isinstance(value, list | tuple):
-            return [self.json(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+            return [self._masked(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
         return value
 
     def data(self, data: bytes) -> bytes:
@@ -110,14 +121,13 @@ class Redactor:
 
         What follows could still be the beginning of a secret; a secret that is there already is never cut in two.
         """
-        if not self._forms:
+        if self._letters is None:
             return len(text)
         end = len(text)
-        for start in range(max(0, len(text) - len(self._forms[0]) + 1), len(text)):
-            if not (forms := self._beginnings.get(text[start])):
-                continue
+        for found in self._letters.finditer(text, max(0, len(text) - len(self._forms[0]) + 1)):
+            start = found.start()
             tail = text[start:]
-            if any(len(form) > len(tail) and form.startswith(tail) for form in forms):
+            if any(len(form) > len(tail) and form.startswith(tail) for form in self._beginnings[found[0]]):
                 end = start
                 break
         while (earlier := self._cut_match(text, end)) < end:
@@ -157,6 +167,19 @@ class RedactingStream:
         """Return what was held back, at the end of the text."""
         held, self._held = self._held, ""
         return self._redactor.text(held)
+
+
+def _gather(value: Any, strings: list[str]) -> None:
+    """Add every string in a JSON value, keys included."""
+    if isinstance(value, str):
+        strings.append(value)
+    elif isinstance(value, Mapping):
+        for key, each in value.items():  # pyright: ignore[reportUnknownVariableType]
+            strings.append(str(key))  # pyright: ignore[reportUnknownArgumentType]
+            _gather(each, strings)
+    elif isinstance(value, list | tuple):
+        for each in value:  # pyright: ignore[reportUnknownVariableType]
+            _gather(each, strings)
 
 
 def _encodings(secret: str) -> set[str]:

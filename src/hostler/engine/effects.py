@@ -257,7 +257,8 @@ class Effects:
     def _masked(self, event: ev.Event) -> ev.Event:
         """Return an event without secrets, also where the model had written them in another form."""
         kind, version, body = ev.encode(event)
-        return ev.decode(kind, version, self.redactor.json(body))
+        masked = self.redactor.json(body)
+        return event if masked is body else ev.decode(kind, version, masked)
 
     async def keep(self, effect: KeepWork, scene: Scene) -> tuple[Fact, ...]:
         """Keep the work of a turn that has ended; what stands in the way is a fact of its own."""

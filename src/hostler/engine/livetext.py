@@ -41,7 +41,7 @@ class LiveText:
 
     def begin(self, execution: str, fence: int, call_id: str, attempt: str) -> "Saying":
         """Begin to say what one try of one model call says; earlier tries of the execution are no longer shown."""
-        self._spoken.forget(execution)
+        self._spoken.replace(execution, ())
         talk = self._talks[execution] = _Talk()
         return Saying(self, talk, (execution, fence, call_id, attempt))
 
@@ -53,7 +53,8 @@ class LiveText:
         talk = self._talks.get(execution) if begun else self._talks.setdefault(execution, _Talk())
         if talk is None or talk is not (begun or talk):
             return
-        stream = talk.streams.setdefault(piece.block, self._redactor.stream())
+        if (stream := talk.streams.get(piece.block)) is None:
+            stream = talk.streams[piece.block] = self._redactor.stream()
         said = stream.feed(piece.text)
         if not (said or stream.holding) or piece.block in talk.whole or talk.hushed:
             return
@@ -99,8 +100,14 @@ class LiveText:
         self._spoken.replace(execution, [one for one in kept if one.block in talk.blocks])
         self._poke(execution)
 
+    def rest(self, execution: str) -> None:
+        """Forget what is open, for it is in the log now; more may be said soon."""
+        self._spoken.replace(execution, ())
+        if self._talks.pop(execution, None):
+            self._poke(execution)
+
     def end(self, execution: str) -> None:
-        """Forget what is open: it is in the log now."""
+        """Forget what is open: it is in the log now, and nothing more will be said."""
         self._spoken.forget(execution)
         if self._talks.pop(execution, None):
             self._poke(execution)
@@ -138,8 +145,10 @@ class LiveText:
 
 
 def _grow(talk: _Talk, piece: Spoken, said: str) -> None:
-    known = talk.blocks.get(piece.block) or OpenBlock(piece.block, piece.call_id, piece.part, piece.kind, 0, "")
-    talk.blocks[piece.block] = replace(known, sequence=known.sequence + 1, text=known.text + said)
+    known = talk.blocks.get(piece.block)
+    number, text = (known.sequence, known.text) if known else (0, "")
+    grown = OpenBlock(piece.block, piece.call_id, piece.part, piece.kind, number + 1, text + said)
+    talk.blocks[piece.block] = grown
 
 
 class Saying:
@@ -149,6 +158,7 @@ class Saying:
         self._live = live
         self._talk = talk
         self._name = name
+        self._blocks: dict[int, str] = {}
 
     def on_delta(self, delta: Delta) -> None:
         """Show one more piece."""
@@ -159,4 +169,6 @@ class Saying:
 
     def block(self, part: int) -> str:
         """Return the id of the block of a part."""
-        return block_id(*self._name, part)
+        if part not in self._blocks:
+            self._blocks[part] = block_id(*self._name, part)
+        return self._blocks[part]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import structlog
 from structlog.contextvars import bind_contextvars
 
+from hostler.agents.builtin.context import Log
 from hostler.core import agent_events as ae
 from hostler.core import events as ev
 from hostler.core import external_plan, plan
@@ -78,7 +79,7 @@ class Worker:
         self._tools = tools
         self._poke = asyncio.Event()
         self.state = State()
-        self.log: list[Recorded] = []
+        self.log = Log()
         self._running: dict[Effect, asyncio.Task[Outcome]] = {}
         self._told: list[Told] = []
         self._telling: list[Told] = []
@@ -353,7 +354,7 @@ class Worker:
         for recorded in fresh:
             live.close(self._id, _blocks(recorded.event))
         if fresh and self.state.call is None and not self.state.external.turn:
-            live.end(self._id)
+            live.rest(self._id)
 
     async def _drop(self, unwanted: Callable[[Effect], bool]) -> None:
         """Cancel effects that are no longer wanted and wait until they are gone."""

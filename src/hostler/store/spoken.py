@@ -22,14 +22,16 @@ log = structlog.get_logger(__name__)
 MOST = 8 << 20
 """Bytes of one execution's file; more than any model says at once."""
 NEW = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+MOST_OPEN = 512
+"""Executions whose files stay open between two texts."""
 LOST = "what is said cannot be kept, so it is shown when it is whole"
 
 
 @dataclass(slots=True)
 class _File:
-    """An open file, the bytes in it, and the blocks that it names by their number."""
+    """A file, the bytes in it, and the blocks that it names by their number; without a descriptor there is none yet."""
 
-    descriptor: int
+    descriptor: int = -1
     size: int = 0
     blocks: dict[str, int] = field(default_factory=dict[str, int])
     broken: bool = False
@@ -48,7 +50,9 @@ class SpokenFiles:
     def add(self, execution: str, piece: Spoken) -> bool:
         """Append a piece; False when the file is full or the disk does not take it."""
         try:
-            file = self._files.get(execution) or self._opened(execution)
+            file = self._files.get(execution)
+            if file is None or file.descriptor < 0:
+                file = self._opened(execution)
         except OSError as problem:
             log.error(LOST, problem=str(problem))
             return False
@@ -77,7 +81,7 @@ class SpokenFiles:
     def replace(self, execution: str, pieces: Sequence[Spoken]) -> None:
         """Write the file anew under another name and put it in its place, where the disk takes it."""
         if not pieces:
-            self.forget(execution)
+            self._empty(execution)
             return
         self.release(execution)
         blocks: dict[str, int] = {}
@@ -89,10 +93,34 @@ class SpokenFiles:
         except OSError as problem:
             log.error("what is in the log now is kept a while longer", problem=str(problem))
 
+    def _empty(self, execution: str) -> None:
+        """Leave nothing in the file; one that is open stays so, for the next text is said soon."""
+        file = self._files.get(execution)
+        if file is not None and file.descriptor >= 0 and len(self._files) <= MOST_OPEN:
+            if not file.size and not file.broken:
+                return
+            try:
+                os.ftruncate(file.descriptor, 0)
+            except OSError as problem:
+                log.error("what is in the log now is kept a while longer", problem=str(problem))
+            else:
+                file.size, file.broken = 0, False
+                file.blocks.clear()
+                return
+        elif file is not None and file.descriptor < 0:
+            return
+        self.forget(execution)
+        self._files[execution] = _File()
+
     def release(self, execution: str) -> None:
-        """Close the file."""
-        if file := self._files.pop(execution, None):
-            os.close(file.descriptor)
+        """Close the file, and remove it where nothing is in it."""
+        file = self._files.pop(execution, None)
+        if file is None or file.descriptor < 0:
+            return
+        os.close(file.descriptor)
+        if not file.size and not file.broken:
+            with suppress(OSError):
+                os.unlink(self._path(execution))
 
     def forget(self, execution: str) -> None:
         """Remove the file."""

@@ -322,7 +322,9 @@ class MemorySpoken:
 
     def replace(self, execution: str, pieces: Sequence[Spoken]) -> None:
         """Keep other pieces."""
-        self.kept[execution] = list(pieces)
+        self.kept.pop(execution, None)
+        if pieces:
+            self.kept[execution] = list(pieces)
 
     def release(self, execution: str) -> None:
         """Need nothing."""

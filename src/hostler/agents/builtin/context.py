@@ -194,12 +194,30 @@ def piece(room: int) -> int:
     return max(400, room // 10)
 
 
+class Log(list[Recorded]):
+    """An execution's log as it grows, with what was made of it so far: a call does not begin at its beginning."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[object, object] = {}
+        """See ModelRequest."""
+        self._context = Context()
+        self._followed = 0
+
+    def context(self) -> Context:
+        """Return the context after the log; it goes on with it, so it is only to be read."""
+        for recorded in self[self._followed :]:
+            self._context.feed(recorded)
+        self._followed = len(self)
+        return self._context
+
+
 def request(state: State, log: Iterable[Recorded], tools: Sequence[ToolSpec]) -> ModelRequest:
     """Return the next call: everything the model has said and heard so far."""
-    context = followed(log)
+    context, kept = (log.context(), log.kept) if isinstance(log, Log) else (followed(log), {})
     effort: Any = state.begun.agent.effort
     told = system(state.begun.agent, context.instructions, context.skills, context.pull)
-    return ModelRequest(told, context.messages(), tuple(tools), effort)
+    return ModelRequest(told, context.messages(), tuple(tools), effort, kept)
 
 
 def followed(log: Iterable[Recorded]) -> Context:
