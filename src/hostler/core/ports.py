@@ -100,7 +100,7 @@ class Appended:
     position: Position
     recorded: tuple[Recorded, ...]
     decided: bool
-    state: object = None
+    state: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

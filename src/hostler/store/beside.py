@@ -1,23 +1,26 @@
 """The projection beside the log: the row's columns, annotations and environments, in the append's own commit."""
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from hostler.core.conversation import Usage
 from hostler.core.ports import Projection
 from hostler.core.spending import Key, Spent
 from hostler.store.columns import check_text, digest, to_json, to_ticks
 from hostler.store.folding import Fold, Remembered
 from hostler.store.reading import read_log
+from hostler.store.statements import Statement
 
+USAGE = tuple(field.name for field in fields(Usage))
 DROP_ANNOTATIONS = text("DELETE FROM annotation WHERE execution_id = :id")
 INSERT_ANNOTATION = text("""
     INSERT INTO annotation (execution_id, key, value, digest) VALUES (:id, :key, :value, :digest)""")
 DROP_ENVIRONMENTS = text("DELETE FROM execution_environment WHERE execution_id = :id")
 INSERT_ENVIRONMENT = text("""
     INSERT INTO execution_environment (environment_id, execution_id) VALUES (:environment, :id)""")
-SAVE_SPENT = text("""
+SAVE_SPENT = Statement("""
     INSERT INTO spent (execution_id, day, model, calls, input, cached_input, cache_creation, output, guessed_calls,
         guessed_input, guessed_cached_input, guessed_cache_creation, guessed_output)
     VALUES (:id, :day, :model, :calls, :input, :cached_input, :cache_creation, :output, :guessed_calls,
@@ -60,7 +63,7 @@ def write_beside(connection: Connection, execution: str, projection: Projection,
             connection.execute(INSERT_ENVIRONMENT, uses)
     known = before.spent or {}
     if rows := [_cost(execution, key, cost) for key, cost in projection.spent.items() if known.get(key) != cost]:
-        connection.execute(SAVE_SPENT, rows)
+        SAVE_SPENT.run_each(connection, rows)
 
 
 def fill(connection: Connection, fold: Fold[Any]) -> None:
@@ -73,8 +76,8 @@ def fill(connection: Connection, fold: Fold[Any]) -> None:
 
 
 def _cost(execution: str, key: Key, spent: Spent) -> dict[str, Any]:
-    usage, guess = asdict(spent.usage), asdict(spent.guess)
-    guessed = {f"guessed_{name}": value for name, value in guess.items()}
+    usage = {name: getattr(spent.usage, name) for name in USAGE}
+    guessed = {f"guessed_{name}": getattr(spent.guess, name) for name in USAGE}
     calls = {"calls": spent.calls, "guessed_calls": spent.guessed_calls}
     return {"id": execution, "day": key[0], "model": key[1], **calls, **usage, **guessed}
 

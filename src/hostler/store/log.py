@@ -7,9 +7,9 @@ before anything is decided, so the checks hold until the commit.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy import Connection, bindparam, text
 
 from hostler.core import events as ev
 from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence
@@ -21,6 +21,7 @@ from hostler.store.database import Database
 from hostler.store.folding import Fold, Memory, Remembered
 from hostler.store.outbox import note_phases
 from hostler.store.reading import read_log
+from hostler.store.statements import Statement
 from hostler.store.writer import Writing
 
 S = TypeVar("S")
@@ -28,7 +29,7 @@ S = TypeVar("S")
 ONCE_FOR = timedelta(hours=24)
 """How long a caller's key for a start is remembered."""
 
-INSERT_EXECUTION = text("""
+INSERT_EXECUTION = Statement("""
     INSERT INTO execution (id, runner, owner, fence, attempts, last_seq, phase, turn, busy, due_at, agent_id,
         project_id, creator_id, session_id, role, created_at, updated_at, deleted_at, forked_from, forked_seq, view,
         standing, words)
@@ -36,16 +37,17 @@ INSERT_EXECUTION = text("""
         :project_id, :creator_id, :session_id, :role, :at, :at, :deleted_at, :forked_from, :forked_seq, :view,
         :standing, :words)
     ON CONFLICT (id) DO NOTHING""")
-UPDATE_EXECUTION = text("""
+UPDATE_EXECUTION = Statement("""
     UPDATE execution SET owner = :owner, fence = :fence, attempts = :attempts, last_seq = :last_seq, phase = :phase,
         turn = :turn, busy = :busy, due_at = :due_at, agent_id = :agent_id, project_id = :project_id,
         creator_id = :creator_id, session_id = :session_id, role = :role, updated_at = :at,
         deleted_at = :deleted_at, view = :view, standing = :standing, words = :words
     WHERE id = :id""")
-INSERT_EVENT = text("""
+INSERT_EVENT = Statement("""
     INSERT INTO event (execution_id, seq, turn, kind, version, body, at, effect)
     VALUES (:execution_id, :seq, :turn, :kind, :version, :body, :at, :effect)""")
 INSERT_KIND = text("INSERT INTO event_kind (kind, version) VALUES (:kind, :version) ON CONFLICT DO NOTHING")
+KNOWN_FACT = Statement("SELECT effect, kind FROM event WHERE execution_id = :id AND effect = :effect")
 KNOWN_FACTS = text("SELECT effect, kind FROM event WHERE execution_id = :id AND effect IN :effects").bindparams(
     bindparam("effects", expanding=True)
 )
@@ -54,7 +56,7 @@ CLAIM = text("""
 MOVE = text("""
     UPDATE execution SET fence = fence + 1, runner = :runner, owner = '', attempts = 0
     WHERE id = :id AND fence = :seen""")
-TAKE = text("UPDATE execution SET owner = :owner, fence = :fence, attempts = :attempts WHERE id = :id")
+TAKE = Statement("UPDATE execution SET owner = :owner, fence = :fence, attempts = :attempts WHERE id = :id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,18 @@ KEEP_SPENT = """
 """An INSERT from a SELECT with a WHERE, without which SQLite would take ON for a join's."""
 
 
+class Held(NamedTuple):
+    """What is asked of an execution's row before anything is decided; it stays so until the commit."""
+
+    runner: str
+    owner: str
+    fence: int
+    attempts: int
+    last_seq: int
+    turn: int
+    deleted_at: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Appending:
     """An append that was asked for; see the port for the promises."""
@@ -106,7 +120,7 @@ class Log(Generic[S]):
         row_lock = database.row_lock
         self._fold = fold
         self._memory = memory
-        self._locked_row = text(
+        self._locked_row = Statement(
             "SELECT runner, owner, fence, attempts, last_seq, turn, deleted_at FROM execution WHERE id = :id" + row_lock
         )
         self._locked_incarnation = text("SELECT incarnation FROM runner WHERE id = :runner" + database.row_hold)
@@ -133,8 +147,8 @@ class Log(Generic[S]):
         projection = self._fold.project(state)
         started = next((line.event for line in lines if isinstance(line.event, ev.Started)), None)
         fork = started.forked_from if started else None
-        inserted = writing.connection.execute(
-            INSERT_EXECUTION,
+        inserted = INSERT_EXECUTION.run(
+            writing.connection,
             {
                 **columns_of(projection),
                 "id": check_text(execution, "id"),
@@ -146,7 +160,7 @@ class Log(Generic[S]):
                 "forked_seq": fork.seq if fork else None,
             },
         )
-        if not inserted.rowcount:
+        if not inserted:
             raise AlreadyExists("there is an execution with this id", field="agent_execution_id")
         self._write(writing.connection, execution, lines, rows)
         write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
@@ -159,7 +173,7 @@ class Log(Generic[S]):
     def append(self, writing: Writing, asked: Appending) -> Appended:
         """Append facts by fence and decisions by compare-and-set."""
         connection = writing.connection
-        row = connection.execute(self._locked_row, {"id": asked.execution}).one_or_none()
+        row = self._row(connection, asked.execution)
         if row is None:
             raise NotFound("there is no such execution", field="agent_execution_id")
         if row.fence != asked.position.fence:
@@ -177,9 +191,7 @@ class Log(Generic[S]):
             asked = replace(asked, own=present)
         return self._grow(writing, asked, row, lines, decided)
 
-    def _grow(
-        self, writing: Writing, asked: Appending, row: Row[Any], lines: Sequence[Line], decided: bool
-    ) -> Appended:
+    def _grow(self, writing: Writing, asked: Appending, row: Held, lines: Sequence[Line], decided: bool) -> Appended:
         connection, execution = writing.connection, asked.execution
         recorded, rows = _place(execution, lines, asked.at, row.last_seq, row.turn)
         before = self._remembered(connection, execution, row.last_seq)
@@ -190,20 +202,20 @@ class Log(Generic[S]):
         taken = {"id": execution, "owner": owner, "fence": fence, "attempts": 0 if asked.progress else row.attempts}
         writing.changed.add(execution)
         if not lines:
-            connection.execute(TAKE, taken)
+            TAKE.run(connection, taken)
             return Appended(Position(fence, last_seq), (), decided)
         projection = self._fold.project(state)
         deleted_at = _deleted_at(lines, asked.at, row.deleted_at)
         moved = {"last_seq": last_seq, "at": to_ticks(asked.at), "deleted_at": deleted_at}
         self._write(connection, execution, lines, rows)
-        connection.execute(UPDATE_EXECUTION, {**columns_of(projection), **taken, **moved})
+        UPDATE_EXECUTION.run(connection, {**columns_of(projection), **taken, **moved})
         write_beside(connection, execution, projection, before)
         self._remember(execution, lines, last_seq, state, projection)
         return Appended(Position(fence, last_seq), recorded, decided, state)
 
     def claim(self, writing: Writing, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Take the execution for an incarnation that is its runner's present one."""
-        row = writing.connection.execute(self._locked_row, {"id": execution}).one_or_none()
+        row = self._row(writing.connection, execution)
         if row is None:
             raise NotFound("there is no such execution", field="agent_execution_id")
         self._check_incarnation(writing.connection, row.runner, owner)
@@ -215,7 +227,7 @@ class Log(Generic[S]):
 
     def move(self, writing: Writing, execution: str, seen_fence: int, runner: str) -> Position | None:
         """Give the execution to another runner, whose next look takes it up."""
-        row = writing.connection.execute(self._locked_row, {"id": execution}).one_or_none()
+        row = self._row(writing.connection, execution)
         if row is None:
             raise NotFound("there is no such execution", field="agent_execution_id")
         moved = {"id": execution, "runner": check_text(runner, "runner"), "seen": seen_fence}
@@ -236,6 +248,11 @@ class Log(Generic[S]):
             writing.connection.execute(text(statement), {"id": execution})
         self._memory.drop(execution)
         writing.changed.add(execution)
+
+    def _row(self, connection: Connection, execution: str) -> Held | None:
+        """Return an execution's row, locked."""
+        found = self._locked_row.rows(connection, {"id": execution})
+        return Held(*found[0]) if found else None
 
     def _check_incarnation(self, connection: Connection, runner: str, owner: str) -> str:
         """Return the runner's present incarnation, which the owner must be or stand for; it holds until the commit."""
@@ -282,7 +299,7 @@ class Log(Generic[S]):
     def _write(
         self, connection: Connection, execution: str, lines: Sequence[Line], rows: Sequence[dict[str, Any]]
     ) -> None:
-        connection.execute(INSERT_EVENT, rows)
+        INSERT_EVENT.run_each(connection, rows)
         note_phases(connection, rows)
         for kind, version in sorted({(line.kind, line.version) for line in lines} - self._memory.kinds):
             connection.execute(INSERT_KIND, {"kind": kind, "version": version})
@@ -306,9 +323,13 @@ def _fresh(connection: Connection, asked: Appending) -> list[Line]:
     """Return the facts that are not in the log yet, each once."""
     if not asked.facts:
         return []
-    effects = [fact.effect for fact in asked.facts]
-    found = connection.execute(KNOWN_FACTS, {"id": asked.execution, "effects": effects})
-    known: set[tuple[str | None, str]] = {(row.effect, row.kind) for row in found}
+    effects = list({fact.effect for fact in asked.facts})
+    if len(effects) == 1:
+        found = KNOWN_FACT.rows(connection, {"id": asked.execution, "effect": effects[0]})
+    else:
+        values = {"id": asked.execution, "effects": effects}
+        found = [tuple(row) for row in connection.execute(KNOWN_FACTS, values)]
+    known: set[tuple[str | None, str]] = {(row[0], row[1]) for row in found}
     fresh: list[Line] = []
     for fact in asked.facts:
         if (fact.effect, fact.kind) not in known:
