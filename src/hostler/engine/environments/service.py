@@ -108,6 +108,8 @@ class Environments:
             self._ledger, provider, machine_of, bring, self._shapes, self._journal, vault, ambient, redactor
         )
         self._lives = Lives(self._ledger, self._maker, self._journal)
+        self._prepared: dict[str, Machine] = {}
+        """The insides of environments in use: a handle is given once, so that no step needs to read the row."""
         self._upkeep = Upkeep(
             runner,
             self._ledger,
@@ -199,6 +201,7 @@ class Environments:
         machine = self._maker.machine(row)
         overfull = str(before.status.get("overfull", "")) if before else ""
         incarnation = await machine.register(execution, fence)
+        self._prepared[environment] = machine
         status = row.status
         return Prepared(
             incarnation,
@@ -215,6 +218,8 @@ class Environments:
 
     async def machine_for(self, environment: str) -> Machine:
         """Return the inside of an environment that was prepared."""
+        if known := self._prepared.get(environment):
+            return known
         row = await self._rows.get(environment)
         if row is None or row.handle is None:
             raise MachineLost("the environment is gone")
@@ -257,6 +262,7 @@ class Environments:
 
     async def release(self, environment: str, execution: str, *, owned: bool) -> None:
         """Give the environment up; one that was made for an execution goes with its last user."""
+        self._prepared.pop(environment, None)
         await self._rows.release(environment, execution)
         row = await self._rows.get(environment)
         if row is not None and (owned or row.owner_execution) and not await self._rows.users(environment):
@@ -305,6 +311,7 @@ class Environments:
         if held and (users := await self._rows.users(environment)):
             reason = f"{len(users)} agent execution(s) use the environment; stop it first, delete them or set force"
             raise FailedPrecondition(reason, field="force")
+        self._prepared.pop(environment, None)
         await self._lives.remove(environment)
 
     async def update(self, environment: str, change: EnvironmentChange) -> EnvironmentRow:
