@@ -58,6 +58,11 @@ def _answers(stage: Stage, echo: Wire, environment: str) -> Iterator[Figure]:
     started = {"codeContext": {"environmentId": environment}}
     called: list[float] = []
 
+    def start() -> float:
+        got, took = stage.wire.ask("StartAgent", started)
+        stage.until(got["agentExecutionId"], "EnvironmentReady")
+        return took
+
     def send() -> float:
         turns = stage.count(one, "TurnEnded")
         calls = stage.count(one, "ModelCallStarted")
@@ -73,7 +78,7 @@ def _answers(stage: Stage, echo: Wire, environment: str) -> Iterator[Figure]:
         {
             "echo": lambda: echo.ask("GetAgentExecution", get)[1],
             "get": lambda: stage.wire.ask("GetAgentExecution", get)[1],
-            "start": lambda: stage.wire.ask("StartAgent", started)[1],
+            "start": start,
             "send": send,
         },
     )
