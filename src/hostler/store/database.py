@@ -57,6 +57,11 @@ class Database(Protocol):
         """Return connections for single SELECTs, each seeing all that is committed."""
         ...
 
+    @property
+    def near(self) -> Engine | None:
+        """Return connections like `readers`' that answer at once or fail; None where an answer comes over a network."""
+        ...
+
     def close(self) -> None:
         """Close the readers' connections and let the database go; the writer's own connection is closed before."""
         ...

@@ -42,8 +42,12 @@ class StoredEnvironments:
 
     async def get(self, environment: str) -> EnvironmentRow | None:
         """Return a row."""
-        found = await self._fetch(ONE, {"of": environment})
-        return found[0] if found else None
+
+        def read(connection: Connection) -> EnvironmentRow | None:
+            found = connection.execute(ONE, {"of": environment}).mappings().one_or_none()
+            return EnvironmentRow(**found) if found else None
+
+        return await self._readers.few(read)
 
     async def find(
         self, *, runner: str = "", phases: Sequence[str] = (), before: str = "", limit: int = 0, creator: str = ""

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from hostler.core.errors import NotFound
 from hostler.core.events import Event, Recorded
@@ -14,7 +14,7 @@ from hostler.core.ports import Appended, ExecutionQuery, Fact, Idempotency, Posi
 from hostler.store.folding import Fold
 from hostler.store.lists import counted, page
 from hostler.store.log import Appending, Log, line
-from hostler.store.reading import Readers, fetch_rows, read_log, rows
+from hostler.store.reading import FEW, Readers, fetch_rows, read_log, read_row, rows
 from hostler.store.schema import execution as table
 from hostler.store.watch import StoreWatch, Watches
 from hostler.store.writer import Writer
@@ -112,13 +112,17 @@ class StoredExecutions(Generic[S]):
 
     async def read(self, execution: str, after: int = 0, limit: int = 0) -> tuple[Recorded, ...]:
         """Return the events behind a seq."""
+
+        def few(connection: Connection) -> tuple[Recorded, ...]:
+            return tuple(read_log(connection, execution, after, limit if 0 < limit < FEW else FEW))
+
+        if self._readers.near and len(found := await self._readers.few(few)) < FEW:
+            return found
         return await self._readers.do(lambda connection: tuple(read_log(connection, execution, after, limit)))
 
     async def row(self, execution: str) -> Row | None:
         """Return the row, also of a deleted execution."""
-        statement = rows().where(table.c.id == execution)
-        found = await self._readers.do(lambda connection: fetch_rows(connection, statement))
-        return found[0] if found else None
+        return await self._readers.few(lambda connection: read_row(connection, execution))
 
     async def find(self, query: ExecutionQuery, before: str = "", limit: int = 25) -> tuple[Row, ...]:
         """Return rows that are not deleted, newest first."""

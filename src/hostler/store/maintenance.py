@@ -29,7 +29,7 @@ class StoredMaintenance:
             found = connection.execute(CURRENT).one_or_none()
             return Maintenance(*found) if found else None
 
-        return await self._readers.do(read)
+        return await self._readers.few(read)
 
     async def turn_on(self, maintenance: Maintenance) -> None:
         """Turn it on, or change its message."""

@@ -54,7 +54,7 @@ class StoredPolicies:
         def read(connection: Connection) -> tuple[Adopted, ...]:
             return tuple(_adopted(row) for row in connection.execute(statement).mappings())
 
-        return await self._readers.do(read)
+        return await (self._readers.few if limit == 1 else self._readers.do)(read)
 
 
 def _adopted(row: RowMapping) -> Adopted:

@@ -35,6 +35,7 @@ class Postgres:
     """A Postgres database, or the schema of one that the URL's search_path names."""
 
     shared = True
+    near = None
     row_lock = " FOR UPDATE"
     row_hold = " FOR KEY SHARE"
     text_type = 'TEXT COLLATE "C"'

@@ -32,9 +32,11 @@ class Sqlite:
         plain = URL.create("sqlite", database=str(self._path))
         self._writing = create_engine(plain, poolclass=NullPool)
         self.readers = create_engine(plain, isolation_level="AUTOCOMMIT", pool_size=READERS, max_overflow=0)
+        self.near = create_engine(plain, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         event.listen(self._writing, "connect", self._prepare_writer)
         event.listen(self._writing, "begin", _begin)
         event.listen(self.readers, "connect", self._prepare_reader)
+        event.listen(self.near, "connect", _prepare_near)
 
     def writer(self) -> Connection:
         """Return the writer's connection; the lock file is taken first and kept."""
@@ -56,6 +58,7 @@ class Sqlite:
         """Close every connection and the lock file."""
         self._writing.dispose()
         self.readers.dispose()
+        self.near.dispose()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -103,6 +106,12 @@ class Sqlite:
     def _prepare_reader(self, connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA busy_timeout = {self._patience // timedelta(milliseconds=1)}")
         connection.execute("PRAGMA query_only = ON")
+
+
+def _prepare_near(connection: Any, _: object) -> None:
+    """Let nobody wait for a lock here: whoever asks is the event loop."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _begin(connection: Connection) -> None:

@@ -44,8 +44,12 @@ class StoredTokens:
 
     async def by_sha256(self, sha256: str) -> ApiToken | None:
         """Return the token with this hash, expired or not."""
-        found = await self._fetch(BY_SHA256, {"of": sha256})
-        return found[0] if found else None
+
+        def read(connection: Connection) -> ApiToken | None:
+            found = connection.execute(BY_SHA256, {"of": sha256}).one_or_none()
+            return token_of(found) if found else None
+
+        return await self._readers.few(read)
 
     async def find(self, of: str = "") -> tuple[ApiToken, ...]:
         """Return all tokens, or those of one principal, newest first."""
