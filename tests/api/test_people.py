@@ -104,7 +104,7 @@ async def test_a_token_reaches_as_far_as_its_scope_and_its_persons_role(api: Api
 
 async def test_nobody_makes_himself_more_than_he_is(api: Api) -> None:
     ann = await made(api, "Ann")
-    for change in ({"role": "admin"}, {"suspended": True}, {"stop": True}):
+    for change in ({"role": "admin"}, {"suspended": True}, {"stop": True}, {"email": "boss@example.com"}):
         refused = await ask(api, "PATCH", f"/users/{ann['id']}", change, token=ann["token"])
         assert refused.status_code == 403
     assert (

@@ -22,6 +22,8 @@ from hostler.projections.status import stamp
 Handler = Callable[[Request], Awaitable[Response]]
 ROOMS: tuple[tuple[str, Kind], ...] = (("users", "user"), ("service-accounts", "service_account"))
 TEXTS = ("name", "email", "description", "git_name", "git_email")
+OF_ADMINS = frozenset({"role", "suspended", "stop", "email"})
+"""What nobody changes of his own account."""
 LONGEST_TEXT = 500
 GIFTS = ("token", "link", "none")
 
@@ -94,10 +96,14 @@ class Users:
         return JSONResponse(told, 201)
 
     async def change(self, request: Request) -> Response:
-        """Change an account; everybody may change his own name, address, and what his commits carry."""
+        """Change an account; everybody may change his own name, and what his commits carry.
+
+        Not his address: whoever proves it elsewhere is taken for him, and an account that waited for somebody else
+        under his address would get his role.
+        """
         account, asked = _account(request), await body_of(request)
         _known(asked, {*TEXTS, "role", "suspended", "stop"})
-        if account != current().principal.id or {"role", "suspended", "stop"} & asked.keys():
+        if account != current().principal.id or OF_ADMINS & asked.keys():
             only_admins()
         suspended, stop = asked.get("suspended"), asked.get("stop", False)
         if suspended is not None and not isinstance(suspended, bool):
