@@ -10,6 +10,8 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from hostler.api.access import Access
+from hostler.api.call import Call, begin
+from hostler.api.forwarding import Peer
 from hostler.api.server import build
 from hostler.core.outside import Accounts, Outside, Provider, Proxy
 from hostler.core.people import PeopleQuery, Person, PersonChange
@@ -294,3 +296,34 @@ async def test_the_proxys_people_follow_the_settings_and_are_suspended_like_othe
     id_ = json.loads(told.body)["principal"]["id"]
     await api.parts.people.change(id_, PersonChange(suspended=True), api.clock.now())
     assert (await ask(app, "GET", "/api/hostler/v1/info", headers)).status == 401
+
+
+async def test_who_gives_himself_an_address_is_not_taken_for_its_owner(api: Api, provider: OpenIdProvider) -> None:
+    one = seat(api, provider, role_claim="groups", roles={"boss": "admin"})
+    headers = {"host": HOST, "authorization": "Bearer owner-token", "content-type": "application/json"}
+    made = await ask(one.app, "POST", "/api/hostler/v1/users", headers, b'{"name": "Eve"}')
+    eve = json.loads(made.body)
+    headers["authorization"] = f"Bearer {eve['token']}"
+    path = "/api/hostler/v1/users/me"
+    told = await ask(one.app, "PATCH", path, headers, b'{"email": "ann@example.com"}')
+    assert told.status == 403
+    provider.claims = {"groups": ["boss"]}
+    info = await one.info(cookie_of(await one.sign_in()))
+    assert (info["principal"]["id"] != eve["id"], info["role"]) == (True, "admin")
+    assert (found := await api.parts.people.get(eve["id"])) is not None
+    assert found.role == "run", "nobody's tokens reach further because somebody else signed in"
+
+
+@pytest.mark.parametrize(("peer", "passed"), [("10.0.0.7", True), ("192.0.2.9", False), ("", False)])
+def test_another_process_is_told_only_what_a_believed_proxy_said(peer: str, passed: bool) -> None:
+    sent = [
+        (b"host", b"x"),
+        (b"X-User", b"owner"),
+        (b"x-forwarded-for", b"127.0.0.1"),
+        (b"forwarded", b"for=127.0.0.1"),
+    ]
+    begin(Call("id", "http://x", peer=peer, client=peer))
+    there = Peer("me", Proxy("X-User", (ip_network("10.0.0.0/8"),))).headers(sent)
+    assert ((b"X-User", b"owner") in there) is passed
+    told = [value for name, value in there if name.lower() in (b"x-forwarded-for", b"forwarded")]
+    assert told == ([peer.encode()] if peer else [])

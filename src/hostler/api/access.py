@@ -124,6 +124,7 @@ class Access:
         known = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         call = Call(self._request_id(known.get("x-request-id", "").encode("latin-1")), self._origin(scope, known))
         client = scope.get("client")
+        call.client = str(client[0]) if client else ""
         call.peer = str(scope.get(PEER, client[0] if client else ""))
         begin(call)
         return call, known

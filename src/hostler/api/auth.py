@@ -1,11 +1,10 @@
 """Who sends a request: API tokens by their hash, short signed tokens for one execution or environment, and cookies."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from weakref import WeakSet
 
@@ -13,7 +12,7 @@ import jwt
 from jwt.types import Options
 from starlette.requests import HTTPConnection
 
-from hostler.api.call import Caller, Power, ShortKind, Validity, current, meant_for
+from hostler.api.call import Caller, Power, ShortKind, Validity, among, current, meant_for
 from hostler.api.cookies import CookieNames, check_ours, cookies_of
 from hostler.api.newcomers import Newcomers
 from hostler.api.parts import ApiParts
@@ -234,7 +233,7 @@ class Credentials:
         """Return whom a proxy names that is believed; None without such a proxy, or when it names nobody."""
         proxy = self._proxy
         named = headers.get(proxy.header, "").strip() if proxy else ""
-        if proxy is None or not named or not _among(current().peer, proxy.addresses):
+        if proxy is None or not named or not among(current().peer, proxy.addresses):
             return None
         email = named.lower() if "@" in named else ""
         known = Known(f"proxy {proxy.header} {named}", named, email)
@@ -364,13 +363,3 @@ def short_of(caller: Caller) -> str:
 
 def _is_bearer(header: str) -> bool:
     return header.strip().partition(" ")[0].lower() == "bearer"
-
-
-def _among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Return whether an address is of one of some networks; one of IPv4 in the clothes of IPv6 counts as itself."""
-    try:
-        given = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    plain = given.ipv4_mapped or given if isinstance(given, IPv6Address) else given
-    return any(plain.version == network.version and plain in network for network in networks)

@@ -1,8 +1,9 @@
 """What is known of the request that is being answered: its id, where it came to, who sent it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
 from structlog.contextvars import bind_contextvars
@@ -124,6 +125,8 @@ class Call:
     caller: Caller | None = None
     peer: str = ""
     """The address that the connection comes from, whatever headers say."""
+    client: str = ""
+    """The address that the request comes from, as far as a proxy on this machine says it."""
     environment: str = ""
     code: str = ""
     execution: str = ""
@@ -191,3 +194,13 @@ def meant_for(caller: Caller, subject: str, what: str) -> None:
     """Raise NotFound when a short token is for another execution or environment."""
     if caller.only and caller.only != subject:
         raise NotFound(f"there is no such {what}")
+
+
+def among(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Return whether an address is of one of some networks; one of IPv4 in the clothes of IPv6 counts as itself."""
+    try:
+        given = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    plain = given.ipv4_mapped or given if isinstance(given, IPv6Address) else given
+    return any(plain.version == network.version and plain in network for network in networks)

@@ -15,9 +15,10 @@ import structlog
 from starlette.routing import BaseRoute, Router
 from starlette.types import Message, Receive, Scope, Send
 
-from hostler.api.call import current
+from hostler.api.call import among, current
 from hostler.api.parts import ApiParts
 from hostler.core.errors import Unavailable
+from hostler.core.outside import Proxy
 from hostler.core.runners import RunnerSeen
 
 log = structlog.get_logger(__name__)
@@ -39,14 +40,17 @@ LOCAL_TOO = re.compile(r".*/(live|events|panel|bundle|changes)")
 OF_ONE_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authorization"}
 )
+OF_PROXIES = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
+"""By which a proxy says for whom it asks; a client may write them as well."""
 OF_SOCKETS = re.compile(r"sec-websocket-.*|connection|upgrade|host|content-length")
 
 
 class Peer:
     """The way to the other processes: one client for all of them, made when it is first needed."""
 
-    def __init__(self, me: str) -> None:
+    def __init__(self, me: str, proxy: Proxy | None = None) -> None:
         self._me = me
+        self._proxy = proxy
         self._client: Any = None
 
     def client(self) -> Any:
@@ -62,10 +66,19 @@ class Peer:
         return self._client
 
     def headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Return a request's headers as they are passed on."""
-        left_out = OF_ONE_HOP | {"x-request-id"}
-        kept = [(name, value) for name, value in headers if name.decode("latin-1") not in left_out]
-        return [*kept, (b"x-request-id", current().request_id.encode()), (MARK.encode(), self._me.encode())]
+        """Return a request's headers as they are passed on.
+
+        What a proxy says of people and addresses goes on as it was understood here: the holder sees that the request
+        comes from this machine, which it may believe, and must not believe a stranger's word for it.
+        """
+        call = current()
+        left_out = OF_ONE_HOP | OF_PROXIES | {"x-request-id"}
+        if self._proxy and not among(call.peer, self._proxy.addresses):
+            left_out |= {self._proxy.header.lower()}
+        kept = [(name, value) for name, value in headers if name.decode("latin-1").lower() not in left_out]
+        if call.client:
+            kept.append((b"x-forwarded-for", call.client.encode("latin-1", "replace")))
+        return [*kept, (b"x-request-id", call.request_id.encode()), (MARK.encode(), self._me.encode())]
 
 
 class Forwarding:

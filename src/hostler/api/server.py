@@ -70,7 +70,7 @@ def build(parts: ApiParts, more: MoreRoutes | None = None) -> Access:
     """Return the application; `more` makes the routes beside the API, such as the pages."""
     signer = Signer(parts.signing_key, parts.ambient)
     credentials = Credentials(parts, signer)
-    peer, unsighted = Peer(parts.runner_id), parts
+    peer, unsighted = Peer(parts.runner_id, parts.outside.proxy), parts
     parts = sighted(parts, credentials.sight)
     accounts = Accounts(parts, credentials)
     gate = [Authenticate(credentials), Gate(Retries(parts.ambient)), Elsewhere(parts, peer)]
