@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -86,10 +86,13 @@ class KeptWork:
         known = await asyncio.to_thread(_last, folder)
         request = replace(request, known=known)
         async with self._arriving(folder) as pack:
-            with pack.open("wb") as file:
+            with contextlib.ExitStack() as stack:
+                files: list[BinaryIO] = []
 
                 async def on_part(data: bytes) -> None:
-                    await asyncio.to_thread(file.write, data)
+                    if not files:  # Most often nothing has changed, and nothing comes.
+                        files.append(stack.enter_context(pack.open("wb")))
+                    await asyncio.to_thread(files[0].write, data)
 
                 snapshot = await machine.git_keep(request, on_part)
             record = Record(snapshot, request.anchor if snapshot.base else "", origin)

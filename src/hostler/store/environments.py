@@ -8,19 +8,19 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Select, delete, insert, select, text, update
 
 from hostler.core.errors import Conflict, FailedPrecondition, NotFound
 from hostler.core.ports import EnvironmentRow
-from hostler.store.columns import check_text
+from hostler.store.columns import check_text, from_ticks, of_json
 from hostler.store.reading import Readers
 from hostler.store.schema import environment as table
 from hostler.store.schema import environment_use as use
+from hostler.store.statements import Statement
 from hostler.store.writer import Writer, Writing
 
 COLUMNS = [table.c[field.name] for field in fields(EnvironmentRow)]
-ONE = select(*COLUMNS).where(table.c.id == bindparam("of"))
-"""Made once: every command in an environment asks for its row, and making a statement takes longer than running it."""
+ONE = Statement(f"SELECT {', '.join(field.name for field in fields(EnvironmentRow))} FROM environment WHERE id = :id")
 LEAVING = ("deleting", "deleted")
 """Phases in which nobody can begin to use an environment."""
 
@@ -44,8 +44,8 @@ class StoredEnvironments:
         """Return a row."""
 
         def read(connection: Connection) -> EnvironmentRow | None:
-            found = connection.execute(ONE, {"of": environment}).mappings().one_or_none()
-            return EnvironmentRow(**found) if found else None
+            found = ONE.rows(connection, {"id": environment})
+            return _row(found[0]) if found else None
 
         return await self._readers.few(read)
 
@@ -110,6 +110,19 @@ class StoredEnvironments:
             return tuple(EnvironmentRow(**found) for found in connection.execute(statement, values or {}).mappings())
 
         return await self._readers.do(read)
+
+
+def _row(found: Sequence[Any]) -> EnvironmentRow:
+    *plain, created, used, spec, handle, status, owner = found
+    return EnvironmentRow(
+        *plain,
+        created_at=from_ticks(created),
+        last_used_at=from_ticks(used),
+        spec=of_json(spec),
+        handle=None if handle is None else of_json(handle),
+        status=of_json(status),
+        owner_execution=owner,
+    )
 
 
 def _raise_version(writing: Writing, environment: str) -> None:

@@ -1,18 +1,19 @@
 """Whether maintenance mode is on: one row while it is."""
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
 from hostler.core.maintenance import Maintenance
-from hostler.store.columns import check_texts, to_ticks
+from hostler.store.columns import check_texts, from_ticks, to_ticks
 from hostler.store.reading import Readers
 from hostler.store.schema import maintenance as table
+from hostler.store.statements import Statement
 from hostler.store.writer import Writer, Writing
 
 ON = text("""
     INSERT INTO maintenance (number, since, message, by_id, by_name) VALUES (1, :since, :message, :by_id, :by_name)
     ON CONFLICT (number) DO UPDATE SET message = excluded.message, by_id = excluded.by_id, by_name = excluded.by_name
     """)
-CURRENT = select(table.c.since, table.c.message, table.c.by_id, table.c.by_name)
+CURRENT = Statement("SELECT since, message, by_id, by_name FROM maintenance")
 
 
 class StoredMaintenance:
@@ -26,8 +27,8 @@ class StoredMaintenance:
         """Return it; None while it is off."""
 
         def read(connection: Connection) -> Maintenance | None:
-            found = connection.execute(CURRENT).one_or_none()
-            return Maintenance(*found) if found else None
+            found = CURRENT.rows(connection, {})
+            return Maintenance(from_ticks(found[0][0]), *found[0][1:]) if found else None
 
         return await self._readers.few(read)
 

@@ -130,11 +130,12 @@ class SpokenFiles:
                 os.unlink(f"{self._place}/{execution}.{suffix}")
 
     def _opened(self, execution: str) -> _File:
-        """Open the file behind what can be understood of it."""
+        """Open the file behind what can be understood of it; most often there is nothing."""
         blocks: dict[str, int] = {}
-        kept = b"".join(_written(blocks, piece) for piece in self.read(execution))
-        descriptor = os.open(self._path(execution), NEW | os.O_APPEND, 0o600)
-        os.ftruncate(descriptor, len(kept))
+        descriptor, kept = os.open(f"{self._place}/{execution}.jsonl", NEW | os.O_APPEND, 0o600), b""
+        if os.fstat(descriptor).st_size:
+            kept = b"".join(_written(blocks, piece) for piece in self.read(execution))
+            os.ftruncate(descriptor, len(kept))
         self._files[execution] = _File(descriptor, len(kept), blocks)
         return self._files[execution]
 
