@@ -5,7 +5,8 @@ SQLAlchemy's form, so that nobody has to know which way a statement went.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -53,6 +54,27 @@ class Statement:
 
     def _said(self, error: sqlite3.Error, values: Any) -> BaseException:
         return DBAPIError.instance(self._sql, values, error, sqlite3.Error, dialect=SQLITE)
+
+
+SAVE, BACK, RELEASE = Statement("SAVEPOINT one"), Statement("ROLLBACK TO one"), Statement("RELEASE one")
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Generator[None]:
+    """Take back what is done inside if it ends with an error; the rest of the transaction stays."""
+    if connection.dialect.name != "sqlite":
+        with connection.begin_nested():
+            yield
+        return
+    SAVE.run(connection, {})
+    try:
+        yield
+    except BaseException:
+        with suppress(DBAPIError):  # After the worst of errors there is no transaction left, which is told by that one.
+            BACK.run(connection, {})
+            RELEASE.run(connection, {})
+        raise
+    RELEASE.run(connection, {})
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

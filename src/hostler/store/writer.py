@@ -26,6 +26,7 @@ from hostler.core.changes import ANYTHING
 from hostler.core.errors import HostlerError, Unavailable
 from hostler.store.database import WAITS, Database, is_away, is_collision, is_fatal, refusal
 from hostler.store.followers import Followers
+from hostler.store.statements import savepoint
 
 T = TypeVar("T")
 
@@ -261,7 +262,7 @@ def _perform(job: _Job, connection: Connection, *, alone: bool) -> None:
     for left in reversed(range(1 if alone else TRIES)):
         writing = Writing(connection)
         try:
-            with nullcontext() if alone else connection.begin_nested():
+            with nullcontext() if alone else savepoint(connection):
                 job.result = job.work(writing)
             job.changed = frozenset(writing.changed)
             return
