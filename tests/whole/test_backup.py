@@ -45,6 +45,8 @@ def test_an_execution_goes_on_from_its_kept_work_in_a_folder_made_of_a_backup(
 ):
     execution = worked(hostler, wordcount)
     log = hostler.log(execution)
+    asked = hostler.start_agent("hello", wordcount)
+    hostler.rest(asked)
     busy = hostler.start_agent("run: echo one >> runs; until [ -e go ]; do sleep 0.02; done", wordcount)
     hostler.until(lambda: any(kind == "ToolStarted" for kind, _ in hostler.log(busy)))
     file = place / "backup.tar.gz"
@@ -70,6 +72,13 @@ def test_an_execution_goes_on_from_its_kept_work_in_a_folder_made_of_a_backup(
         new.rest(execution)
         results = [body["text"] for kind, body in new.log(execution) if kind == "ToolFinished"]
         assert results[-1].strip() == "by hand"
+        # One that changed nothing has nothing kept, and goes on in an environment like its first.
+        with pytest.raises(Refused, match=f"nothing was changed there.*hostler restore {asked}"):
+            new.send(asked, "run: true")
+        cli("restore", asked, "--data-dir", new.folder)
+        new.send(asked, "run: ls")
+        new.rest(asked)
+        assert "README.md" in [body["text"] for kind, body in new.log(asked) if kind == "ToolFinished"][-1]
         # What ran is not run a second time: its outcome is unknown, and said.
         assert new.rest(busy)["status"]["phase"] == "PHASE_STOPPED"
         assert [body["outcome"] for kind, body in new.log(busy) if kind == "ToolFinished"] == ["unknown"]

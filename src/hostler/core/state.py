@@ -176,6 +176,11 @@ class State:
         return dataclasses.replace(limits, **self.judging.limits) if self.judging.limits else limits
 
 
+def unchanged(state: State) -> bool:
+    """Return whether nothing that was ever done inside the environment would be missed, as far as is known."""
+    return not (state.unkept or state.not_kept or (state.kept and state.kept.work.commit))
+
+
 def fold(log: Iterable[Recorded], state: State | None = None) -> State:
     """Return the state after a log."""
     state = state or State()

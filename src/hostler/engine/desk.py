@@ -17,7 +17,7 @@ from hostler.core.losing import ended_for_owner
 from hostler.core.plan import Session
 from hostler.core.ports import PRESENT, Dispatch, EnvironmentRow, Executions, Fact, OpenBlock, Principal, Row
 from hostler.core.redaction import Redactor
-from hostler.core.state import MAX_HOSTS, State, fold
+from hostler.core.state import MAX_HOSTS, State, fold, unchanged
 from hostler.engine.engine import Engine, Identity
 from hostler.engine.livetext import LiveText
 from hostler.engine.peers import Peers
@@ -177,11 +177,23 @@ class Desk:
         try:
             await self._environments.revivable(state.environment.id)
         except FailedPrecondition as problem:
-            if state.kept is None or not state.kept.work.commit:
+            if state.kept and state.kept.work.commit:
+                way = "its work is kept, and goes on after"
+            elif unchanged(state) and await self._known(state.environment.id):
+                way = "nothing was changed there, so it goes on in a new one after"
+            else:
                 raise
-            raise FailedPrecondition(
-                f"{problem.message}; its work is kept, and goes on after: hostler restore {execution}"
-            ) from None
+            raise FailedPrecondition(f"{problem.message}; {way}: hostler restore {execution}") from None
+
+    async def _known(self, environment: str) -> bool:
+        """Return whether it is known how an environment was made, whatever became of it."""
+        try:
+            await self._environments.usable(environment)
+        except NotFound:
+            return False
+        except FailedPrecondition:
+            pass
+        return True
 
     async def _write(self, row: Row, events: tuple[Event, ...], session: Session) -> tuple[Recorded, ...]:
         """Append decisions; what starts a turn takes the execution, what ends one raises the fence."""

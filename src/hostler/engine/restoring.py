@@ -2,7 +2,8 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from hostler.core.ambient import Ambient
 from hostler.core.commands import ReportApplied, Restore
@@ -13,8 +14,10 @@ from hostler.core.machines import Patch
 from hostler.core.ports import EnvironmentRow, EnvironmentRows, Principal, Row
 from hostler.core.providers import KeptSource
 from hostler.core.runners import RunnerPeers
+from hostler.core.state import fold, unchanged
 from hostler.engine.away import Moves
 from hostler.engine.desk import Homes
+from hostler.engine.likeness import Likeness
 from hostler.environments.keeping import KeptWork, Record
 
 DIFF_LIMIT = 8 << 20
@@ -37,6 +40,7 @@ class KeptDesk:
     ) -> None:
         self._peers = peers
         self._moves = moves
+        self._likeness = Likeness(rows)
         self._desk = desk
         self._homes = homes
         self._rows = rows
@@ -87,7 +91,10 @@ class KeptDesk:
         return first if first in self._classes else self._classes[0]
 
     async def restore(self, execution: str, turn: int, caller: Principal) -> EnvironmentRow:
-        """Let an execution whose environment is gone go on in a new one made from its kept work."""
+        """Let an execution whose environment is gone go on in a new one made from its kept work.
+
+        Where nothing was ever changed inside, that is one like the first.
+        """
         seen = await self._desk.seen(execution)
         used: Sequence[Mapping[str, Any]] = seen.row.view.get("status", {}).get("usedEnvironments", ())
         old = str(used[0]["environmentId"]) if used else ""
@@ -99,13 +106,14 @@ class KeptDesk:
             )
         if self._peers is not None and seen.row.runner != self._peers.me:
             await self._kept.fetch(execution, anew=True)
-        new = await self.new_environment(execution, turn)
-        source = cast("KeptSource", new.source)
+        new = await self._anew(execution, turn, old)
+        source = new.source if isinstance(new.source, KeptSource) else None
         environment = self._ambient.new_id()
         await self._homes.write(environment, new, caller, owner=execution)
         try:
             await self._take_over(execution)
-            await self._desk.command(execution, Restore(environment, source.turn, source.commit))
+            kept = (source.turn, source.commit) if source else (0, "")
+            await self._desk.command(execution, Restore(environment, *kept))
         except BaseException:
             await self._homes.forget(environment)
             raise
@@ -116,6 +124,13 @@ class KeptDesk:
         row = await self._rows.get(environment)
         assert row is not None, "it was just written"
         return row
+
+    async def _anew(self, execution: str, turn: int, old: str) -> NewEnvironment:
+        """Return the environment to go on in."""
+        if turn or not unchanged(fold(await self._desk.log(execution))) or await self._rows.get(old) is None:
+            return await self.new_environment(execution, turn)
+        new = await self._likeness(old)
+        return new if new.class_id in self._classes else replace(new, class_id=self._classes[0])
 
     async def _refuse_while_held(self, row: Row, environment: str) -> None:
         """Refuse to go on beside an environment that a runner holds which is away, and name the way."""

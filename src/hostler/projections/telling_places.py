@@ -43,7 +43,12 @@ def tell_work(telling: Telling, event: KeptEvent) -> None:
         case WorkApplied(commit):
             telling.note("applied", f"The work was applied to a repository (commit {commit[:12]}).", "good")
         case WorkRestored(_, turn):
-            telling.note("restored", f"It goes on in a new environment, made from the work kept after turn {turn}.")
+            after = (
+                f"from the work kept after turn {turn}"
+                if turn
+                else "as the first one was, for nothing was changed there"
+            )
+            telling.note("restored", f"It goes on in a new environment, made {after}.")
 
 
 def _kept(telling: Telling, event: WorkKept) -> None:
