@@ -191,7 +191,7 @@ class Desk:
             await self._environments.usable(environment)
         except NotFound:
             return False
-        except FailedPrecondition:
+        except (FailedPrecondition, Unavailable):
             pass
         return True
 
