@@ -29,8 +29,8 @@ def restore(
     """Let an execution whose environment is gone go on in a new one; or make a new data folder from a backup.
 
     With an ID, the new environment is made from the execution's kept work, or like the first one where nothing was
-    changed, and the conversation goes on with the next `hostler send`. With a FILE that `hostler backup` wrote, everything
-    is checked before anything is written, and the data folder must be empty.
+    changed, and the conversation goes on with the next `hostler send`. With a FILE that `hostler backup` wrote,
+    everything is checked before anything is written, and the data folder must be empty.
 
     Examples:
 
