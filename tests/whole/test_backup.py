@@ -170,3 +170,16 @@ def test_an_archive_that_names_other_places_is_refused(place: Path, name: str):
         tar.addfile(entry)
     assert "is no backup of Hostler" in cli("restore", file, "--data-dir", place / "new", code=1)
     assert not (place / "new").exists()
+
+
+def test_an_archive_that_says_to_be_larger_than_it_is_is_refused(place: Path):
+    entry = tarfile.TarInfo("files/blobs/aa/x")
+    entry.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+    block[483:495] = b"%011o\0" % 1_000_000  # its real size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    file = place / "evil.tar.gz"
+    file.write_bytes(gzip.compress(bytes(block) + bytes(1024)))
+    assert "it holds 'files/blobs/aa/x'" in cli("restore", file, "--data-dir", place / "new", code=1)
+    assert not (place / "new").exists()

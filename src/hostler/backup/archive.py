@@ -157,11 +157,14 @@ def check(file: Path) -> Checked:
 
 
 def members(file: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield each member's name and content, in order; raises Damaged for one that a backup cannot have."""
+    """Yield each member's name and content, in order; raises Damaged for one that a backup cannot have.
+
+    A sparse one is a few bytes that say they are any number of zeros: none is ever written.
+    """
     try:
         with gzip.open(file) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
             for entry in tar:
-                if not entry.isreg() or not (entry.name == MANIFEST or NAME.fullmatch(entry.name)):
+                if not entry.isreg() or entry.issparse() or not (entry.name == MANIFEST or NAME.fullmatch(entry.name)):
                     raise Damaged(f"{file} is no backup of Hostler: it holds {entry.name!r}")
                 content = tar.extractfile(entry)
                 assert content is not None, "it is a regular file"
