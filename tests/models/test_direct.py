@@ -247,3 +247,21 @@ async def test_what_the_library_sends_in_other_words_is_never_sent_by_us() -> No
         other = {"messages": [{"role": "developer", "content": "You are careful."}], "tools": []}
         direct.learn(request, httpx2.Request("POST", "http://x/", json=other))
         assert direct.ready(request) is None
+
+
+@pytest.mark.parametrize("key", ["sk-x\r\nx-more: 1", "sk-x\n", "sk-x\r\n\r\nPOST / HTTP/1.1"])
+async def test_a_key_that_ends_a_header_is_never_sent(key: str) -> None:
+    """The library shows a request before it refuses it."""
+    async with opened(CHAT, Reply("Yes."), warm=False) as (_, model):
+        assert isinstance(model, RemoteModel)
+        direct = model._direct
+        assert direct
+        request = asked()
+        fields = direct._dialect.fields(request)
+        assert fields
+        body = {name: json.loads(value) for name, value in fields.items()}
+        direct.learn(request, httpx2.Request("POST", "http://x/", json=body, headers={"x-api-key": "sk-x"}))
+        assert direct.ready(request) is not None
+        direct._templates.clear()
+        direct.learn(request, httpx2.Request("POST", "http://x/", json=body, headers={"x-api-key": key}))
+        assert direct.ready(request) is None

@@ -10,6 +10,7 @@ word that is not known, goes to the library from the first byte on, as if it had
 
 import asyncio
 import json
+import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
@@ -51,6 +52,8 @@ END_SECONDS = 0.2
 MOST = 64
 """Templates that are kept."""
 OF_THE_CALL = frozenset({"accept-encoding", "connection", "content-length", "host", "transfer-encoding"})
+UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Bytes that end a header, or that no header has."""
 OF_THE_TRANSFER = frozenset({b"content-length", b"transfer-encoding"})
 
 Shape = tuple[str, bool, bytes]
@@ -188,7 +191,7 @@ class Direct:
         if ours is None or any(theirs.get(name) != json.loads(value) for name, value in ours.items()):
             return
         body = tuple((name, None if name in ours else pydantic_core.to_json(value)) for name, value in theirs.items())
-        if any(value and odd(value) for _, value in body):
+        if any(value and odd(value) for _, value in body) or not _sendable(library):
             return
         self._templates[self.shape(request)] = Template(Origin.of(library.url), _head(library), body)
         while len(self._templates) > MOST:
@@ -268,6 +271,11 @@ async def _drained(connection: Connection) -> None:
         async with asyncio.timeout(END_SECONDS):
             while await connection.read():
                 pass
+
+
+def _sendable(library: httpx2.Request) -> bool:
+    """Return whether headers are what they seem: the library shows a request before it looks for ends of lines."""
+    return not any(UNSENDABLE.search(part) for header in library.headers.raw for part in header)
 
 
 def _head(library: httpx2.Request) -> bytes:
