@@ -1,6 +1,10 @@
 """Any process takes any request: what only the holder can do is passed on, the rest is answered where it arrives."""
 
+import json
+
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.many.machines import Machine, Place
 from tests.server import Refused
@@ -38,6 +42,26 @@ def test_a_live_stream_of_another_machine_has_the_whole_conversation(all_three: 
     streams = {one.request("GET", f"/api/executions/{execution}/live?format=json&after=0") for one in (a, b, c)}
     assert len(streams) == 1
     assert b"Hello there." in streams.pop()
+
+
+def test_a_terminal_of_another_machine_is_typed_into_and_seen(all_three: list[Machine]):
+    a, b, _ = all_three
+    execution = a.start_agent("hello", runnerId=b.runner)
+    a.rest(execution)
+    path = f"/environments/{a.environment_of(execution)}/terminals/passed-on/socket?open=1"
+    url = f"ws{a.url.removeprefix('http')}{path}"
+    with connect(url, additional_headers={"Authorization": f"Bearer {a.token}"}, proxy=None) as terminal:
+        terminal.send(b"echo $((6 * 7))-through\n")
+        shown = b""
+        while b"42-through" not in shown:
+            got = terminal.recv(timeout=40)
+            shown += got if isinstance(got, bytes) else b""
+        terminal.send(b"exit 3\n")
+        while isinstance(got := terminal.recv(timeout=40), bytes):
+            pass
+        assert json.loads(got) == {"type": "exited", "code": 3}
+    with pytest.raises(InvalidStatus):
+        connect(url, additional_headers={"Authorization": "Bearer hostler_no"}, proxy=None)
 
 
 def test_an_environment_given_by_id_decides_where_an_execution_is(place: Place, all_three: list[Machine]):
