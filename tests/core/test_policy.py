@@ -6,6 +6,8 @@ import pytest
 
 from hostler.core.errors import FailedPrecondition, InvalidArgument
 from hostler.core.policy import Caps, Policy, of_json, to_json
+from hostler.core.projects import repository_key
+from hostler.core.providers import LocalRepository
 
 
 def test_an_empty_policy_allows_everything():
@@ -110,3 +112,10 @@ def test_what_is_no_policy_is_refused_by_name(given: dict[str, Any], field: str)
     with pytest.raises(InvalidArgument) as refused:
         of_json(given)
     assert refused.value.field == field
+
+
+def test_a_way_around_through_the_folder_above_leads_where_it_leads():
+    policy = Policy(repositories=("/srv/ours/*",))
+    policy.check_repository(repository_key(LocalRepository("/srv/ours/./web")), of="url")
+    with pytest.raises(FailedPrecondition, match="repository /srv/theirs"):
+        policy.check_repository(repository_key(LocalRepository("/srv/ours/../theirs")), of="url")

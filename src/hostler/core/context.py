@@ -103,6 +103,8 @@ def _remote(parts: SplitResult, local: bool, field: str) -> Context:
         raise _refused("credentials do not belong into a URL", local, field)
     if not parts.path.strip("/"):
         raise _refused("the URL names no repository", local, field)
+    if {".", ".."} & set(re.split(r"[/\\]", unquote(parts.path))):  # git goes there, whatever the address begins with
+        raise _refused("a URL without . and .. in its path is needed", local, field)
     address = read(parts)
     if not address.repo:
         raise _refused("the URL names no repository", local, field)

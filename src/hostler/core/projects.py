@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from posixpath import normpath
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
@@ -108,7 +109,7 @@ def repository_key(source: Source) -> str:
             web = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
             return _bare(f"{parts.netloc.removesuffix(web)}{parts.path}".casefold())
         case LocalRepository(path=path):
-            return _bare(path) or "/"
+            return _bare(normpath(path)) or "/"
         case KeptSource():
             return repository_key(source.below)
         case Scratch():
