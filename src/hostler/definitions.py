@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from hostler.agents.codex.settings import MODELS
-from hostler.config import CODEX, GIB, AgentSection, Settings
+from hostler.config import CODEX, GIB, Settings
+from hostler.config.agents import AgentSection
 from hostler.core.approvals_events import Permission
 from hostler.core.desk import AgentDefinition, EnvironmentClass
 from hostler.core.errors import FailedPrecondition

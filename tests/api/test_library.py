@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hostler.core.ports import PromptQuery
+from hostler.core.prompts import PromptQuery
 from hostler.testing.desk import MemoryPrompts
 from tests.api.conftest import OWNER, Api
 

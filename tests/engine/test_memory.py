@@ -17,7 +17,8 @@ from hostler.core.conversation import ModelMessage, ModelRequest, Text, UserMess
 from hostler.core.errors import FailedPrecondition
 from hostler.core.events import Recorded
 from hostler.core.memory_events import Skill
-from hostler.core.ports import ExecutionQuery, Prompt
+from hostler.core.ports import ExecutionQuery
+from hostler.core.prompts import Prompt
 from hostler.core.state import fold
 from hostler.engine.environments.skills import front_matter
 from hostler.engine.offering import LibraryOffers

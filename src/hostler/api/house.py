@@ -26,7 +26,7 @@ from hostler.api.users import Users
 from hostler.api.work import Work
 from hostler.core.errors import InvalidArgument, NotFound
 from hostler.core.events import Recorded, Started, encode
-from hostler.core.ports import PromptQuery
+from hostler.core.prompts import PromptQuery
 from hostler.core.state import fold
 from hostler.projections.calls import calls, counters, total
 from hostler.projections.invariants import check

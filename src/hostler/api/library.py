@@ -12,7 +12,7 @@ from hostler.api.parts import ApiParts
 from hostler.contract.gitpod.v1 import identity_pb
 from hostler.contract.gitpod.v1 import prompt_pb as pb
 from hostler.core.errors import InvalidArgument, NotFound
-from hostler.core.ports import Prompt, PromptQuery
+from hostler.core.prompts import Prompt, PromptQuery
 
 
 class Library:

@@ -17,8 +17,9 @@ from hostler.core.offers import Offers
 from hostler.core.outside import Attempts, NoAttempts, Outside
 from hostler.core.people import People
 from hostler.core.policy import NoPolicies, NoUse, Policies, Using
-from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Prompts, Tokens
+from hostler.core.ports import Blobs, EnvironmentRows, Executions, Models, Tokens
 from hostler.core.projects import Projects, ProjectUse
+from hostler.core.prompts import Prompts
 from hostler.core.redaction import Redactor
 from hostler.core.retention import NoTidying, Tidying
 from hostler.core.runners import GivingUp, NobodyAway, NoPeers, RunnerPeers

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from hostler.core.memory_events import Announced, Skill
 from hostler.core.offers import LONGEST_DESCRIPTION, LONGEST_NAME, MOST_SKILLS, Offered
-from hostler.core.ports import Prompt, PromptQuery, Prompts
+from hostler.core.prompts import Prompt, PromptQuery, Prompts
 
 MOST_COMMANDS = 200
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, insert, or_, select, update
 
 from hostler.core.errors import AlreadyExists, NotFound
-from hostler.core.ports import Prompt, PromptQuery
+from hostler.core.prompts import Prompt, PromptQuery
 from hostler.store.columns import check_text, check_texts
 from hostler.store.reading import Readers
 from hostler.store.schema import prompt as table

@@ -15,7 +15,8 @@ from hostler.core.desk import Liveness, NewExecution, Seen
 from hostler.core.errors import AlreadyExists, NotFound
 from hostler.core.events import Event, Recorded
 from hostler.core.plan import Session
-from hostler.core.ports import ApiToken, ExecutionQuery, OpenBlock, Prompt, PromptQuery, Row
+from hostler.core.ports import ApiToken, ExecutionQuery, OpenBlock, Row
+from hostler.core.prompts import Prompt, PromptQuery
 from hostler.core.state import State, fold
 from hostler.projections.row import project
 from hostler.testing.memory import MemoryExecutions

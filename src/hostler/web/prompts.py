@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from hostler.api.hidden_text import clean
 from hostler.core.errors import InvalidArgument, NotFound
-from hostler.core.ports import Prompt, PromptQuery
+from hostler.core.prompts import Prompt, PromptQuery
 from hostler.web.lines import ago
 from hostler.web.site import Site
 from hostler.web.words import iso

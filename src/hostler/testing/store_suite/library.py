@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hostler.core.errors import AlreadyExists, Conflict, FailedPrecondition, InvalidArgument, NotFound
-from hostler.core.ports import ApiToken, EnvironmentRow, Principal, Prompt, PromptQuery
+from hostler.core.ports import ApiToken, EnvironmentRow, Principal
+from hostler.core.prompts import Prompt, PromptQuery
 from hostler.store import Store
 from hostler.testing.store_suite.scene import NOW, StoreSuite, new_id
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hostler.core import events as ev
 from hostler.core.errors import InvalidArgument
-from hostler.core.ports import ExecutionQuery, Position, PromptQuery
+from hostler.core.ports import ExecutionQuery, Position
+from hostler.core.prompts import PromptQuery
 from hostler.store import Store
 from hostler.testing.store_suite.scene import INCARNATION, NOW, RUNNER, StoreSuite, new_id, started
 
