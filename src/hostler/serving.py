@@ -71,10 +71,10 @@ async def run(
             url = f"http://{shown}:{port}"
             server.home.write_server(url)
             await server.reached_at(url)
-            _collect_less()
             if server.new_token:
                 say(f"API token of the owner, shown once and kept in {server.home.token_file}: {server.new_token}")
             say(f"Hostler is ready at {url}")
+            _collect_less()
 
         config = uvicorn.Config(
             Peer(ProxyHeadersMiddleware(server.asgi, "127.0.0.1")),
@@ -104,6 +104,7 @@ def _collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    gc.enable()
 
 
 _reloading: set[asyncio.Task[None]] = set()
