@@ -9,9 +9,11 @@ import pytest
 from httpx2 import Response
 
 from hostler.api.auth import Credentials, Signer, hashed
+from hostler.api.recipes import of_project
 from hostler.api.server import build
 from hostler.core import events as ev
 from hostler.core.commands import Stop
+from hostler.core.errors import NotFound
 from hostler.core.people import PersonChange
 from hostler.core.policy import Adopted, NoPolicies, Policy, Sight
 from hostler.core.ports import ApiToken
@@ -240,6 +242,21 @@ async def test_under_the_policy_own_lists_hold_ones_own(api: Api) -> None:
     assert await listed(ben["token"], {"filter": {"creatorIds": [ann["id"]]}}) == set()
     policies.sight = "organization"
     assert await listed(ben["token"], {}) == {hers, his}
+
+
+async def test_an_agent_makes_an_environment_only_of_a_project_that_its_person_sees(api: Api) -> None:
+    ann, ben = await made(api, "Ann"), await made(api, "Ben")
+    url = {"specs": [{"contextUrl": {"url": "https://git.example/shop.git"}}]}
+    body = {"name": "shop", "initializer": url}
+    project = (await api.call("gitpod.v1.ProjectService/CreateProject", body, token=ann["token"]))["project"]["id"]
+    policies = Chosen()
+    parts = replace(api.parts, policies=policies)
+    with pytest.raises(NotFound, match="no such project"):
+        await of_project(parts, project, "", ben["id"])
+    for creator in (ann["id"], OWNER.id):
+        assert (await of_project(parts, project, "", creator)).project_id == project
+    policies.sight = "organization"
+    assert (await of_project(parts, project, "", ben["id"])).project_id == project
 
 
 async def test_a_share_ends_with_the_sight_and_the_account_of_who_made_it(api: Api) -> None:

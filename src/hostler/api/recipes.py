@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hostler.api.codec import from_json
 from hostler.api.parts import ApiParts
+from hostler.api.sight import EVERYBODY, Sight
 from hostler.api.sources import source_of_initializer
 from hostler.contract.gitpod.v1.environment_spec_pb import EnvironmentInitializer
 from hostler.core.desk import NewEnvironment
@@ -50,8 +51,19 @@ async def recipe(
     )
 
 
-async def of_project(parts: ApiParts, project_id: str, class_id: str) -> NewEnvironment:
-    """Return an environment of a project for an agent; errors as those of `recipe`."""
+async def of_project(parts: ApiParts, project_id: str, class_id: str, creator: str) -> NewEnvironment:
+    """Return an environment of a project for an agent, which sees what the person does whom it works for.
+
+    Errors as those of `recipe`.
+    """
+    project, person = await parts.projects.get(project_id.lower()), await parts.people.get(creator)
+    bound = (
+        await Sight(parts.policies, parts.executions, parts.environment_rows).of(person.principal)
+        if person
+        else creator
+    )
+    if project is not None and bound not in (EVERYBODY, project.creator_id):
+        raise NotFound("there is no such project", field="project")
     found = await recipe(parts, project_id, field="project", class_id=class_id)
     return NewEnvironment(
         found.class_id,

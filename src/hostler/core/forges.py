@@ -91,8 +91,8 @@ class Forges(Protocol):
 class Workshop(Protocol):
     """Makes environments for agents."""
 
-    async def asked(self, class_name: str, repository: str, project: str, name: str) -> NewEnvironment:
-        """Return what is asked for; raises a RequestError that says what there is."""
+    async def asked(self, class_name: str, repository: str, project: str, name: str, creator: str) -> NewEnvironment:
+        """Return what is asked for, from what the creator sees; raises a RequestError that says what there is."""
         ...
 
     async def make(self, environment: str, new: NewEnvironment, execution: str) -> None:

@@ -182,17 +182,17 @@ class MakingEnvironments:
     rows: Rows
     executions: Executions
     classes: Sequence[EnvironmentClass]
-    of_project: Callable[[str, str], Awaitable[NewEnvironment]] | None = None
-    """Returns an environment of a project, in a class ('' for its own); None where projects are not known."""
+    of_project: Callable[[str, str, str], Awaitable[NewEnvironment]] | None = None
+    """Returns an environment of a project, in a class ('' for its own), as a person sees it; None without projects."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def asked(self, class_name: str, repository: str, project: str, name: str) -> NewEnvironment:
+    async def asked(self, class_name: str, repository: str, project: str, name: str, creator: str) -> NewEnvironment:
         """Return what is asked for; nothing of the server's own machine can be named."""
         class_id = self._class(class_name)
         if project:
             if self.of_project is None:
                 raise NotFound("projects cannot be used here", field="project")
-            return replace(await self.of_project(project, class_id if class_name else ""), name=name)
+            return replace(await self.of_project(project, class_id if class_name else "", creator), name=name)
         source = source_of(repository, local=False, field="repository") if repository else Scratch()
         return NewEnvironment(class_id, source, name=name)
 

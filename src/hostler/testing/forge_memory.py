@@ -82,7 +82,7 @@ class MemoryForge:
             raise ForgeUnknown(f"{host} was asked and the answer is not known")
         return Said(status, rows=tuple(said)) if isinstance(said, list) else Said(status, said)  # pyright: ignore[reportUnknownArgumentType]
 
-    async def asked(self, class_name: str, repository: str, project: str, name: str) -> NewEnvironment:
+    async def asked(self, class_name: str, repository: str, project: str, name: str, creator: str) -> NewEnvironment:
         """Return what is asked for."""
         if class_name not in ("", "Regular"):
             raise NotFound(f"there is no class {class_name!r}", field="environment_class")

@@ -54,7 +54,11 @@ class CreateEnvironment:
             return Answer("failed", f"You have made {MOST} environments already, and more are not allowed.")
         try:
             new = await services.workshop.asked(
-                arguments.environment_class, arguments.repository, arguments.project, arguments.name
+                arguments.environment_class,
+                arguments.repository,
+                arguments.project,
+                arguments.name,
+                errand.state.begun.creator_id,
             )
             if isinstance(new.source, RemoteRepository):
                 await services.forges.permitted(errand.state.environment.id, new.source.url)
