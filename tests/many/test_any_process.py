@@ -35,6 +35,21 @@ def test_an_agent_is_started_seen_told_and_stopped_through_whichever_machine_is_
     assert a.rest(execution)["status"]["phase"] == "PHASE_STOPPED"
 
 
+def test_what_is_passed_on_is_in_the_audit_log_once(place: Place, all_three: list[Machine]):
+    a, b, _ = all_three
+    execution = a.start_agent("hello", runnerId=b.runner)
+    a.rest(execution)
+    environment = a.environment_of(execution)
+    a.call("StopEnvironment", {"environmentId": environment}, service="EnvironmentService")
+    query = "SELECT action FROM audit WHERE subject_id IN (%s, %s) ORDER BY at"
+
+    def written() -> list[str]:
+        return [str(action).rpartition("/")[2] for (action,) in place.rows(query, execution, environment)]
+
+    a.until(lambda: "StopEnvironment" in written())
+    assert written() == ["StartAgent", "SendToAgentExecution", "StopEnvironment"]
+
+
 def test_a_live_stream_of_another_machine_has_the_whole_conversation(all_three: list[Machine]):
     a, b, c = all_three
     execution = a.start_agent("hello", runnerId=a.runner)

@@ -137,6 +137,8 @@ class Call:
     """The name of what a change is about, where the audit log should have it."""
     entry: str = ""
     """The entry of the audit log that says that a change was asked for."""
+    elsewhere: bool = False
+    """Whether another process carried it out, which writes of it in the audit log."""
     admit: Callable[[Caller], Awaitable[None]] | None = None
     """What comes as soon as the caller is known, before anything else is done."""
     answered: Seen | None = None

@@ -13,6 +13,7 @@ from connectrpc.errors import ConnectError, ErrorDetail
 from connectrpc.request import RequestContext
 from protobuf.wkt import Any as Any_
 
+from hostler.api.call import current
 from hostler.api.forwarding import MARK, OF_ONE_HOP, Peer, holder_of
 from hostler.api.parts import ApiParts
 from hostler.core.errors import FailedPrecondition, NotFound, Unavailable
@@ -91,6 +92,7 @@ class Elsewhere:
             )
         except httpx2.TransportError:
             raise Unavailable(f"runner {holder.said} could not be reached from here", retry_after=2.0) from None
+        current().elsewhere = True
         if answer.status_code != 200:
             raise _refusal(answer.content, answer.headers)
         return ctx.method.output.from_binary(answer.content)

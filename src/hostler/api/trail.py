@@ -84,6 +84,8 @@ class Trail:
         """Write what became of a call, if it is to be written."""
         if call.caller is None or not (signed_in or (changes(name) and name not in KEYSTROKES)):
             return
+        if call.elsewhere and not call.entry:
+            return
         outcome = outcome_of(call, status)
         if outcome == "failed" and not call.entry:
             return
