@@ -115,6 +115,17 @@ def test_a_reader_has_every_piece_once_however_often_he_comes_back(pieces: list[
     assert len(client.frames) == len(set(client.frames))
 
 
+def test_pieces_that_come_together_are_told_as_one_and_leave_no_gap():
+    telling = told(*log())
+    client = Client(telling)
+    numbers: list[int] = []
+    for sequence, said in ((1, "a"), (4, "abcd"), (5, "abcde")):
+        telling.say([OpenBlock(BLOCK, "c1", 0, "text", sequence, said)], NOW)
+        client.take()
+        numbers.append(client.sequences[BLOCK])
+    assert (numbers, client.deltas[BLOCK]) == ([1, 2, 3], "abcde")
+
+
 @given(st.data())
 def test_readers_who_come_go_and_fall_behind_all_end_with_the_same(data: st.DataObject) -> None:
     """Several readers of one telling, each taking when he likes, beside a server that forgets and one that restarts."""

@@ -169,6 +169,10 @@ class Telling:
             known = self._open[block.block]
             if len(block.text) <= known.offset:
                 continue
+            # What came together is told together, and counts as one; no number is less than one that was ever told,
+            # for pieces were at least as many.
+            number = known.block.sequence + 1 if known.offset else block.sequence
+            block = replace(block, sequence=number)
             entry = self._piece(block, known.offset, at)
             known.block, known.offset = block, len(block.text)
             self._follow(_Again(entry, Cursor(self._number, self.offsets)))

@@ -125,9 +125,10 @@ def ends(bench: Bench) -> None:
 
 @check("stream.texts", "conversation stream: COMPLETED carries the full text")
 def texts(bench: Bench) -> None:
-    """Pieces of a text count from 1 without a gap and add up to the whole that COMPLETED carries."""
+    """Pieces of a text are numbered without a gap, from the first one told, and add up to what COMPLETED carries."""
     execution = bench.fresh_turn()
     pieces: dict[str, list[str]] = {}
+    last: dict[str, int] = {}
     whole: dict[str, str] = {}
     for event in events(bench, execution, token_for(bench, execution)):
         if event.kind != "block" or event.frame[0] != BLOCK:
@@ -140,10 +141,10 @@ def texts(bench: Bench) -> None:
         if phase == COMPLETED:
             whole[name] = text(said, 2)
         elif phase == DELTA:
-            have = pieces.setdefault(name, [])
-            if number != len(have) + 1 and len(have):
-                raise Failed(f"sequence_id {number} came after {len(have)} pieces of block {name}")
-            have.append(text(said, 2))
+            if name in last and number != last[name] + 1:
+                raise Failed(f"sequence_id {number!r} came after {last[name]} in block {name}")
+            last[name] = number if isinstance(number, int) else 0
+            pieces.setdefault(name, []).append(text(said, 2))
     if not whole:
         raise Failed("no text of the turn was completed")
     for name, have in pieces.items():
