@@ -39,6 +39,7 @@ from hostler.definitions import (
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
+from hostler.engine.admission import Admission
 from hostler.engine.agents import Agents, Lodge, Lodging
 from hostler.engine.away import Away
 from hostler.engine.calls import Calls
@@ -248,15 +249,14 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         ready = _readiness(desk, preflight, stores)
         tell = teller(settings, ready)
         heart = Heartbeat(stores.runners, peers, desk, engine, lease, ambient, tell, seconds)
-        waking = Waking(
-            desk, stores.executions, environments, ambient, redactor, longest=timedelta(hours=settings.wait_hours)
-        )
+        admission, longest = Admission(stores.maintenance, ambient), timedelta(hours=settings.wait_hours)
+        waking = Waking(desk, stores.executions, environments, admission, ambient, redactor, longest=longest)
         effects.performers.learn(waking.performers())
         effects.services.waits = waking
         definitions = Definitions(settings, models, missing)
         families = Families(desk, stores.executions, definitions, Likeness(stores.environments), redactor)
         effects.performers.learn(families.performers())
-        effects.performers.learn(approving.performers(desk.command, ambient))
+        effects.performers.learn(approving.performers(desk.command, admission, ambient))
         effects.services.kin = families
         places.on_refusal = desk.refused
         forges = places.code_hosts(
@@ -264,7 +264,8 @@ async def opened(settings: Settings, environ: Mapping[str, str], load: Load | No
         )
         workshop = MakingEnvironments(environments, stores.executions, classes_of(settings))
         effects.services.forges, effects.services.workshop = forges, workshop
-        effects.performers.learn(ForgeEffects(forges, logins, environments, desk.command, redactor).performers())
+        forging = ForgeEffects(forges, logins, environments, desk.command, redactor, admission)
+        effects.performers.learn(forging.performers())
         environments.works = engine.works
         hosts = environments.hosts(stores.class_hosts, stores.executions, desk.command)
         places.more = hosts.patterns

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,23 @@ def test_a_timer_set_before_a_kill_fires_after_it_at_its_time(serve: Serve) -> N
     server.restart()
     server.until(lambda: turn_ended(server, execution, 2))
     assert len(of(server, execution, "InterestFired")) == 1
+
+
+def test_a_timer_that_is_due_in_maintenance_outlasts_a_kill_and_fires_once_after_it(serve: Serve) -> None:
+    server = serve([call("wait", duration="2s", note="look"), {"text": "I look."}])
+    execution = server.start_agent("watch it")
+    server.until(lambda: turn_ended(server, execution, 1))
+    hostler(server, "maintenance", "on")
+    due = datetime.fromisoformat(server.get(execution)["status"]["waitingInfo"]["interests"][1]["timer"]["firesAt"])
+    server.until(lambda: datetime.now(UTC) > due + timedelta(seconds=3))
+    server.kill()
+    server.start()
+    server.until(lambda: datetime.now(UTC) > due + timedelta(seconds=10))
+    assert len(of(server, execution, "TurnStarted")) == 1
+    hostler(server, "maintenance", "off")
+    server.until(lambda: turn_ended(server, execution, 2))
+    assert [fired["late"] > 5 for fired in of(server, execution, "InterestFired")] == [True]
+    assert len(of(server, execution, "TurnStarted")) == 2
 
 
 def test_a_caller_wakes_an_agent_over_the_command_line(serve: Serve) -> None:

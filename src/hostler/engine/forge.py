@@ -22,6 +22,7 @@ from hostler.core.machines import Command, Exited, Machine, Operation
 from hostler.core.ports import EnvironmentRow, Executions, Fact, Principal
 from hostler.core.providers import Scratch
 from hostler.core.redaction import Redactor
+from hostler.engine.admission import Admission
 from hostler.engine.performing import Outcome, Performer
 from hostler.engine.scene import Scene
 
@@ -82,6 +83,7 @@ class ForgeEffects:
     inside: Inside
     report: Report
     redactor: Redactor
+    admission: Admission
 
     def performers(self) -> Mapping[type[Any], Performer]:
         """Return them by their effect."""
@@ -90,6 +92,7 @@ class ForgeEffects:
     async def wait(self, effect: AwaitCredential, scene: Scene) -> Outcome:
         """Wait until a credential is set, and have the execution go on."""
         await self.arrivals.arrives(effect.subject, effect.host, effect.credential)
+        await self.admission.opened()
         await self.report(scene.execution, ReportCredential(effect.host))
         return Outcome()
 

@@ -1,6 +1,7 @@
 """Carries out what is wanted because an execution waits: sits out timers, watches the world, and wakes the agent.
 
 Nothing here appends: it commands the desk, which decides on the latest state, so that a repeated wake is none.
+In maintenance mode nobody is woken; whoever is due then is woken after it.
 """
 
 import contextlib
@@ -17,6 +18,8 @@ from hostler.core.redaction import Redactor
 from hostler.core.state import State
 from hostler.core.timers import next_of
 from hostler.core.waking import CancelWaits, GiveUp, Wake
+from hostler.engine.admission import LOOK as HELD
+from hostler.engine.admission import Admission
 from hostler.engine.performing import Outcome, Performer
 from hostler.engine.scene import Scene
 
@@ -56,6 +59,7 @@ class Waking:
         desk: Commands,
         executions: Executions,
         surroundings: Surroundings,
+        admission: Admission,
         ambient: Ambient,
         redactor: Redactor,
         *,
@@ -66,6 +70,7 @@ class Waking:
         self._desk = desk
         self._executions = executions
         self._surroundings = surroundings
+        self._admission = admission
         self._ambient = ambient
         self._redactor = redactor
 
@@ -86,14 +91,17 @@ class Waking:
     async def fire(self, effect: FireTimer, scene: Scene) -> Outcome:
         """Wake the agent when a timer is due; one that was missed several times is due once."""
         await self._ambient.until(effect.not_before)
+        await self._admission.opened()
         one, now = scene.state.interests.one(effect.interest), self._ambient.now()
         again = next_of(one.cron, one.zone, now) if one and one.repeats else None
         block = {"interestId": effect.interest, "timer": {"firedAt": now.isoformat().replace("+00:00", "Z")}}
         return await self._tell(scene, Wake(effect.interest, now, block, effect.not_before, again))
 
     async def give_up(self, effect: GiveUpWaiting, scene: Scene) -> Outcome:
-        """Wake the agent when nothing came in time."""
+        """Wake the agent when nothing came in time; what came and was held back goes first."""
         await self._ambient.until(effect.not_before)
+        while await self._admission.opened():
+            await self._ambient.until(self._ambient.now() + timedelta(seconds=2 * HELD))
         return await self._tell(scene, GiveUp(effect.interest, self._ambient.now()))
 
     async def watch_child(self, effect: WatchChild, scene: Scene) -> Outcome:
@@ -140,6 +148,7 @@ class Waking:
         return await self._tell(scene, Wake(interest, self._ambient.now(), {"interestId": interest, payload: said}))
 
     async def _tell(self, scene: Scene, command: Command) -> Outcome:
+        await self._admission.opened()
         with contextlib.suppress(NotFound):
             # What begins a turn ends the worker that we run in; by then it is in the log.
             await self._desk.command(scene.execution, command)

@@ -11,6 +11,7 @@ from hostler.core.approvals_events import Permission
 from hostler.core.commands import Command, Send, Stop
 from hostler.core.desk import AgentDefinition, NewEnvironment, NewExecution
 from hostler.core.events import Agent, Json, Limits, Recorded
+from hostler.core.maintenance import MemorySwitch
 from hostler.core.offers import Offers
 from hostler.core.ports import ExecutionQuery, Executions, Models, Principal
 from hostler.core.providers import Scratch
@@ -20,6 +21,7 @@ from hostler.core.state import State, fold
 from hostler.dispatch.local import LocalDispatch
 from hostler.engine import approving, compacting, judging
 from hostler.engine import modes as looking
+from hostler.engine.admission import Admission
 from hostler.engine.agents import OPENING, Agents, Lodging
 from hostler.engine.desk import Desk
 from hostler.engine.effects import Effects
@@ -100,6 +102,7 @@ class Stage:
     """Told of every new life before it begins, for a store that knows its runners."""
     forge: MemoryForge = field(default_factory=MemoryForge)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    maintenance: MemorySwitch = field(default_factory=MemorySwitch)
     toolshed: Toolshed = field(default_factory=Toolshed)
     spoken: SpokenText = field(default_factory=MemorySpoken)
     agents: StageAgents = field(default_factory=lambda: StageAgents())
@@ -141,15 +144,17 @@ class Stage:
             identity, link, effects, dispatch, self.clock, slots=self.slots, settle=self.settle, worker=self.worker
         )
         desk = Desk(identity, link, self.world, engine, dispatch, live, redactor, self.clock)
-        waking = Waking(desk, link, self.world, self.clock, redactor, longest=timedelta(hours=24))
+        admission = Admission(self.maintenance, self.clock)
+        waking = Waking(desk, link, self.world, admission, self.clock, redactor, longest=timedelta(hours=24))
         effects.performers.learn(waking.performers())
         effects.services.waits = waking
         forges = self.forge.forges
         effects.services.forges, effects.services.workshop = forges, self.forge
-        effects.performers.learn(ForgeEffects(forges, self.forge, self.world, desk.command, redactor).performers())
+        forging = ForgeEffects(forges, self.forge, self.world, desk.command, redactor, admission)
+        effects.performers.learn(forging.performers())
         families = Families(desk, link, self.agents, _another, redactor)
         effects.performers.learn(families.performers())
-        effects.performers.learn(approving.performers(desk.command, self.clock))
+        effects.performers.learn(approving.performers(desk.command, admission, self.clock))
         effects.services.kin = families
         await engine.open()
         self.server = Server(engine, desk, live, link, agents)
