@@ -24,7 +24,7 @@ from hostler.core.agents import GoalChange
 from hostler.core.approvals_events import Permission
 from hostler.core.desk import AgentDefinition
 from hostler.core.errors import HostlerError, NotFound, RequestError, StaleFence, Unavailable
-from hostler.core.events import Agent, InputQueued, Limits, Local, encode
+from hostler.core.events import Agent, EgressRefused, InputQueued, Limits, Local, encode
 from hostler.core.ports import ExecutionQuery
 from hostler.core.state import State, evolve, fold
 from hostler.engine.engine import Identity
@@ -33,7 +33,7 @@ from hostler.projections.row import project
 from hostler.store import Fold, open_store
 from hostler.testing.link import Died
 from hostler.testing.simulation_time import JumpingLoop, LoopClock
-from hostler.testing.simulation_world import Chance, OneModel, Shell, Talker, TroubledLink, TroubledWorld
+from hostler.testing.simulation_world import LATE, Chance, OneModel, Shell, Talker, TroubledLink, TroubledWorld
 from hostler.testing.stage import Server, Stage, said
 from hostler.tools.registry import INSIDE, TOOLS
 
@@ -62,6 +62,7 @@ class Simulation:
     chance: Chance
     stage: Stage
     shell: Shell
+    link: type[TroubledLink] = TroubledLink
     executions: list[str] = field(default_factory=list[str])
     sent: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Inputs that were acknowledged, by execution."""
@@ -91,7 +92,7 @@ class Simulation:
         return wrong
 
     async def _boot(self) -> None:
-        await self.stage.boot(TroubledLink(self.stage.executions, self.chance))
+        await self.stage.boot(self.link(self.stage.executions, self.chance))
 
     async def _something(self) -> None:
         roll = self.chance.random
@@ -259,6 +260,8 @@ class Simulation:
 
     async def _wrong(self) -> list[str]:
         wrong = [f"{line!r} ran {times} times" for line, times in self.shell.runs.items() if times > 1]
+        if self.shell.runs[LATE]:
+            wrong.append("a command of a turn that was stopped ran after everything in it was ended")
         for execution in await self.everyone():
             log = await self.stage.log(execution)
             row = await self.stage.executions.row(execution)
@@ -267,6 +270,8 @@ class Simulation:
             wrong += [f"{execution[-4:]} {one.rule} at {one.seq}: {one.text}" for one in check(log, row.view)]
             lost = self.sent.get(execution, set()) - {r.event.input_id for r in log if isinstance(r.event, InputQueued)}
             wrong += [f"input {one} was acknowledged and is lost" for one in sorted(lost)]
+            late = [one.seq for one in log if isinstance(one.event, EgressRefused) and one.event.host == LATE]
+            wrong += [f"{execution[-4:]} was written to at {seq} by an owner whose turn was over" for seq in late]
             state = fold(log)
             waits = [q.id for q in state.queue]
             if waits and not state.failure:  # A stop drops what came before it; what comes after begins a turn.
@@ -274,11 +279,10 @@ class Simulation:
         return wrong
 
 
-async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Result:
+async def _simulate(seed: int, database: Path | None, shells: type[Shell], links: type[TroubledLink]) -> Result:
     chance = Chance(seed)
     roll = chance.random
-    shell, world = shells(chance), TroubledWorld()
-    world.chance = chance
+    shell, world = shells(chance), TroubledWorld(chance=chance)
     world.machine.shell = shell
     permissions = (Permission("bash", "ask"),) if roll.random() < 0.15 else ()
     stage = Stage(OneModel(Talker(chance)), world=world, clock=LoopClock(), permissions=permissions)
@@ -287,7 +291,7 @@ async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Re
     stage.window = roll.choice((0, 0, 4000))
     below = Agent("below", "below", "builtin", "any:thing", tools=tuple(TOOLS), tools_inside=INSIDE)
     stage.agents.known.append(AgentDefinition(below, "a sub-agent"))
-    simulation = Simulation(chance, stage, shell)
+    simulation = Simulation(chance, stage, shell, links)
     async with contextlib.AsyncExitStack() as opened:
         if database is not None:
             url = f"sqlite:///{database}/{seed}.db"
@@ -314,12 +318,17 @@ async def _simulate(seed: int, database: Path | None, shells: type[Shell]) -> Re
     return Result(seed, wrong, chance.told, digest, sum(map(len, logs)))
 
 
-def simulate(seed: int, database: Path | None = None, shells: type[Shell] = Shell) -> Result:
+def simulate(
+    seed: int,
+    database: Path | None = None,
+    shells: type[Shell] = Shell,
+    links: type[TroubledLink] = TroubledLink,
+) -> Result:
     """Run one seed, on a store in memory or on SQLite in a folder (then threads have a say in the order of things)."""
     loop = JumpingLoop(patience=0.004 if database else 0.0)
     try:
         with structlog.testing.capture_logs() as logged:
-            result = loop.run_until_complete(_simulate(seed, database, shells))
+            result = loop.run_until_complete(_simulate(seed, database, shells, links))
     finally:
         loop.finish()
     result.wrong += loop.faults

@@ -1,6 +1,7 @@
 """What a simulated run meets, all of it decided by one seed: a model, a machine, a store, each with bad days."""
 
 import asyncio
+import contextlib
 import json
 import random  # noqa: TID251 the one that a seed decides
 from collections import Counter
@@ -9,16 +10,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from hostler.core.conversation import Delta, ModelPart, ModelReply, ModelRequest, Text, Thinking, ToolCall, Usage
-from hostler.core.errors import Conflict, EnvironmentFailed, ModelRefused, ModelUnavailable, StaleFence, Unavailable
-from hostler.core.events import Event
+from hostler.core.errors import (
+    Conflict,
+    EnvironmentFailed,
+    Fenced,
+    LogError,
+    MachineLost,
+    ModelRefused,
+    ModelUnavailable,
+    StaleFence,
+    Unavailable,
+)
+from hostler.core.events import EgressRefused, Event, Stopped, TurnEnded
 from hostler.core.kept import WorkKept
+from hostler.core.machines import Command, Operation
 from hostler.core.ports import Appended, Executions, Fact, Model, ModelInfo, Position, Row
 from hostler.engine.effects import Prepared
 from hostler.testing.link import Link
-from hostler.testing.world import World
+from hostler.testing.world import MemoryMachine, World
 
 MOST_REPLIES = 40
 """Replies with tool calls of one run; after them the model only talks."""
+LATE = "too-late.example"
+"""What somebody writes, or runs, who was paused in a turn and goes on when it is over."""
 
 
 @dataclass
@@ -146,31 +160,50 @@ class Shell:
         return self.chance.random.choice((0, 0, 0, 1, 137)), f"{line}\n" * self.chance.random.choice((0, 1, 4000))
 
 
+@dataclass(slots=True)
+class Remembering(MemoryMachine):
+    """A machine that knows under which fence something was last begun in it."""
+
+    ran: dict[str, int] = field(default_factory=dict[str, int])
+
+    def _admit(self, operation: Operation, incarnation: str) -> None:
+        MemoryMachine._admit(self, operation, incarnation)
+        self.ran[operation.execution] = operation.fence
+
+
+@dataclass(slots=True)
 class TroubledWorld(World):
     """A world whose environment is slow, fails, and whose last doings before the end may not succeed."""
 
-    chance: Chance
+    remembering: Remembering = field(default_factory=Remembering)
+    chance: Chance = field(default_factory=lambda: Chance(0))
+
+    def __post_init__(self) -> None:
+        self.machine = self.remembering
 
     async def prepare(self, environment: str, execution: str, fence: int) -> Prepared:
         """Find the environment, or not."""
         await self.chance.pause(5)
         if self.chance.fault(0.3):
             raise EnvironmentFailed("there is no room for it")
-        return await super().prepare(environment, execution, fence)
+        return await World.prepare(self, environment, execution, fence)
 
     async def kill_group(self, environment: str, execution: str, fence: int) -> None:
-        """End everything that runs, at some time."""
+        """End everything that runs, at some time; a command of the stopped turn that was under way comes behind it."""
         await self.chance.pause(1)
         if self.chance.fault(3):
             raise EnvironmentFailed("the supervisor does not answer")
-        await super().kill_group(environment, execution, fence)
+        await World.kill_group(self, environment, execution, fence)
+        late = Operation(execution, self.remembering.ran.get(execution, 0), f"late-{fence}")
+        with contextlib.suppress(Fenced, MachineLost):
+            await self.machine.exec(late, Command((LATE,)), incarnation=self.machine.incarnation)
 
     async def keep(self, environment: str, execution: str, turn: int) -> WorkKept:
         """Keep the work, or not."""
         await self.chance.pause(5)
         if self.chance.fault(2):
             raise EnvironmentFailed("the supervisor does not answer")
-        return await super().keep(environment, execution, turn)
+        return await World.keep(self, environment, execution, turn)
 
 
 class TroubledLink(Link):
@@ -209,10 +242,18 @@ class TroubledLink(Link):
             raise Conflict
         more = {"own": own, "new_fence": new_fence, "progress": progress}
         done = await super().append(execution, position, at, facts=facts, decisions=decisions, **more)  # pyright: ignore[reportArgumentType]
+        if done.decided and any(isinstance(event, Stopped | TurnEnded) for event in decisions):
+            await self._late(execution, position, at)
         if self._chance.fault(0.5):
             self._chance.tell("an acknowledgement is lost")
             raise Unavailable("the answer was lost")
         return done
+
+    async def _late(self, execution: str, position: Position, at: datetime) -> None:
+        """Write as somebody does who was paused in a turn with a fact in his hand, now that it is over."""
+        fact = Fact(f"late/{position.fence}/{position.seq}", EgressRefused(LATE, "said when the turn was over"))
+        with contextlib.suppress(LogError):
+            await super().append(execution, position, at, facts=(fact,))
 
     async def claim(self, execution: str, seen_fence: int, owner: str) -> Position | None:
         """Claim, but not in the past."""
