@@ -43,6 +43,10 @@ OF_ONE_HOP = frozenset(
 OF_PROXIES = frozenset({"forwarded", "x-forwarded-for", "x-real-ip"})
 """By which a proxy says for whom it asks; a client may write them as well."""
 OF_SOCKETS = re.compile(r"sec-websocket-.*|connection|upgrade|host|content-length")
+AWAY, LEFT = 1011, 1001
+"""Close codes: the holder went without one; the caller did."""
+UNSAID = frozenset({1004, 1005, 1006, 1015})
+"""Close codes that only say how a connection ended, and may not be sent."""
 
 
 class Peer:
@@ -238,17 +242,20 @@ class _Socket:
                 await send({"type": "websocket.accept"})
                 with contextlib.suppress(ConnectionClosed):
                     await self._both(far, receive, send)
-                await send(
-                    {"type": "websocket.close", "code": far.close_code or 1011, "reason": far.close_reason or ""}
-                )
+                code, reason = far.close_code or AWAY, far.close_reason or ""
+                if code in UNSAID:
+                    code, reason = AWAY, "its runner went away"
+                with contextlib.suppress(OSError):  # The caller has gone by himself.
+                    await send({"type": "websocket.close", "code": code, "reason": reason})
         except (InvalidHandshake, OSError, TimeoutError):
-            await send({"type": "websocket.close", "code": 1011, "reason": "its runner refused, or is away"})
+            await send({"type": "websocket.close", "code": AWAY, "reason": "its runner refused, or is away"})
 
     async def _both(self, far: Any, receive: Receive, send: Send) -> None:
         async def out() -> None:
             while (message := await receive())["type"] == "websocket.receive":
                 await far.send(message["bytes"] if message.get("bytes") is not None else message["text"])
-            await far.close(message.get("code", 1000))
+            code = message.get("code") or LEFT
+            await far.close(LEFT if code in UNSAID else code)
 
         async def back() -> None:
             async for data in far:
@@ -261,4 +268,4 @@ class _Socket:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.gather(*tasks, return_exceptions=True)

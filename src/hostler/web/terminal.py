@@ -57,7 +57,8 @@ class Terminals:
         await socket.accept()
         code, reason = TROUBLE, ""
         try:
-            await self._joined(socket, environment, caller)
+            with contextlib.suppress(WebSocketDisconnect):  # the page went while it was told something
+                await self._joined(socket, environment, caller)
             return
         except HostlerError as problem:
             code, reason = _closing(problem)
