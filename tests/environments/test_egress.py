@@ -20,6 +20,7 @@ class Outside:
         self.resolved: list[str] = []
         self.requests: list[str] = []
         self.refused: list[tuple[str, str, str]] = []
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Answer the next addresses of a name; the last ones stay."""
@@ -36,7 +37,7 @@ async def outside() -> AsyncIterator[Outside]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         found.requests.append(head)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        writer.write(found.answer)
         await writer.drain()
         writer.close()
 
@@ -81,6 +82,32 @@ async def test_an_allowed_host_is_reached_by_both_kinds_of_request(outside: Outs
     assert (await ask(root, get(f"http://web.test:{outside.port}/a?b=c"))).endswith("hello")
     assert outside.requests[-1].startswith("GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: close")
     assert outside.refused == []
+    await egress.close_all()
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nConnection: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nhello", b"HTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\nhello"),
+        (
+            EARLY + b"HTTP/1.1 204 No Content\r\nKeep-Alive: 5\r\nconnection: keep-alive\r\n\r\n",
+            EARLY + b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+        ),
+        (b"no HTTP", b"no HTTP"),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"a" * 200_000, b"HTTP/1.1 200 OK\r\nA: " + b"a" * 200_000),
+        (b"", b""),
+    ],
+)
+async def test_a_client_is_told_that_one_request_is_all_whatever_the_site_says(
+    outside: Outside, root: Path, sent: bytes, seen: bytes
+) -> None:
+    outside.names["web.test"] = [["127.0.0.1"]]
+    outside.answer = sent
+    egress = await opened(outside, root, NetworkPolicy(private=("web.test",)))
+    assert (await ask(root, get(f"http://web.test:{outside.port}/"))).encode() == seen
     await egress.close_all()
 
 

@@ -172,7 +172,6 @@ class Egress:
     async def open(self, environment: str, folder: Path, uid: int, policy: NetworkPolicy) -> None:
         """Serve `folder`/egress.sock; a server before us may have left a socket there, which nobody answers."""
         self._policies[environment] = policy
-        self._policies[environment] = policy
         if environment in self._servers:
             return
         if self._git:
@@ -204,7 +203,6 @@ class Egress:
         self._refused.pop(environment, None)
         self._policies.pop(environment, None)
         self._subjects.pop(environment, None)
-        self._policies.pop(environment, None)
         server = self._servers.pop(environment, None)
         if server:
             server.close()
@@ -265,9 +263,11 @@ class Egress:
             try:
                 if method == "CONNECT":
                     near[1].write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    back = _copy(far[0], near[1])
                 else:
                     far[1].write(request_head(method, address, version, fields))
-                await _join(near, far)
+                    back = _answer(far[0], near[1])
+                await asyncio.gather(_copy(near[0], far[1]), back)
             finally:
                 far[1].transport.abort()
         except Refusal as refusal:
@@ -428,6 +428,18 @@ def request_head(method: str, address: str, version: str, fields: list[str]) -> 
     return "\r\n".join([f"{method} {path} {version}", *kept, "Connection: close", "", ""]).encode("latin-1")
 
 
+def answer_head(head: bytes) -> bytes:
+    """Return the head of an answer as the client may believe it: nothing more is answered on this connection.
+
+    Whoever was asked to close need not say that he will (RFC 9112, 9.6), and a client that keeps the connection for
+    its next request loses that one.
+    """
+    first, *fields = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    kept = [line for line in fields if line.partition(b":")[0].strip().lower().decode("latin-1") not in _HOP]
+    return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
+
+
+_INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d")
 _HOST = re.compile(r"[a-z0-9_.:-]{1,253}")
 _HOP = {"proxy-connection", "proxy-authorization", "connection", "keep-alive"}
 
@@ -443,9 +455,16 @@ async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
         await writer.drain()
 
 
-async def _join(near: Streams, far: Streams) -> None:
-    """Copy both ways until both are done."""
-    await asyncio.gather(_copy(near[0], far[1]), _copy(far[0], near[1]))
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy the answer to one request, after which the connection ends; what is no HTTP is copied as it is."""
+    with contextlib.suppress(OSError, asyncio.LimitOverrunError):
+        try:
+            while _INTERIM.match(head := await reader.readuntil(b"\r\n\r\n")):
+                writer.write(head)
+            writer.write(answer_head(head))
+        except asyncio.IncompleteReadError as rest:
+            writer.write(rest.partial)
+    await _copy(reader, writer)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
