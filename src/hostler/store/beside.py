@@ -14,11 +14,11 @@ from hostler.store.reading import read_log
 from hostler.store.statements import Statement
 
 USAGE = tuple(field.name for field in fields(Usage))
-DROP_ANNOTATIONS = text("DELETE FROM annotation WHERE execution_id = :id")
-INSERT_ANNOTATION = text("""
+DROP_ANNOTATIONS = Statement("DELETE FROM annotation WHERE execution_id = :id")
+INSERT_ANNOTATION = Statement("""
     INSERT INTO annotation (execution_id, key, value, digest) VALUES (:id, :key, :value, :digest)""")
-DROP_ENVIRONMENTS = text("DELETE FROM execution_environment WHERE execution_id = :id")
-INSERT_ENVIRONMENT = text("""
+DROP_ENVIRONMENTS = Statement("DELETE FROM execution_environment WHERE execution_id = :id")
+INSERT_ENVIRONMENT = Statement("""
     INSERT INTO execution_environment (environment_id, execution_id) VALUES (:environment, :id)""")
 SAVE_SPENT = Statement("""
     INSERT INTO spent (execution_id, day, model, calls, input, cached_input, cache_creation, output, guessed_calls,
@@ -54,13 +54,13 @@ def columns_of(projection: Projection) -> dict[str, Any]:
 def write_beside(connection: Connection, execution: str, projection: Projection, before: Remembered[Any]) -> None:
     """Write what differs from what the tables hold, or all of it when that is not known."""
     if before.annotations != projection.annotations:
-        connection.execute(DROP_ANNOTATIONS, {"id": execution})
+        DROP_ANNOTATIONS.begun(connection, {"id": execution})
         if rows := [_annotation(execution, key, value) for key, value in projection.annotations.items()]:
-            connection.execute(INSERT_ANNOTATION, rows)
+            INSERT_ANNOTATION.run_each(connection, rows)
     if before.environment_ids != projection.environment_ids:
-        connection.execute(DROP_ENVIRONMENTS, {"id": execution})
+        DROP_ENVIRONMENTS.begun(connection, {"id": execution})
         if uses := [{"environment": it, "id": execution} for it in dict.fromkeys(projection.environment_ids)]:
-            connection.execute(INSERT_ENVIRONMENT, uses)
+            INSERT_ENVIRONMENT.run_each(connection, uses)
     known = before.spent or {}
     if rows := [_cost(execution, key, cost) for key, cost in projection.spent.items() if known.get(key) != cost]:
         SAVE_SPENT.run_each(connection, rows)

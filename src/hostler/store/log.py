@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, text
 
 from hostler.core import events as ev
 from hostler.core.errors import AlreadyExists, Conflict, NotFound, StaleFence
@@ -21,7 +21,7 @@ from hostler.store.database import Database
 from hostler.store.folding import Fold, Memory, Remembered
 from hostler.store.outbox import note_phases
 from hostler.store.reading import read_log
-from hostler.store.statements import Statement
+from hostler.store.statements import Rows, Statement, ask, together
 from hostler.store.writer import Writing
 
 S = TypeVar("S")
@@ -46,11 +46,8 @@ UPDATE_EXECUTION = Statement("""
 INSERT_EVENT = Statement("""
     INSERT INTO event (execution_id, seq, turn, kind, version, body, at, effect)
     VALUES (:execution_id, :seq, :turn, :kind, :version, :body, :at, :effect)""")
-INSERT_KIND = text("INSERT INTO event_kind (kind, version) VALUES (:kind, :version) ON CONFLICT DO NOTHING")
+INSERT_KIND = Statement("INSERT INTO event_kind (kind, version) VALUES (:kind, :version) ON CONFLICT DO NOTHING")
 KNOWN_FACT = Statement("SELECT effect, kind FROM event WHERE execution_id = :id AND effect = :effect")
-KNOWN_FACTS = text("SELECT effect, kind FROM event WHERE execution_id = :id AND effect IN :effects").bindparams(
-    bindparam("effects", expanding=True)
-)
 CLAIM = text("""
     UPDATE execution SET fence = fence + 1, owner = :owner, attempts = attempts + 1 WHERE id = :id AND fence = :seen""")
 MOVE = text("""
@@ -162,8 +159,9 @@ class Log(Generic[S]):
         )
         if not inserted:
             raise AlreadyExists("there is an execution with this id", field="agent_execution_id")
-        self._write(writing.connection, execution, lines, rows)
-        write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
+        with together(writing.connection):
+            self._write(writing.connection, execution, lines, rows)
+            write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
         if once:
             self._keep_key(writing.connection, once, execution, at)
         self._remember(execution, lines, len(rows), state, projection)
@@ -173,16 +171,17 @@ class Log(Generic[S]):
     def append(self, writing: Writing, asked: Appending) -> Appended:
         """Append facts by fence and decisions by compare-and-set."""
         connection = writing.connection
-        row = self._row(connection, asked.execution)
-        if row is None:
+        found, known = self._found(connection, asked)
+        if not found:
             raise NotFound("there is no such execution", field="agent_execution_id")
+        row = Held(*found[0])
         if row.fence != asked.position.fence:
             raise StaleFence
         decides = bool(asked.decisions) or asked.own is not None or asked.new_fence
         decided = not decides or row.last_seq == asked.position.seq
         if not decided and not asked.facts:
             raise Conflict
-        fresh = _fresh(connection, asked)
+        fresh = _fresh(asked.facts, {(row[0], row[1]) for row in known})
         lines = [*fresh, *(asked.decisions if decided else ())]
         if not lines and not (decides and decided):
             return Appended(Position(row.fence, row.last_seq), (), decided)
@@ -207,9 +206,10 @@ class Log(Generic[S]):
         projection = self._fold.project(state)
         deleted_at = _deleted_at(lines, asked.at, row.deleted_at)
         moved = {"last_seq": last_seq, "at": to_ticks(asked.at), "deleted_at": deleted_at}
-        self._write(connection, execution, lines, rows)
-        UPDATE_EXECUTION.run(connection, {**columns_of(projection), **taken, **moved})
-        write_beside(connection, execution, projection, before)
+        with together(connection):
+            self._write(connection, execution, lines, rows)
+            UPDATE_EXECUTION.begun(connection, {**columns_of(projection), **taken, **moved})
+            write_beside(connection, execution, projection, before)
         self._remember(execution, lines, last_seq, state, projection)
         return Appended(Position(fence, last_seq), recorded, decided, state)
 
@@ -248,6 +248,13 @@ class Log(Generic[S]):
             writing.connection.execute(text(statement), {"id": execution})
         self._memory.drop(execution)
         writing.changed.add(execution)
+
+    def _found(self, connection: Connection, asked: Appending) -> tuple[Rows, Rows]:
+        """Return the execution's row, locked, and what the log knows of the facts by then."""
+        row = (self._locked_row, {"id": asked.execution})
+        facts = [(KNOWN_FACT, {"id": asked.execution, "effect": it}) for it in {fact.effect for fact in asked.facts}]
+        found, *known = ask(connection, row, *facts)
+        return found, [one for some in known for one in some]
 
     def _row(self, connection: Connection, execution: str) -> Held | None:
         """Return an execution's row, locked."""
@@ -302,7 +309,7 @@ class Log(Generic[S]):
         INSERT_EVENT.run_each(connection, rows)
         note_phases(connection, rows)
         for kind, version in sorted({(line.kind, line.version) for line in lines} - self._memory.kinds):
-            connection.execute(INSERT_KIND, {"kind": kind, "version": version})
+            INSERT_KIND.begun(connection, {"kind": kind, "version": version})
 
 
 def _place(
@@ -319,19 +326,10 @@ def _place(
     return tuple(recorded), rows
 
 
-def _fresh(connection: Connection, asked: Appending) -> list[Line]:
+def _fresh(facts: Sequence[Line], known: set[tuple[str | None, str]]) -> list[Line]:
     """Return the facts that are not in the log yet, each once."""
-    if not asked.facts:
-        return []
-    effects = list({fact.effect for fact in asked.facts})
-    if len(effects) == 1:
-        found = KNOWN_FACT.rows(connection, {"id": asked.execution, "effect": effects[0]})
-    else:
-        values = {"id": asked.execution, "effects": effects}
-        found = [tuple(row) for row in connection.execute(KNOWN_FACTS, values)]
-    known: set[tuple[str | None, str]] = {(row[0], row[1]) for row in found}
     fresh: list[Line] = []
-    for fact in asked.facts:
+    for fact in facts:
         if (fact.effect, fact.kind) not in known:
             known.add((fact.effect, fact.kind))
             fresh.append(fact)

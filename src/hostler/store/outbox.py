@@ -7,12 +7,13 @@ nothing, at the begin and end of turns only.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from hostler.core.phases import TABLE
+from hostler.store.statements import Statement
 
 PHASE_AFTER: Mapping[str, str] = {kind: phase for _, kind, phase in TABLE}
-NOTE = text("""
+NOTE = Statement("""
     INSERT INTO webhook_delivery (id, webhook_id, execution_id, seq, phase, turn, at, state, tries, due_at,
         taken_until, status, problem)
     SELECT id || '_' || CAST(:execution_id AS TEXT) || '_' || CAST(:seq AS TEXT), id, CAST(:execution_id AS TEXT),
@@ -26,4 +27,4 @@ def note_phases(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> No
     for row in rows:
         if phase := PHASE_AFTER.get(row["kind"]):
             told = {name: row[name] for name in ("execution_id", "seq", "turn", "at")}
-            connection.execute(NOTE, {**told, "phase": phase, "like": f"%,{phase},%"})
+            NOTE.begun(connection, {**told, "phase": phase, "like": f"%,{phase},%"})
