@@ -54,11 +54,11 @@ def columns_of(projection: Projection) -> dict[str, Any]:
 def write_beside(connection: Connection, execution: str, projection: Projection, before: Remembered[Any]) -> None:
     """Write what differs from what the tables hold, or all of it when that is not known."""
     if before.annotations != projection.annotations:
-        DROP_ANNOTATIONS.begun(connection, {"id": execution})
+        DROP_ANNOTATIONS.run(connection, {"id": execution})
         if rows := [_annotation(execution, key, value) for key, value in projection.annotations.items()]:
             INSERT_ANNOTATION.run_each(connection, rows)
     if before.environment_ids != projection.environment_ids:
-        DROP_ENVIRONMENTS.begun(connection, {"id": execution})
+        DROP_ENVIRONMENTS.run(connection, {"id": execution})
         if uses := [{"environment": it, "id": execution} for it in dict.fromkeys(projection.environment_ids)]:
             INSERT_ENVIRONMENT.run_each(connection, uses)
     known = before.spent or {}

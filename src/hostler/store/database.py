@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, RootTransaction, make_url
+from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from hostler.core.errors import HostlerError, InvalidArgument, Unavailable
@@ -44,8 +44,8 @@ class Database(Protocol):
         """Keep every other process from changing the schema until the transaction ends."""
         ...
 
-    def commit(self, connection: Connection, transaction: RootTransaction, changed: frozenset[str]) -> None:
-        """Commit; the other processes are told what was changed once that has happened, and not before."""
+    def announce(self, connection: Connection, changed: frozenset[str]) -> None:
+        """Tell the other processes what the transaction changed, once it is committed and not before."""
         ...
 
     def listening(self, hear: Hear) -> AbstractAsyncContextManager[None]:

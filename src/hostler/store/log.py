@@ -21,7 +21,7 @@ from hostler.store.database import Database
 from hostler.store.folding import Fold, Memory, Remembered
 from hostler.store.outbox import note_phases
 from hostler.store.reading import read_log
-from hostler.store.statements import Rows, Statement, ask, together
+from hostler.store.statements import Statement
 from hostler.store.writer import Writing
 
 S = TypeVar("S")
@@ -159,9 +159,8 @@ class Log(Generic[S]):
         )
         if not inserted:
             raise AlreadyExists("there is an execution with this id", field="agent_execution_id")
-        with together(writing.connection):
-            self._write(writing.connection, execution, lines, rows)
-            write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
+        self._write(writing.connection, execution, lines, rows)
+        write_beside(writing.connection, execution, projection, Remembered(0, None, {}, (), {}))
         if once:
             self._keep_key(writing.connection, once, execution, at)
         self._remember(execution, lines, len(rows), state, projection)
@@ -171,17 +170,16 @@ class Log(Generic[S]):
     def append(self, writing: Writing, asked: Appending) -> Appended:
         """Append facts by fence and decisions by compare-and-set."""
         connection = writing.connection
-        found, known = self._found(connection, asked)
-        if not found:
+        row = self._row(connection, asked.execution)
+        if row is None:
             raise NotFound("there is no such execution", field="agent_execution_id")
-        row = Held(*found[0])
         if row.fence != asked.position.fence:
             raise StaleFence
         decides = bool(asked.decisions) or asked.own is not None or asked.new_fence
         decided = not decides or row.last_seq == asked.position.seq
         if not decided and not asked.facts:
             raise Conflict
-        fresh = _fresh(asked.facts, {(row[0], row[1]) for row in known})
+        fresh = _fresh(connection, asked)
         lines = [*fresh, *(asked.decisions if decided else ())]
         if not lines and not (decides and decided):
             return Appended(Position(row.fence, row.last_seq), (), decided)
@@ -206,10 +204,9 @@ class Log(Generic[S]):
         projection = self._fold.project(state)
         deleted_at = _deleted_at(lines, asked.at, row.deleted_at)
         moved = {"last_seq": last_seq, "at": to_ticks(asked.at), "deleted_at": deleted_at}
-        with together(connection):
-            self._write(connection, execution, lines, rows)
-            UPDATE_EXECUTION.begun(connection, {**columns_of(projection), **taken, **moved})
-            write_beside(connection, execution, projection, before)
+        self._write(connection, execution, lines, rows)
+        UPDATE_EXECUTION.run(connection, {**columns_of(projection), **taken, **moved})
+        write_beside(connection, execution, projection, before)
         self._remember(execution, lines, last_seq, state, projection)
         return Appended(Position(fence, last_seq), recorded, decided, state)
 
@@ -248,13 +245,6 @@ class Log(Generic[S]):
             writing.connection.execute(text(statement), {"id": execution})
         self._memory.drop(execution)
         writing.changed.add(execution)
-
-    def _found(self, connection: Connection, asked: Appending) -> tuple[Rows, Rows]:
-        """Return the execution's row, locked, and what the log knows of the facts by then."""
-        row = (self._locked_row, {"id": asked.execution})
-        facts = [(KNOWN_FACT, {"id": asked.execution, "effect": it}) for it in {fact.effect for fact in asked.facts}]
-        found, *known = ask(connection, row, *facts)
-        return found, [one for some in known for one in some]
 
     def _row(self, connection: Connection, execution: str) -> Held | None:
         """Return an execution's row, locked."""
@@ -309,7 +299,7 @@ class Log(Generic[S]):
         INSERT_EVENT.run_each(connection, rows)
         note_phases(connection, rows)
         for kind, version in sorted({(line.kind, line.version) for line in lines} - self._memory.kinds):
-            INSERT_KIND.begun(connection, {"kind": kind, "version": version})
+            INSERT_KIND.run(connection, {"kind": kind, "version": version})
 
 
 def _place(
@@ -326,10 +316,15 @@ def _place(
     return tuple(recorded), rows
 
 
-def _fresh(facts: Sequence[Line], known: set[tuple[str | None, str]]) -> list[Line]:
+def _fresh(connection: Connection, asked: Appending) -> list[Line]:
     """Return the facts that are not in the log yet, each once."""
+    known = {
+        (row[0], row[1])
+        for effect in {fact.effect for fact in asked.facts}
+        for row in KNOWN_FACT.rows(connection, {"id": asked.execution, "effect": effect})
+    }
     fresh: list[Line] = []
-    for fact in facts:
+    for fact in asked.facts:
         if (fact.effect, fact.kind) not in known:
             known.add((fact.effect, fact.kind))
             fresh.append(fact)

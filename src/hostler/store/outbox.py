@@ -27,4 +27,4 @@ def note_phases(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> No
     for row in rows:
         if phase := PHASE_AFTER.get(row["kind"]):
             told = {name: row[name] for name in ("execution_id", "seq", "turn", "at")}
-            NOTE.begun(connection, {**told, "phase": phase, "like": f"%,{phase},%"})
+            NOTE.run(connection, {**told, "phase": phase, "like": f"%,{phase},%"})

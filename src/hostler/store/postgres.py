@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import URL, Connection, NullPool, RootTransaction, create_engine, event
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from hostler.core.errors import FailedPrecondition, Unavailable
 from hostler.store.database import Hear
 from hostler.store.listening import Listening
-from hostler.store.statements import Statement, together
+from hostler.store.statements import Statement
 
 READERS = 4
 CONNECT_SECONDS = 10
@@ -29,8 +29,6 @@ ALIVE = {"keepalives": 1, "keepalives_idle": 10, "keepalives_interval": 5, "keep
 PAYLOAD = 7900
 """Bytes of one notification; Postgres refuses 8,000."""
 NOTIFY = Statement("SELECT pg_notify(:channel, :payload)")
-COMMIT = Statement("COMMIT")
-"""The driver's own, which waits for what was sent before it, finds that nothing is left to be committed."""
 EVERYTHING = "*"
 
 
@@ -91,13 +89,10 @@ class Postgres:
                 raise
             raise Unavailable("another Hostler process brings the database up to date; try again later") from None
 
-    def commit(self, connection: Connection, transaction: RootTransaction, changed: frozenset[str]) -> None:
-        """Notify whoever listens when, and if, the transaction is committed: both in one way there and back."""
-        with together(connection):
-            for payload in _payloads(self._me, changed):
-                NOTIFY.begun(connection, {"channel": self._channel, "payload": payload})
-            COMMIT.begun(connection, {})
-        transaction.commit()
+    def announce(self, connection: Connection, changed: frozenset[str]) -> None:
+        """Notify whoever listens when, and if, the transaction is committed."""
+        for payload in _payloads(self._me, changed):
+            NOTIFY.run(connection, {"channel": self._channel, "payload": payload})
 
     def listening(self, hear: Hear) -> AbstractAsyncContextManager[None]:
         """Listen on a connection of its own, which comes back by itself; our own notifications are left out."""

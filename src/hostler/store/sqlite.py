@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, NullPool, RootTransaction, create_engine, event
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
 
 from hostler.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 from hostler.store.database import Hear
@@ -47,9 +47,8 @@ class Sqlite:
     def hold_schema(self, connection: Connection) -> None:
         """Do nothing: every transaction of the writer is alone from its beginning."""
 
-    def commit(self, connection: Connection, transaction: RootTransaction, changed: frozenset[str]) -> None:
-        """Commit; there is nobody to be told."""
-        transaction.commit()
+    def announce(self, connection: Connection, changed: frozenset[str]) -> None:
+        """Do nothing: there is no other process."""
 
     def listening(self, hear: Hear) -> AbstractAsyncContextManager[None]:
         """Hear nothing."""

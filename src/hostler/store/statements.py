@@ -1,14 +1,17 @@
 """SQL of the path whose cost every step of every agent pays: the driver is given it as it is.
 
-Between it and the driver, SQLAlchemy costs several times what SQLite itself does, and on Postgres as much again as the
-way there and back, of which a driver can save most: what needs no answer goes out together. What the driver raises is
-raised in SQLAlchemy's form, so that nobody has to know which way a statement went.
+Between it and the driver, SQLAlchemy costs several times what SQLite itself does, and on Postgres as much as the way
+there and back. What the driver raises is raised in SQLAlchemy's form, so that nobody has to know which way it went.
+
+Nothing is pipelined on Postgres: a process that is paused between two statements of a pipeline keeps its locks for as
+long as it sleeps, for its session is not idle in the sense of `idle_in_transaction_session_timeout`.
 """
 
 import re
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
 
 SQLITE = SQLiteDialect_pysqlite()
 Values = Mapping[str, Any]
-Rows = Sequence[tuple[Any, ...]]
+ROWS = 64
+"""Rows that are inserted with one statement."""
 NAME = re.compile(r"(?<![:\w]):(\w+)")
+ROW = re.compile(r"(?<=VALUES )\([^()]*\)")
 
 
 class Statement:
@@ -29,30 +34,35 @@ class Statement:
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
-        self._in_psycopg = NAME.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
+        self._in_psycopg = _in_psycopg(sql)
 
-    def rows(self, connection: Connection, values: Values) -> Rows:
+    def rows(self, connection: Connection, values: Values) -> Sequence[tuple[Any, ...]]:
         """Run it and return the rows that it finds."""
-        return ask(connection, (self, values))[0]
+        return self._run(connection, values).fetchall()
 
     def run(self, connection: Connection, values: Values) -> int:
         """Run it and return how many rows it changed."""
-        return self.begun(connection, values).rowcount
+        return self._run(connection, values).rowcount
 
     def run_each(self, connection: Connection, rows: Sequence[Values]) -> None:
-        """Run it once for each of some rows."""
-        if _is_sqlite(connection):
-            try:
-                _sqlite(connection).executemany(self._sql, rows)
-            except sqlite3.Error as error:
-                raise self._said(error, rows) from error
+        """Run it, an INSERT of one row, for some rows of which no two have the same key."""
+        if not _is_sqlite(connection):
+            for first in range(0, len(rows), ROWS):
+                self._insert(connection, rows[first : first + ROWS])
             return
-        with together(connection):
-            for values in rows:
-                self.begun(connection, values)
+        try:
+            _sqlite(connection).executemany(self._sql, rows)
+        except sqlite3.Error as error:
+            raise self._said(error, rows) from error
 
-    def begun(self, connection: Connection, values: Values) -> "sqlite3.Cursor | psycopg.Cursor[Any]":
-        """Run it and return the driver's cursor, which knows nothing before the end of a block of `together`."""
+    def _insert(self, connection: Connection, rows: Sequence[Values]) -> None:
+        """Insert rows with one statement."""
+        many = ROW.sub(lambda row: ", ".join(NAME.sub(rf":\1_{n}", row[0]) for n in range(len(rows))), self._sql)
+        values = {f"{name}_{n}": value for n, row in enumerate(rows) for name, value in row.items()}
+        with _told(connection, self._sql, values):
+            _psycopg(connection).execute(_in_psycopg(many), values)
+
+    def _run(self, connection: Connection, values: Values) -> "sqlite3.Cursor | psycopg.Cursor[Any]":
         if not _is_sqlite(connection):
             with _told(connection, self._sql, values):
                 return _psycopg(connection).execute(self._in_psycopg, values)
@@ -65,26 +75,10 @@ class Statement:
         return DBAPIError.instance(self._sql, values, error, sqlite3.Error, dialect=SQLITE)
 
 
-def ask(connection: Connection, *questions: tuple[Statement, Values]) -> list[Rows]:
-    """Run statements one after the other and return the rows of each; it is one way there and back, however many."""
-    if len(questions) == 1 or _is_sqlite(connection):
-        return [statement.begun(connection, values).fetchall() for statement, values in questions]
-    with together(connection):
-        cursors = [statement.begun(connection, values) for statement, values in questions]
-    return [cursor.fetchall() for cursor in cursors]
-
-
-@contextmanager
-def together(connection: Connection) -> Generator[None]:
-    """Send what is begun inside without waiting for answers, and wait for them all at the end; it may be nested.
-
-    What goes wrong is raised there, and nothing that was sent after it has happened. Nothing inside may read.
-    """
-    if _is_sqlite(connection) or _psycopg(connection).info.pipeline_status:
-        yield
-        return
-    with _told(connection, "", {}), _psycopg(connection).pipeline():
-        yield
+@cache
+def _in_psycopg(sql: str) -> bytes:
+    """Return a statement as Postgres' driver wants it."""
+    return NAME.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
 
 
 @contextmanager

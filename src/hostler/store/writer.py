@@ -195,12 +195,13 @@ class Writer:
                 _perform(job, connection, alone=alone)
             if alone and jobs[0].error:
                 transaction.rollback()
-                return
-            if fresh := _meant(jobs) - changing:
-                changing |= fresh
-                self._followers.begin(fresh)
+            else:
+                if changed := _changed(jobs):
+                    self._database.announce(connection, changed)
+                if fresh := _meant(jobs) - changing:
+                    changing |= fresh
+                    self._followers.begin(fresh)
             self._sent = True
-            self._database.commit(connection, transaction, _changed(jobs))
 
     def _fail(self, jobs: list[_Job], error: HostlerError) -> None:
         for job in jobs:
