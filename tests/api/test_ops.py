@@ -3,94 +3,17 @@
 import asyncio
 import base64
 import json
-import subprocess
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import pytest
-from httpx2 import Response
-
 from hostler.api.server import build
-from hostler.core.desk import NewEnvironment
-from hostler.core.machines import Command, Machine, Operation
-from hostler.core.providers import EnvSpec, Scratch
-from hostler.environments.plain import plain_provider
-from tests.api.conftest import CLASSES, OWNER, SECRET, Api, Listening
+from tests.api.conftest import SECRET, Listening
+from tests.api.ops_kit import Ops, coded, ops
+
+__all__ = ["ops"]
 
 OTHER = "0190aaaa-0000-7000-8000-00000000ffff"
-SETUP = """
-git init -q -b main . && git config user.email a@h && git config user.name a
-printf 'one\\ntwo\\nthree\\n' > kept.txt && cp kept.txt gone.txt && cp kept.txt 'with blank.txt'
-git add . && git commit -qm first
-"""
-
-
-@dataclass
-class Ops:
-    """An environment's operations as a client with its token calls them."""
-
-    api: Api
-    environment: str
-    token: str
-    restart: Callable[[], Awaitable[None]] | None = None
-    """Ends the environment's life and begins another."""
-
-    def path(self, method: str) -> str:
-        return f"environments/{self.environment}/ops/supervisor.v1.EnvironmentOpsService/{method}"
-
-    async def call(self, method: str, **body: Any) -> dict[str, Any]:
-        return await self.api.call(self.path(method), body, token=self.token)
-
-    async def refused(self, method: str, **body: Any) -> dict[str, Any]:
-        return await self.api.refused(self.path(method), body, token=self.token)
-
-    async def sh(self, command: str, **more: Any) -> dict[str, Any]:
-        return await self.call("Exec", command=command, **more)
-
-    async def until(self, ask: Callable[[], Awaitable[Response]]) -> None:
-        """Ask again and again until it is answered well."""
-        async with asyncio.timeout(30):
-            while not (await ask()).is_success:
-                pass
-
-    @asynccontextmanager
-    async def stream(self, method: str, **body: Any) -> AsyncGenerator[AsyncIterator[str]]:
-        """Open a stream and yield its lines; time moves until its headers are sent."""
-        url, headers = f"{self.api.url}/api/{self.path(method)}", self.api.headers(token=self.token)
-        request = self.api.http.build_request("POST", url, headers=headers, content=json.dumps(body))
-        sending = asyncio.ensure_future(self.api.http.send(request, stream=True))
-        for _ in range(600):
-            if (await asyncio.wait({sending}, timeout=0.05))[0]:
-                break
-            self.api.clock.advance(1)
-        yield sending.result().aiter_lines()
-        await sending.result().aclose()
-
-
-@pytest.fixture
-async def ops(api: Api) -> AsyncIterator[Ops]:
-    root = Path(tempfile.mkdtemp(prefix="h", dir="/tmp"))
-    provider = plain_provider(root)
-    handle = await provider.create(EnvSpec("env"))
-    await provider.start(handle)
-    api.environments.inside = machine = provider.machine(handle)
-    incarnation = await machine.register("setup", 1)
-    await machine.exec(Operation("setup", 1, "setup"), Command(("sh", "-c", SETUP)), incarnation=incarnation)
-    environment = (await api.environments.create(NewEnvironment(CLASSES[0].id, Scratch()), OWNER)).id
-    answer = await api.call("gitpod.v1.EnvironmentService/CreateEnvironmentAccessToken", {"environmentId": environment})
-
-    async def restart() -> None:
-        await provider.stop(handle)
-        await provider.start(handle)
-
-    yield Ops(api, environment, answer["accessToken"], restart)
-    await provider.delete(handle)
-    subprocess.run(["rm", "-rf", str(root)], check=True)
 
 
 async def test_a_command_answers_its_streams_and_its_code(ops: Ops) -> None:
@@ -171,10 +94,6 @@ async def test_a_command_that_cannot_run_is_refused_by_name(ops: Ops) -> None:
     ):
         refused = await ops.refused("Exec", **body)
         assert (refused["code"], refused["message"].split(":")[0]) == ("invalid_argument", field)
-
-
-def coded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 async def test_files_are_written_and_read_back(ops: Ops) -> None:
@@ -427,147 +346,3 @@ async def test_the_token_is_for_one_environment_and_the_owners_works_too(ops: Op
     for token in ("read-token", "unknown"):
         refused = await Ops(ops.api, ops.environment, token).refused("Exec", command="true")
         assert refused["code"] == ("permission_denied" if token == "read-token" else "unauthenticated")
-
-
-async def said(ops: Ops, operation: str = "", **body: Any) -> tuple[dict[str, bytes], dict[str, Any], int]:
-    """Run a command by our own stream; return what it said, its last line, and the offset of standard output."""
-    url = f"{ops.api.url}/api/hostler/v1/environments/{ops.environment}/exec"
-    out, known, last = {"out": b"", "err": b""}, 0, dict[str, Any]()
-    request = json.dumps({"operationId": operation, **body})
-    async with (
-        asyncio.timeout(20),
-        ops.api.http.stream("POST", url, headers=ops.api.headers(token=ops.token), content=request) as answer,
-    ):
-        assert answer.status_code == 200, await answer.aread()
-        async for line in answer.aiter_lines():
-            last = json.loads(line)
-            if "stream" in last:
-                out[last["stream"]] += base64.b64decode(last["data"])
-                known = last["next"] if last["stream"] == "out" else known
-    return out, last, known
-
-
-def inside(ops: Ops) -> Machine:
-    machine = ops.api.environments.inside
-    assert machine is not None
-    return machine
-
-
-async def test_what_must_be_there_already_starts_no_stopped_environment(ops: Ops) -> None:
-    row = ops.api.environments.rows.kept[ops.environment]
-    ops.api.environments.rows.kept[ops.environment] = replace(row, phase="stopped")
-    for method, body in (
-        ("AttachTerminal", {"terminalId": "t"}),
-        ("WriteTerminal", {"terminalId": "t"}),
-        ("CloseTerminal", {"terminalId": "t"}),
-        ("CancelExec", {"operationId": "o"}),
-    ):
-        assert (await ops.refused(method, **body))["code"] == "failed_precondition", method
-    assert await ops.call("ListTerminals") == {}
-    path = f"hostler/v1/environments/{ops.environment}/exec"
-    for more, body in (("", {"command": "true", "incarnation": "i"}), ("/o/input", {})):
-        assert (await ops.api.refused(path + more, body, token=ops.token))["code"] == "failed_precondition"
-
-
-class Counting:
-    """The environments of the test, counting how often one was used."""
-
-    def __init__(self, environments: Any) -> None:
-        self._environments = environments
-        self.used = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environments, name)
-
-    async def machine(self, environment: str) -> Machine:
-        self.used += 1
-        return await self._environments.machine(environment)
-
-
-async def test_an_environment_counts_as_used_while_a_command_runs_in_it(ops: Ops) -> None:
-    counting: Any = Counting(ops.api.environments)
-    other = Listening(build(replace(ops.api.parts, environments=counting)))
-    at_work = Ops(replace(ops.api, url=f"http://127.0.0.1:{await other.start()}"), ops.environment, ops.token)
-    calls: dict[str, Callable[[str], Coroutine[Any, Any, Any]]] = {
-        "whole": lambda operation: at_work.sh("sleep 1000", operationId=operation),
-        "told": lambda operation: said(at_work, operation, command="sleep 1000"),
-    }
-    for operation, call in calls.items():
-        running = asyncio.create_task(call(operation))
-        before = counting.used + 5
-        async with asyncio.timeout(15):
-            while counting.used < before:
-                await asyncio.sleep(0.01)
-                ops.api.clock.advance(30)
-        assert not running.done()
-        await ops.call("CancelExec", operationId=operation)
-        await running
-    await other.stop()
-
-
-async def fed(ops: Ops, operation: str, data: bytes, offset: int = 0, last: str = "") -> dict[str, Any]:
-    path = f"hostler/v1/environments/{ops.environment}/exec/{operation}/input?offset={offset}&last={last}"
-    return await ops.api.call(path, data, token=ops.token)
-
-
-async def test_a_streamed_command_is_told_as_it_comes_and_taken_up_at_an_offset(ops: Ops) -> None:
-    out, last, known = await said(ops, "s", command="echo out; echo err >&2; exit 3")
-    assert (out, last["exitCode"], known) == ({"out": b"out\n", "err": b"err\n"}, 3, 4)
-    again, last, known = await said(ops, "s", command="echo out; echo err >&2; exit 3", outOffset=2)
-    assert (again, last["exitCode"], known) == ({"out": b"t\n", "err": b"err\n"}, 3, 4)
-    _, last, _ = await said(ops, "s", command="echo other")
-    assert last["error"]["code"] == "already_exists"
-    _, last, _ = await said(ops, "s", command="echo out; echo err >&2; exit 3", incarnation=await inside(ops).ping())
-    assert last["exitCode"] == 3
-    path = f"hostler/v1/environments/{ops.environment}/exec"
-    elsewhere = await ops.api.refused(path, {"command": "true", "incarnation": "another"}, token=ops.token)
-    assert elsewhere["code"] == "failed_precondition"
-    half = len(SECRET) // 2
-    pieces = f"printf %s {SECRET[:half]}; sleep 0.1; printf %s {SECRET[half:]}"
-    assert (await said(ops, command=pieces))[0]["out"] == b"[redacted]"
-    environment = await said(ops, command="echo $COLOUR", env={"COLOUR": "blue"}, workingDirectory="/tmp")
-    assert environment[0]["out"] == b"blue\n"
-
-
-async def test_the_input_of_a_streamed_command_comes_while_it_runs_each_byte_once(ops: Ops) -> None:
-    running = asyncio.create_task(said(ops, "in", command="cat; echo end", input=True))
-    path = f"hostler/v1/environments/{ops.environment}/exec/in/input"
-    await ops.until(lambda: ops.api.post(path, b"one\n", token=ops.token))
-    assert await fed(ops, "in", b"one\ntwo\n") == {"taken": 8}
-    assert await fed(ops, "in", b"", offset=8, last="1") == {"taken": 8}
-    out, last, _ = await running
-    assert (out["out"], last["exitCode"]) == (b"one\ntwo\nend\n", 0)
-    assert await fed(ops, "in", b"late", offset=8) == {"ended": True}
-
-
-async def test_a_command_that_does_not_read_takes_only_so_much_input(ops: Ops) -> None:
-    running = asyncio.create_task(said(ops, "deaf", command="echo begun > begun; sleep 1000", input=True))
-    await ops.until(lambda: ops.api.post(ops.path("ReadFile"), {"path": "begun"}, token=ops.token))
-    part = b"x" * (1 << 20)
-    assert (await fed(ops, "deaf", part))["taken"] == len(part)
-    taken = (await fed(ops, "deaf", part, offset=len(part)))["taken"]
-    assert taken < 3 * len(part)
-    assert (await fed(ops, "deaf", part, offset=taken))["taken"] == taken
-    await ops.call("CancelExec", operationId="deaf")
-    assert (await running)[1]["exitCode"] == 130
-
-
-async def test_a_streamed_command_that_cannot_run_is_refused_by_name(ops: Ops) -> None:
-    path = f"hostler/v1/environments/{ops.environment}/exec"
-    for body, field in (
-        ({"command": ""}, "command"),
-        ({"command": 5}, "command"),
-        ({"command": "true", "timeoutSeconds": -1}, "timeoutSeconds"),
-        ({"command": "true", "timeoutSeconds": 86401}, "timeout_seconds"),
-        ({"command": "true", "workingDirectory": "/etc"}, "working_directory"),
-        ({"command": "true", "env": {"A B": "c"}}, "env"),
-        ({"command": "true", "outOffset": 1 << 60}, "outOffset"),
-        ({"command": "true", "operationId": "x" * 201}, "operation_id"),
-    ):
-        refused = await ops.api.refused(path, body, token=ops.token)
-        assert (refused["code"], refused["message"].split(":")[0]) == ("invalid_argument", field)
-    other = await ops.api.refused(f"hostler/v1/environments/{OTHER}/exec", {"command": "true"}, token=ops.token)
-    assert other["code"] == "not_found"
-    assert (await ops.api.refused(path, {"command": "true"}, token="read-token"))["code"] == "permission_denied"
-    unknown = await ops.api.refused(f"{path}/none/input", b"x", token=ops.token)
-    assert unknown["code"] == "not_found"

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.api.conftest import SECRET
-from tests.api.test_ops import Ops, coded, ops
+from tests.api.ops_kit import Ops, coded, ops
 
 __all__ = ["ops"]
 
