@@ -19,7 +19,7 @@ from hostler.store.blob_rows import BlobRows
 from hostler.store.blobs import StoredBlobs
 from hostler.store.bundles import StoredBundles
 from hostler.store.class_hosts import StoredClassHosts
-from hostler.store.database import PATIENCE, database_of
+from hostler.store.database import PATIENCE, Database, database_of
 from hostler.store.environment_logs import StoredEnvironmentLogs
 from hostler.store.environments import StoredEnvironments
 from hostler.store.executions import StoredExecutions
@@ -116,38 +116,50 @@ async def open_store(
             watches.announce(changed)
 
         await stack.enter_async_context(database.listening(elsewhere))
-        stored: Blobs = BlobRows(writer, readers) if database.shared else StoredBlobs(blobs, writer, readers)
-        yield Store(
-            executions=executions,
-            runners=Runners(writer, readers, database.row_lock),
-            environments=StoredEnvironments(writer, readers, database.row_lock),
-            environment_logs=StoredEnvironmentLogs(writer, readers),
-            prompts=StoredPrompts(writer, readers),
-            tokens=StoredTokens(writer, readers),
-            people=StoredPeople(writer, readers),
-            attempts=StoredAttempts(writer),
-            blobs=stored,
-            bundles=StoredBundles(writer, readers),
-            projects=StoredProjects(writer, readers),
-            project_use=StoredProjectUse(writer, readers),
-            host_tokens=StoredHostTokens(writer, readers),
-            sign_ins=StoredSignIns(writer, readers),
-            shares=StoredShares(writer, readers),
-            spending=StoredSpending(readers),
-            class_hosts=StoredClassHosts(writer, readers),
-            policies=StoredPolicies(writer, readers),
-            installation=Installation(writer, readers),
-            shared=database.shared,
-            changes=followers if url.startswith("sqlite") else None,
-            audit=StoredAudit(writer, readers),
-            figures=StoredFigures(readers),
-            writer=writer,
-            readers=readers,
-            maintenance=StoredMaintenance(writer, readers),
-            webhooks=StoredWebhooks(writer, readers),
-        )
+        yield _ports(database, executions, writer, readers, blobs, followers)
     finally:
         await stack.aclose()
         await writer.close()
         await readers.close()
         database.close()
+
+
+def _ports(
+    database: Database,
+    executions: StoredExecutions[Any],
+    writer: Writer,
+    readers: Readers,
+    blobs: Path,
+    followers: Followers,
+) -> Store:
+    """Return every port over one writer and its readers."""
+    stored: Blobs = BlobRows(writer, readers) if database.shared else StoredBlobs(blobs, writer, readers)
+    return Store(
+        executions=executions,
+        runners=Runners(writer, readers, database.row_lock),
+        environments=StoredEnvironments(writer, readers, database.row_lock),
+        environment_logs=StoredEnvironmentLogs(writer, readers),
+        prompts=StoredPrompts(writer, readers),
+        tokens=StoredTokens(writer, readers),
+        people=StoredPeople(writer, readers),
+        attempts=StoredAttempts(writer),
+        blobs=stored,
+        bundles=StoredBundles(writer, readers),
+        projects=StoredProjects(writer, readers),
+        project_use=StoredProjectUse(writer, readers),
+        host_tokens=StoredHostTokens(writer, readers),
+        sign_ins=StoredSignIns(writer, readers),
+        shares=StoredShares(writer, readers),
+        spending=StoredSpending(readers),
+        class_hosts=StoredClassHosts(writer, readers),
+        policies=StoredPolicies(writer, readers),
+        installation=Installation(writer, readers),
+        shared=database.shared,
+        changes=None if database.shared else followers,
+        audit=StoredAudit(writer, readers),
+        figures=StoredFigures(readers),
+        writer=writer,
+        readers=readers,
+        maintenance=StoredMaintenance(writer, readers),
+        webhooks=StoredWebhooks(writer, readers),
+    )
