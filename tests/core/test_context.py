@@ -17,7 +17,7 @@ names = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789_.-", min_size=1, max_si
 refs = (
     st.lists(st.text("abcXYZ019_.-+#%é日", min_size=1, max_size=8), min_size=1, max_size=3)
     .map("/".join)
-    .filter(lambda ref: not BAD_REF.search(ref))
+    .filter(lambda ref: not BAD_REF.search(ref) and not {".", ".."} & set(ref.split("/")))
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hostler.core.desk import EnvironmentChange, SecretMount
-from hostler.core.errors import FailedPrecondition, NotFound
+from hostler.core.errors import EnvironmentFailed, FailedPrecondition, NotFound
 from hostler.core.providers import Handle, LocalRepository
 from tests.engine.homes import CLASSES, Home, home_in
 
@@ -260,6 +260,22 @@ async def test_an_execution_is_told_that_its_environment_took_too_much_of_the_di
     assert notes == ("the environment was stopped: it took 40 MiB of disk",)
     assert (await home.environments.get(row.id)).status["failure"] == ""
     assert (await home.environments.prepare(row.id, "execution", 2)).notes == ()
+
+
+async def test_whoever_waits_for_one_is_told_that_it_took_too_much_of_the_disk_while_it_came_up(home: Home):
+    class Slow(Leaving):
+        async def filled(self, row: Any, machine: Any) -> None:
+            began.set()
+            await asyncio.Event().wait()
+
+    began = asyncio.Event()
+    home.environments.follow(Slow(home))
+    environment = await home.created()
+    waiting = asyncio.create_task(home.environments.prepare(environment, "execution", 1))
+    await began.wait()
+    await home.environments.overfull(environment, "stopped: it took 40 MiB of disk")
+    with pytest.raises(EnvironmentFailed, match="while it came up, the environment was stopped: it took 40 MiB"):
+        await waiting
 
 
 async def test_a_deletion_that_failed_is_tried_again(home: Home):

@@ -31,7 +31,9 @@ class Lives:
         """Make an environment run, from wherever it is; raises EnvironmentFailed."""
         row = await self.work.make(environment, lambda: self._maker.up(environment), keep=keep)
         if row is None:
-            raise EnvironmentFailed("the environment was stopped or deleted while it came up")
+            left = await self._ledger.rows.get(environment)
+            ended = (left.status.get("overfull") if left else "") or "stopped or deleted"
+            raise EnvironmentFailed(f"while it came up, the environment was {ended}")
         return row
 
     async def rebuild(self, environment: str, name: str) -> Sequence[str]:
