@@ -11,8 +11,8 @@ from hostler.testing.postgres import ThrowAwayPostgres
 from tests.many.machines import Machine, Place
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.postgres, pytest.mark.crash]
-SECONDS = float(os.environ.get("HOSTLER_TEST_RESTARTS_SECONDS", "12"))
-"""For how long; a minute by `HOSTLER_TEST_RESTARTS_SECONDS=60`."""
+SECONDS = float(os.environ.get("HOSTLER_TEST_RESTARTS_SECONDS", "60"))
+"""For how long; shorter by `HOSTLER_TEST_RESTARTS_SECONDS=12`."""
 EVERY = 3.0
 AT_ONCE = 6
 
