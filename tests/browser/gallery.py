@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -46,6 +48,7 @@ SHOTS = (
     Shot("environment", "/environments/ENV", "backed"),
     Shot("prompts", "/prompts"),
     Shot("usage", "/usage"),
+    Shot("people", "/people"),
     Shot("sign-in", "/sign-in", signed=False),
     Shot("missing", "/executions/00000000-0000-4000-8000-000000000000"),
 )
@@ -120,6 +123,20 @@ async def gallery(world: World, wanted: list[str], at: str, out: Path) -> None:
     print(f"Pictures are in {out}")
 
 
+PEOPLE = (
+    ("user", "create", "Ann Example", "--role", "admin", "--email", "ann@example.com"),
+    ("user", "create", "Ben", "--role", "read"),
+    ("service-account", "create", "ci", "-d", "Starts agents on every pull request"),
+)
+
+
+def _people(world: World) -> None:
+    """Make some accounts."""
+    for words in PEOPLE:
+        command = [sys.executable, "-m", "hostler", *words, "--data-dir", str(world.server.folder)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("words", nargs="*", help="only pictures whose name holds one of these words")
@@ -130,6 +147,7 @@ def main() -> None:
     with _folder(asked.keep) as folder:
         world = World(folder).start()
         try:
+            _people(world)
             asyncio.run(gallery(world, asked.words, asked.at, asked.out))
         finally:
             world.close()
