@@ -3,10 +3,14 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
+
+Commit = Callable[[str, int], None]
+"""Appends one row for (execution, seq), which is on the disk when it returns."""
 BODY = json.dumps({"call_id": "c1", "outcome": "ok", "text": "(no output)", "exit_code": 0})
 
 
@@ -25,6 +29,21 @@ def commit(database: sqlite3.Connection, execution: str, seq: int) -> None:
     database.execute("BEGIN IMMEDIATE")
     database.execute("INSERT INTO event VALUES (?, ?, ?)", (execution, seq, BODY))
     database.execute("COMMIT")
+
+
+@contextmanager
+def committing(place: str) -> Iterator[Commit]:
+    """Yield what commits to a database: a file's path, or the URL of one on a Postgres server."""
+    if place.startswith("postgresql://"):
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE event (execution TEXT, seq INTEGER, body TEXT, PRIMARY KEY (execution, seq))"
+            )
+            insert = "INSERT INTO event VALUES (%s, %s, %s)"
+            yield lambda execution, seq: connection.execute(insert, (execution, seq, BODY)) and None
+    else:
+        with raw_database(Path(place)) as database:
+            yield lambda execution, seq: commit(database, execution, seq)
 
 
 async def command(*words: str) -> None:

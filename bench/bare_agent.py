@@ -1,16 +1,14 @@
 """The reference: what one would write in an afternoon, a bare asyncio loop on the default event loop.
 
-It streams each reply with aiohttp, runs the command as a subprocess and commits the step with one fsync to SQLite;
-no sandbox, no API, no log, and a crash loses the run. Each line on its input is `CONVERSATIONS STEPS`; it answers with
-the seconds that they took, all at once. Arguments: the endpoint's port, the database's path.
+It streams each reply with aiohttp, runs the command as a subprocess and commits the step with one fsync; no sandbox,
+no API, no log, and a crash loses the run. Each line on its input is `CONVERSATIONS STEPS`; it answers with the seconds
+that they took, all at once. Arguments: the endpoint's port; the path of a SQLite database, or the URL of one elsewhere.
 """
 
 import asyncio
 import json
-import sqlite3
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -32,7 +30,7 @@ TOOL = {
 }
 
 
-async def conversation(session: aiohttp.ClientSession, url: str, database: sqlite3.Connection, steps: int) -> None:
+async def conversation(session: aiohttp.ClientSession, url: str, commit: bare.Commit, steps: int) -> None:
     """Carry one conversation to its end."""
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": PROMPT},
@@ -45,7 +43,7 @@ async def conversation(session: aiohttp.ClientSession, url: str, database: sqlit
         for call in calls:
             await bare.command("bash", "-c", json.loads(call["function"]["arguments"])["command"])
             messages.append({"role": "tool", "tool_call_id": call["id"], "content": "(no output)"})
-        bare.commit(database, name, seq)
+        commit(name, seq)
         if not calls:
             return
 
@@ -66,19 +64,19 @@ async def reply(
     return "".join(said), calls
 
 
-async def main(port: str, file: Path) -> None:
+async def main(port: str, place: str) -> None:
     loop = asyncio.get_running_loop()
     timeout = aiohttp.ClientTimeout(total=None)
-    with bare.raw_database(file) as database:
+    with bare.committing(place) as commit:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
             print("ready", flush=True)
             while asked := await loop.run_in_executor(None, sys.stdin.readline):
                 count, steps = map(int, asked.split())
                 since = time.perf_counter()
                 url = f"http://127.0.0.1:{port}/v1/chat/completions"
-                await asyncio.gather(*(conversation(session, url, database, steps) for _ in range(count)))
+                await asyncio.gather(*(conversation(session, url, commit, steps) for _ in range(count)))
                 print(time.perf_counter() - since, flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], sys.argv[2]))

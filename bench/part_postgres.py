@@ -8,7 +8,13 @@ from bench.figures import Figure
 from bench.stage import on_postgres
 from hostler.testing.postgres import NoPostgres, programs
 
-PARTS = (part_api.measure, part_stops.measure, part_steps.measure_shape, part_crash.measure)
+PARTS = (
+    part_api.measure,
+    part_stops.measure,
+    part_steps.measure_shape,
+    part_steps.measure_elsewhere,
+    part_crash.measure,
+)
 
 
 def measure() -> Iterator[Figure]:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.figures import Figure, Series, in_turns, series
-from bench.stage import Stage, serving
+from bench.stage import Stage, place, serving
 
 MORE = 20
 ROUNDS = 7
 PIECES = (3, 20)
 FAMILIES = {"openai-chat": "OPENAI", "anthropic": "ANTHROPIC"}
 AGAINST = "a bare loop with one commit a step, aiohttp and subprocess"
+ELSEWHERE = "the same loop, its commits on the same Postgres"
 
 
 def measure() -> Iterator[Figure]:
@@ -30,6 +31,19 @@ def measure_shape(families: Sequence[str] = ("openai-chat",), shapes: Sequence[i
             target = "3 x" if pieces == PIECES[0] else ""
             what = f"one step more, {family}, {pieces} pieces of text"
             yield Figure("steps", what, "ms", mine, theirs, AGAINST, target)
+
+
+def measure_elsewhere() -> Iterator[Figure]:
+    """Measure steps on Postgres against a bare loop that commits to the same server."""
+    family, pieces = next(iter(FAMILIES)), PIECES[0]
+    with (
+        endpoint(0.0, pieces) as port,
+        at_work(family, port) as stage,
+        bare_agent(stage, port, place()["HOSTLER_DATABASE_URL"]) as reference,
+    ):
+        mine, theirs = _one_more(stage, reference)
+    what = f"one step more, {family}, {pieces} pieces of text"
+    yield Figure("steps", what, "ms", mine, theirs, ELSEWHERE, "3 x")
 
 
 def _one_more(stage: Stage, reference: "Reference") -> tuple[Series, Series]:
@@ -90,9 +104,10 @@ class Reference:
 
 
 @contextmanager
-def bare_agent(stage: Stage, port: int) -> Generator[Reference]:
-    """Yield the bare loop, at the same endpoint and on the same disk."""
-    words = [sys.executable, "-m", "bench.bare_agent", str(port), str(Path(stage.folder) / f"bare-{time.time_ns()}.db")]
+def bare_agent(stage: Stage, port: int, database: str = "") -> Generator[Reference]:
+    """Yield the bare loop, at the same endpoint and on the same disk, or with its rows in another database."""
+    place = database or str(Path(stage.folder) / f"bare-{time.time_ns()}.db")
+    words = [sys.executable, "-m", "bench.bare_agent", str(port), place]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout

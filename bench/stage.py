@@ -166,7 +166,7 @@ def on_postgres() -> Generator[None]:
             _postgres.remove(server)
 
 
-def _place() -> dict[str, str]:
+def place() -> dict[str, str]:
     """Return what tells a new server where its rows are."""
     if not _postgres:
         return {}
@@ -194,7 +194,7 @@ def serving(scripts: Mapping[str, Any], **env: str) -> Iterator[Stage]:
         data.mkdir(mode=0o711)
         scripted = {"HOSTLER_MODEL": f"scripted:{folder}/{next(iter(scripts))}.json"} if scripts else {}
         unlimited = {"HOSTLER_RATES__CALLER": "0", "HOSTLER_RATES__ADDRESS": "0"}
-        server = HostlerProcess(data, env={**scripted, **unlimited, **_place(), **env}, checked=False)
+        server = HostlerProcess(data, env={**scripted, **unlimited, **place(), **env}, checked=False)
         server.start()
         try:
             with opened(server) as stage:
